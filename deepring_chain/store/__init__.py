@@ -1,0 +1,1 @@
+"""Where the ciphertexts lie: `ContentStore` and its errors."""
