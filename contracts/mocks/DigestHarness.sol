@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {ILedger} from "../interfaces/ILedger.sol";
+import {BlockHashes} from "../libraries/BlockHashes.sol";
+import {Digests} from "../libraries/Digests.sol";
+import {Routes} from "../libraries/Routes.sol";
+import {Trails} from "../libraries/Trails.sol";
+import {BlockHash, Leaf, Pointer, RouteLink, SealingKey, TrailHash} from "../types/Types.sol";
+
+/// @title Exposes the pure libraries to the differential tests
+/// @author The DeepRing authors
+contract DigestHarness is EIP712 {
+    using Digests for ILedger.Update;
+    using Digests for ILedger.Attestation;
+    using Digests for ILedger.Delivery;
+
+    /// @notice Same EIP-712 name and version as the ledger.
+    constructor() EIP712("DeepRing", "1") {}
+
+    /// @notice See `BlockHashes.first`.
+    /// @param leaf leaf of seat 0
+    /// @return HASH_0
+    function firstBlockHash(Leaf leaf) external pure returns (BlockHash) {
+        return BlockHashes.first(leaf);
+    }
+
+    /// @notice See `BlockHashes.next`.
+    /// @param previous HASH_{j-1}
+    /// @param leaf leaf of seat j
+    /// @return HASH_j
+    function nextBlockHash(BlockHash previous, Leaf leaf) external pure returns (BlockHash) {
+        return BlockHashes.next(previous, leaf);
+    }
+
+    /// @notice See `Routes.link`.
+    /// @param signer the hop's account
+    /// @param salt hides the signer
+    /// @param rest the rest of the route
+    /// @return the link
+    function routeLink(address signer, bytes32 salt, RouteLink rest) external pure returns (RouteLink) {
+        return Routes.link(signer, salt, rest);
+    }
+
+    /// @notice See `Trails.start`.
+    /// @param query query
+    /// @param querent account
+    /// @param input pointer to the sealed input
+    /// @param sealingKey the querent's key
+    /// @return the first trail
+    function startTrail(uint64 query, address querent, Pointer input, SealingKey sealingKey)
+        external
+        pure
+        returns (TrailHash)
+    {
+        return Trails.start(query, querent, input, sealingKey);
+    }
+
+    /// @notice See `Trails.extend`.
+    /// @param trail the trail so far
+    /// @param digest EIP-712 digest of the entry
+    /// @param signer who signed it
+    /// @return the next trail
+    function extendTrail(TrailHash trail, bytes32 digest, address signer) external pure returns (TrailHash) {
+        return Trails.extend(trail, digest, signer);
+    }
+
+    /// @notice EIP-712 digest of an update for this contract.
+    /// @param update the message
+    /// @return the digest that is signed
+    function updateDigest(ILedger.Update calldata update) external view returns (bytes32) {
+        return _hashTypedDataV4(update.hash());
+    }
+
+    /// @notice EIP-712 digest of an attestation for this contract.
+    /// @param attestation the message
+    /// @return the digest that is signed
+    function attestationDigest(ILedger.Attestation calldata attestation) external view returns (bytes32) {
+        return _hashTypedDataV4(attestation.hash());
+    }
+
+    /// @notice EIP-712 digest of a delivery for this contract.
+    /// @param delivery the message
+    /// @return the digest that is signed
+    function deliveryDigest(ILedger.Delivery calldata delivery) external view returns (bytes32) {
+        return _hashTypedDataV4(delivery.hash());
+    }
+}

@@ -1,0 +1,143 @@
+"""Names for the values that travel between the parts: ids, digests and frozen records, without behavior.
+
+Digests, keys and addresses keep the form in which the ledger has them: 32 raw bytes, and EIP-55 checksummed text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NewType
+
+Address = NewType("Address", str)
+"""EIP-55 checksummed account or contract address."""
+
+Digest = NewType("Digest", bytes)
+"""32 bytes: a hash, a commitment, a pointer into the store or an X25519 public key."""
+
+QueryId = NewType("QueryId", int)
+Attempt = NewType("Attempt", int)
+Hop = NewType("Hop", int)
+"""Place on a query's route: 0 is the ouroboros, i in 1..n is layer i, n + 1 the delivery."""
+
+LayerIndex = NewType("LayerIndex", int)
+"""Layer of the network: 1..n; 0 is the identity layer of the ouroboros (paper 3.3)."""
+
+Position = NewType("Position", int)
+"""Seat in the ring: 0 is the ouroboros, the workers follow in a random order."""
+
+ArrangementId = NewType("ArrangementId", int)
+
+ZERO = Digest(bytes(32))
+
+
+class RingMode(IntEnum):
+    """Mode of the ring, as `ILedger.RingMode`."""
+
+    SETUP = 0
+    ATTESTING = 1
+    QUERY = 2
+    TRACKING = 3
+
+
+class QueryPhase(IntEnum):
+    """Phase of a query, as `ILedger.QueryPhase`."""
+
+    NONE = 0
+    SUBMITTED = 1
+    ROUTED = 2
+    COMPUTED = 3
+    DELIVERED = 4
+    DISPUTED = 5
+    REJECTED = 6
+
+
+class RejectReason(IntEnum):
+    """Why the ouroboros turned a query down, as `ILedger.RejectReason`."""
+
+    UNDECRYPTABLE = 0
+    MALFORMED = 1
+    WRONG_SHAPE = 2
+    BLOB_UNAVAILABLE = 3
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Which ledger on which chain: the EIP-712 domain, bound into every signature and sealed message."""
+
+    chain_id: int
+    ledger: Address
+
+
+@dataclass(frozen=True)
+class TensorBytes:
+    """A tensor outside of any framework.
+
+    Attributes:
+        dtype: "int8", "uint8", "int32".
+        shape: sizes of the dimensions, outermost first.
+        data: the elements in C order, little endian.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Update:
+    """One hop's entry (paper 3.4.2), the EIP-712 message that its layer signs."""
+
+    query: QueryId
+    attempt: Attempt
+    hop: Hop
+    envelope: Digest
+    output: Digest
+    next_output: Digest
+    trail: Digest
+
+
+@dataclass(frozen=True)
+class SignedUpdate:
+    """An update with what the ledger needs to check it: signature (65 bytes) and the opening of the route link."""
+
+    update: Update
+    signature: bytes
+    salt: Digest
+    next_route: Digest
+
+
+@dataclass(frozen=True)
+class Attestation:
+    """A block's leaf under an arrangement's challenge, and the sealing key it uses until the next one."""
+
+    arrangement: ArrangementId
+    position: Position
+    leaf: Digest
+    sealing_key: Digest
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The ouroboros's closing entry (eq. 12): pointer to the sealed answer and its own commitment to it."""
+
+    query: QueryId
+    attempt: Attempt
+    answer: Digest
+    output: Digest
+    trail: Digest
+
+
+@dataclass(frozen=True)
+class LayerContent:
+    """The canonical content of one layer, ready to be hashed without a copy.
+
+    Attributes:
+        index: the layer's place in the network.
+        header: `encoding.layer_header` of the layer.
+        tensors: views of the raw elements, in the header's order, over the very memory that the layer computes with.
+    """
+
+    index: LayerIndex
+    header: bytes
+    tensors: tuple[memoryview, ...]
