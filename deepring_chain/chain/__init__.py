@@ -1,0 +1,1 @@
+"""The node, the ledger's contract and what is needed to talk to them."""
