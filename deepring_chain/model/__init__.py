@@ -1,0 +1,1 @@
+"""The network in exact integers: quantised, split into layers, committed to. torch lives only here."""
