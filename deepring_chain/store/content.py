@@ -26,7 +26,7 @@ MAX_BLOB_BYTES = 256 * 2**20
 _OBJECT_STORES = frozenset({"memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 
 
-class BlobMissing(StoreError):  # noqa: N818 - named for what it is, as the ledger's own errors are
+class BlobMissing(StoreError):
     """The store has no blob under this digest."""
 
     def __init__(self, digest: Digest, url: str) -> None:
@@ -34,7 +34,7 @@ class BlobMissing(StoreError):  # noqa: N818 - named for what it is, as the ledg
         super().__init__(f"blob {digest.hex()} is not in the store {url}; ask its writer to put it there again")
 
 
-class BlobCorrupt(StoreError):  # noqa: N818
+class BlobCorrupt(StoreError):
     """The store returned other bytes than the ones asked for.
 
     Attributes:
@@ -51,7 +51,7 @@ class BlobCorrupt(StoreError):  # noqa: N818
         )
 
 
-class BlobTooLarge(StoreError):  # noqa: N818
+class BlobTooLarge(StoreError):
     """A blob is larger than the caller is ready to hold."""
 
     def __init__(self, digest: Digest, size: int, max_bytes: int, url: str) -> None:
