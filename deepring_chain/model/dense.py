@@ -122,7 +122,10 @@ class DenseLayer(Layer):
             raise ModelError(f"{where}: relu {attributes['relu']} or output_bits {attributes['output_bits']} unknown")
         return cls(
             index,
-            *(tensors[name] for name in TENSOR_NAMES),
+            weight=tensors["weight"],
+            bias=tensors["bias"],
+            multiplier=tensors["multiplier"],
+            shift=tensors["shift"],
             item_shape=tuple(attributes[size] for size in sizes),
             input_zero_point=attributes["input_zero_point"],
             output_zero_point=attributes["output_zero_point"],

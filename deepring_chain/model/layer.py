@@ -52,6 +52,11 @@ class Layer(ABC):
 
     @property
     @abstractmethod
+    def output_dtype(self) -> str | None:
+        """Name of the dtype that the layer delivers, None if it is that of the input."""
+
+    @property
+    @abstractmethod
     def attributes(self) -> Mapping[str, int]:
         """Integers that define the operator besides its tensors."""
 
@@ -117,6 +122,10 @@ class IdentityLayer(Layer):
     @property
     def input_dtype(self) -> None:
         """Any."""
+
+    @property
+    def output_dtype(self) -> None:
+        """That of the input."""
 
     @property
     def attributes(self) -> Mapping[str, int]:

@@ -15,10 +15,14 @@ from torch.nn import functional
 
 from deepring_chain.errors import ModelError
 from deepring_chain.model.idx import LabeledImages
+from deepring_chain.model.quantise import PIXELS, quantise
+from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.tensor_file import read_tensor_file, write_tensor_file
 from deepring_chain.model.zoo import find_entry
 
 FLOAT_KIND = "deepring-float-model"
+
+CALIBRATION_IMAGES = 2000
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,37 @@ def evaluate_float(model: nn.Sequential, data: LabeledImages) -> float:
     with torch.no_grad():
         found = [model(to_float(part)).argmax(1).numpy() for part in _batches(data.images)]
     return float((np.concatenate(found) == data.labels).mean())
+
+
+def evaluate_quantised(model: QuantisedModel, data: LabeledImages, device: torch.device | None = None) -> float:
+    """Share of images (0..1) whose class the integer network finds; exact, the same on every machine."""
+    card = model.card
+    found = [card.predictions(model.run(card.quantise_input(part), device)) for part in _batches(data.images)]
+    return float((np.concatenate(found) == data.labels).mean())
+
+
+def quantise_float(name: str, model: nn.Sequential, training: LabeledImages, test: LabeledImages) -> QuantisedModel:
+    """Quantises a network of the zoo and measures both networks.
+
+    Args:
+        name: of the network.
+        model: its trained form.
+        training: the first `CALIBRATION_IMAGES` of these set the ranges of the activations.
+        test: both accuracies are measured on these and go into the card.
+
+    Raises:
+        ModelError: unknown network, images that do not fit it, or weights that cannot be quantised.
+    """
+    _check_data(name, training)
+    calibration = to_float(training.images[:CALIBRATION_IMAGES])
+    quantised = quantise(model, calibration, name=name, classes=find_entry(name).classes, input_grid=PIXELS)
+    return quantised.with_figures(
+        {
+            "accuracy, float": evaluate_float(model, test),
+            "accuracy, quantised": evaluate_quantised(quantised, test),
+            "test images": str(len(test.labels)),
+        }
+    )
 
 
 def save_float(path: Path, name: str, model: nn.Sequential) -> None:
