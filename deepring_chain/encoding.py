@@ -133,7 +133,7 @@ def decode_tensor(data: bytes) -> TensorBytes:
 def layer_header(
     index: int, operator: str, attributes: Mapping[str, int], tensors: Sequence[tuple[str, str, Sequence[int]]]
 ) -> bytes:
-    """Everything of a layer but its elements, length-prefixed: hashed before the raw bytes of the tensors in this order.
+    """Everything of a layer but its elements, length-prefixed: hashed before the raw bytes of the tensors.
 
     Args:
         index: the layer's place in the network; binding it keeps two layers of one shape from being swapped.

@@ -1,0 +1,136 @@
+"""One actor's life: load, check, follow the ledger, act, survive a node or a store that goes away."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from deepring_chain.actors.arranger import Arranger
+from deepring_chain.actors.follower import LedgerFollower
+from deepring_chain.actors.journal import Journal
+from deepring_chain.actors.member import Member
+from deepring_chain.actors.options import ActorOptions
+from deepring_chain.actors.ouroboros import Ouroboros
+from deepring_chain.actors.ring_folder import MANIFEST_FILE, MODEL_FILE, PARAMS_FILE, Deployment, RingFolder
+from deepring_chain.actors.worker import Worker
+from deepring_chain.chain.client import LedgerClient
+from deepring_chain.crypto.keys import load_keys
+from deepring_chain.errors import ConfigError, DeepRingError, ModelError
+from deepring_chain.model.checkpoint import load_layers, load_model
+from deepring_chain.model.kernels import INT8
+from deepring_chain.model.layer import Layer
+from deepring_chain.model.manifest import ManifestSlice
+from deepring_chain.model.self_test import run_self_test
+from deepring_chain.store.content import ContentStore
+
+LOG = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 2.0
+"""Seconds between tries while the node or the store is away."""
+
+
+class Acting(Protocol):
+    """An actor that looks at the ledger and does what is due."""
+
+    def act(self) -> bool:
+        """Does everything that is due now; returns whether it did anything."""
+
+
+@dataclass
+class Actor:
+    """An actor that is ready to run."""
+
+    member: Member
+    acting: Acting
+
+    def run(self, options: ActorOptions, keeps_running: Callable[[], bool]) -> None:
+        """Follows the ledger until told to stop. Failures are logged once each and tried again; nothing is lost."""
+        pause, complaint = options.poll_seconds, ""
+        while keeps_running():
+            try:
+                moved = self.member.follower.refresh()
+                if self.acting.act() or moved:
+                    complaint = ""
+                    pause = options.poll_seconds
+                    continue
+            except DeepRingError as error:
+                pause = min(2 * pause, LONGEST_PAUSE)
+                if str(error) != complaint:
+                    complaint = str(error)
+                    LOG.error("%s", complaint)  # noqa: TRY400 - one line is the point
+            time.sleep(pause)
+
+
+def load_actor(folder: Path, deployment: Deployment, password: str, options: ActorOptions) -> Actor:
+    """Builds the actor whose folder this is, after a self-test of its kernels.
+
+    Raises:
+        ConfigError, ModelError, ChainError, StoreError: one line that says what to mend.
+    """
+    device = _open_device(options)
+    run_self_test(INT8, device)
+    member = _open_member(folder, deployment, password)
+    if (folder / PARAMS_FILE).exists():
+        return Actor(member, _open_worker(folder, member, device))
+    if (folder / MODEL_FILE).exists():
+        return Actor(member, _open_ouroboros(RingFolder(folder.parent), member, device, options))
+    raise ConfigError(f"{folder}: neither {PARAMS_FILE} (a worker) nor {MODEL_FILE} (the ouroboros) is here")
+
+
+def _open_device(options: ActorOptions) -> torch.device:
+    torch.set_num_threads(options.threads)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device cuda: this machine has no CUDA device that torch can use; say --device cpu")
+    return torch.device(options.device)
+
+
+def _open_member(folder: Path, deployment: Deployment, password: str) -> Member:
+    keys = load_keys(folder, password)
+    client = LedgerClient.open(deployment.rpc_url, deployment.ledger, keys.account, deployment.chain_id)
+    follower = LedgerFollower(client, deployment.first_block)
+    store = ContentStore(deployment.store_url)
+    store.check_writable()
+    return Member(keys, password, client, follower, store, Journal(folder / deployment.journal_name))
+
+
+def _open_worker(folder: Path, member: Member, device: torch.device) -> Worker:
+    own, following = _two_layers(folder)
+    _check_manifest(folder, member)
+    return Worker(member, own.to(device), following.to(device), device)
+
+
+def _two_layers(folder: Path) -> tuple[Layer, Layer]:
+    layers = load_layers(folder / PARAMS_FILE)
+    if len(layers) != 2:
+        raise ModelError(f"{folder / PARAMS_FILE}: {len(layers)} layers, a worker holds its own and the next")
+    return layers[0], layers[1]
+
+
+def _check_manifest(folder: Path, member: Member) -> None:
+    """The worker's slice of the manifest must lead to the root on the ledger: it serves the registered model."""
+    path = folder / MANIFEST_FILE
+    try:
+        held = ManifestSlice.decode(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); restore it from a backup") from None
+    member.follower.refresh()
+    model = member.state.model
+    if model is not None:
+        held.verify(model.root)
+
+
+def _open_ouroboros(ring: RingFolder, member: Member, device: torch.device, options: ActorOptions) -> Ouroboros:
+    model = load_model(ring.ouroboros / MODEL_FILE)
+    config = ring.load_config()
+    if model.manifest().root() != config.model_root:
+        raise ModelError(f"{ring.ouroboros / MODEL_FILE}: not the model that the ring was made for; restore it")
+    layers = [model.layer(index).to(device) for index in range(model.card.layers + 1)]
+    layer_of = {entry.address: entry.layer for entry in config.workers}
+    arranger = Arranger(member, layers, layer_of, options.arrange_every)
+    return Ouroboros(member, layers, layer_of, model.card.input_shape, device, arranger)

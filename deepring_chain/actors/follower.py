@@ -1,0 +1,47 @@
+"""Following the ledger: new events into a `LedgerState`, from the first block after a start or a reorganization."""
+
+from __future__ import annotations
+
+import logging
+
+from deepring_chain.chain.client import BlockPlace, LedgerClient
+from deepring_chain.protocol.ledger_state import LedgerState
+
+LOG = logging.getLogger(__name__)
+
+
+class LedgerFollower:
+    """Keeps a projection of the ledger up to date by polling.
+
+    Attributes:
+        state: the projection up to the last `refresh`.
+    """
+
+    def __init__(self, client: LedgerClient, first_block: int) -> None:
+        self._client = client
+        self._first_block = first_block
+        self._cursor: BlockPlace | None = None
+        self.state = LedgerState()
+
+    def refresh(self) -> bool:
+        """Takes in what happened since the last call.
+
+        A block that was taken in and is gone (a reorganization, a node that was set back) makes it start anew: nothing
+        but the chain decides what happened.
+
+        Returns:
+            Whether the chain moved.
+        """
+        head = self._client.head()
+        if head == self._cursor:
+            return False
+        if self._cursor is not None and not self._continues(head, self._cursor):
+            LOG.warning("the chain was reorganized below block %d; reading it anew", self._cursor.number)
+            self._cursor, self.state = None, LedgerState()
+        start = self._first_block if self._cursor is None else self._cursor.number + 1
+        self.state.apply_all(self._client.events(start, head.number))
+        self._cursor = head
+        return True
+
+    def _continues(self, head: BlockPlace, cursor: BlockPlace) -> bool:
+        return head.number > cursor.number and self._client.block_at(cursor.number) == cursor

@@ -1,0 +1,70 @@
+"""Making a ring's folder: keys for everyone, the checkpoint for the owner, two layers for each worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from deepring_chain.actors.ring_folder import (
+    MANIFEST_FILE,
+    MODEL_FILE,
+    PARAMS_FILE,
+    RING_FILE,
+    RingConfig,
+    RingFolder,
+    WorkerEntry,
+)
+from deepring_chain.crypto.keys import create_keys
+from deepring_chain.errors import ConfigError
+from deepring_chain.files import write_atomic
+from deepring_chain.model.checkpoint import save_layers, save_model
+from deepring_chain.model.quantised import QuantisedModel
+
+
+def init_ring(path: Path, model: QuantisedModel, password: str, on_step: Callable[[str], None]) -> RingConfig:
+    """Splits `model` into a new ring folder.
+
+    Each actor's folder is complete by itself and can be carried to another machine. `ring.toml` is written last: a
+    folder without it is no ring, and an interrupted run leaves nothing that looks finished.
+
+    Args:
+        path: a folder that does not hold a ring.
+        model: the committed model.
+        password: protects all key files.
+        on_step: told what is made, for progress.
+
+    Raises:
+        ConfigError: there is a ring, or the folder is not empty or not writable; the password is empty.
+    """
+    if not password:
+        raise ConfigError("an empty password protects nothing; choose one")
+    _check_free(path)
+    folder = RingFolder(path)
+    manifest = model.manifest()
+    owner = create_keys(folder.ouroboros, password)
+    save_model(folder.ouroboros / MODEL_FILE, model)
+    write_atomic(folder.ouroboros / MANIFEST_FILE, manifest.encode())
+    create_keys(folder.querent, password)
+    on_step("ouroboros and querent")
+    workers = []
+    for index in range(1, model.card.layers + 1):
+        workers.append(_init_worker(folder.worker(index), model, index, password))
+        on_step(f"worker of layer {index}")
+    config = RingConfig(model.card.name, manifest.root(), owner.address, owner.sealing_public, tuple(workers))
+    folder.save_config(config)
+    return config
+
+
+def _init_worker(folder: Path, model: QuantisedModel, index: int, password: str) -> WorkerEntry:
+    keys = create_keys(folder, password)
+    following = model.next_index(index)
+    save_layers(folder / PARAMS_FILE, (model.layer(index), model.layer(following)))
+    write_atomic(folder / MANIFEST_FILE, model.manifest().slice(index, following).encode())
+    return WorkerEntry(folder.name, index, keys.address, keys.sealing_public)
+
+
+def _check_free(path: Path) -> None:
+    if (path / RING_FILE).exists():
+        raise ConfigError(f"{path}: holds a ring already; choose another folder")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"{path}: is not an empty folder; choose another one")

@@ -1,0 +1,64 @@
+"""An actor's write-ahead record: what it signed or drew, on disk before it leaves the process.
+
+A worker that was killed between signing and posting posts the very same update again, never a second one for the same
+place (SQLite with full synchronization; one row, one fsync).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from deepring_chain.errors import ConfigError
+
+_SCHEMA = "CREATE TABLE IF NOT EXISTS record (key TEXT PRIMARY KEY, payload BLOB NOT NULL) WITHOUT ROWID"
+
+
+class Journal:
+    """Records that are written once and never changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600, exist_ok=True)
+            self._database = sqlite3.connect(path, isolation_level=None)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=FULL")
+            self._database.execute(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigError(f"{path}: unusable journal ({error}); restore it, or use another folder") from None
+
+    def read(self, key: str) -> bytes | None:
+        """The record under `key`, if there is one."""
+        row = self._execute("SELECT payload FROM record WHERE key = ?", (key,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def record_once(self, key: str, make: Callable[[], bytes]) -> bytes:
+        """The record under `key`; made by `make` and flushed to disk if there was none."""
+        known = self.read(key)
+        if known is not None:
+            return known
+        payload = make()
+        self._execute("INSERT INTO record (key, payload) VALUES (?, ?)", (key, payload))
+        return payload
+
+    def forget(self, key: str) -> None:
+        """Removes a record, such as a key that opens nothing any more."""
+        self._execute("DELETE FROM record WHERE key = ?", (key,))
+
+    def keys(self, prefix: str) -> list[str]:
+        """All keys that begin with `prefix`."""
+        rows = self._execute("SELECT key FROM record WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
+        return [row[0] for row in rows]
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._database.close()
+
+    def _execute(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        try:
+            return self._database.execute(statement, values)
+        except sqlite3.Error as error:
+            raise ConfigError(f"{self._path}: journal failed ({error}); check the disk") from None

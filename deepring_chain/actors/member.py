@@ -1,0 +1,123 @@
+"""What the ouroboros and the workers have in common: a seat in the ring, its attestation, and its keys."""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from deepring_chain.actors.follower import LedgerFollower
+from deepring_chain.actors.journal import Journal
+from deepring_chain.chain.client import LedgerClient
+from deepring_chain.chain.errors import LedgerReverted
+from deepring_chain.crypto.keys import ActorKeys, sealing_pem
+from deepring_chain.crypto.sealing import public_bytes
+from deepring_chain.crypto.signing import sign_message
+from deepring_chain.errors import ConfigError, ProtocolError
+from deepring_chain.protocol.block_hash import block_leaf
+from deepring_chain.protocol.ledger_state import ArrangementState, LedgerState
+from deepring_chain.protocol.notes import open_note
+from deepring_chain.protocol.route import ArrangementNote, arrangement_context
+from deepring_chain.store.content import ContentStore
+from deepring_chain.types import ArrangementId, Attestation, Digest, LayerContent, Position
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Member:
+    """One block's keys, connections and private records.
+
+    Attributes:
+        keys: account and long-term sealing key.
+        password: of the key files; seals the keys of each arrangement in the journal.
+        client, follower: the ledger, and what it told so far.
+        store: the ciphertext store.
+        journal: this actor's write-ahead record.
+        rng: source of randomness for orders; keys and salts come from the system.
+    """
+
+    keys: ActorKeys
+    password: str
+    client: LedgerClient
+    follower: LedgerFollower
+    store: ContentStore
+    journal: Journal
+    rng: random.Random = field(default_factory=random.SystemRandom)
+
+    @property
+    def state(self) -> LedgerState:
+        """The ledger as last read."""
+        return self.follower.state
+
+    def sealing_key(self, arrangement: ArrangementId) -> X25519PrivateKey:
+        """This block's key of one arrangement; made and kept when first asked for."""
+        pem = self.journal.record_once(f"sealing-key/{arrangement}", self._new_sealing_key)
+        key = load_pem_private_key(pem, self.password.encode())
+        if not isinstance(key, X25519PrivateKey):
+            raise ConfigError(f"sealing key of arrangement {arrangement}: not an X25519 key; restore the journal")
+        return key
+
+    def _new_sealing_key(self) -> bytes:
+        return sealing_pem(X25519PrivateKey.generate(), self.password)
+
+    def forget_old_keys(self) -> None:
+        """Deletes the keys of arrangements that no open query needs (paper 3.4.3: keys change with the order)."""
+        current = self.state.arrangement
+        if current is None:
+            return
+        needed = {session.arrangement for session in self.state.open_sessions()} - {ArrangementId(0)}
+        oldest = min({current.arranged.arrangement, *needed})
+        for key in self.journal.keys("sealing-key/"):
+            if int(key.rpartition("/")[2]) < oldest:
+                self.journal.forget(key)
+
+    def seat_due(self) -> Position | None:
+        """This block's seat, if the current arrangement waits for its attestation."""
+        current = self.state.arrangement
+        position = current.position_of(self.keys.address) if current else None
+        if current is None or position is None or position in current.attestations:
+            return None
+        return position
+
+    def read_challenge(self, position: Position) -> Digest:
+        """The current arrangement's challenge, from the note that was sealed to this block.
+
+        Raises:
+            StoreError: the notes are not to be had.
+            ProtocolError: there is no note for this block, or one for another seat.
+        """
+        current = self._arranged()
+        arranged = current.arranged
+        info = arrangement_context(self.client.domain, arranged.arrangement)
+        opened = open_note(self.store.get(arranged.notes), self.keys.sealing, info)
+        if opened is None:
+            raise ProtocolError(f"arrangement {arranged.arrangement}: no note for {self.keys.address}")
+        note = ArrangementNote.decode(opened)
+        if note.position != position:
+            raise ProtocolError(f"arrangement {arranged.arrangement}: note for seat {note.position}, seated {position}")
+        return note.challenge
+
+    def attest(self, position: Position, challenge: Digest, own: LayerContent, following: LayerContent) -> None:
+        """Posts this block's signed leaf over the tensors in use (eq. 1)."""
+        current = self._arranged()
+        arrangement = current.arranged.arrangement
+        leaf = block_leaf(challenge, own, following)
+        attestation = Attestation(arrangement, position, leaf, public_bytes(self.sealing_key(arrangement)))
+        signature = sign_message(self.keys.account, self.client.domain, attestation)
+        try:
+            self.client.attest([attestation], [signature], len(current.arranged.seats))
+        except LedgerReverted as refusal:
+            if refusal.name not in ("AlreadyAttested", "StaleArrangement"):
+                raise
+        LOG.info("arrangement %d: attested seat %d", arrangement, position)
+        self.forget_old_keys()
+
+    def _arranged(self) -> ArrangementState:
+        current = self.state.arrangement
+        if current is None:
+            raise ProtocolError("the ring is not arranged yet")
+        return current

@@ -1,0 +1,139 @@
+"""The querent: sends a sealed query and reads the answer that only it can open (paper 3.4.1, 3.4.3)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepring_chain.actors.follower import LedgerFollower
+from deepring_chain.chain.client import LedgerClient
+from deepring_chain.crypto.digest import commit_output
+from deepring_chain.crypto.keys import ActorKeys
+from deepring_chain.errors import ChainError
+from deepring_chain.model.card import ModelCard
+from deepring_chain.protocol.envelope import Answer, answer_context, open_content, query_context, seal_output
+from deepring_chain.protocol.session import Session
+from deepring_chain.protocol.validation import UnexpectedOutput
+from deepring_chain.store.content import ContentStore
+from deepring_chain.types import Hop, QueryId, QueryPhase, RingMode, TensorBytes
+
+POLL_SECONDS = 0.02
+
+
+class QueryFailed(ChainError):
+    """A query ended without an answer, or did not end in time."""
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """An answer that was checked against the ledger.
+
+    Attributes:
+        query: its id.
+        output: int32 logits [N, classes].
+        predictions: class index of each image.
+        probabilities: softmax of the scaled logits [N, classes].
+    """
+
+    query: QueryId
+    output: TensorBytes
+    predictions: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+class Querent:
+    """One querent's keys and connections."""
+
+    def __init__(self, keys: ActorKeys, client: LedgerClient, follower: LedgerFollower, store: ContentStore) -> None:
+        self._keys = keys
+        self._client = client
+        self._follower = follower
+        self._store = store
+
+    def read_card(self) -> ModelCard:
+        """The registered model's public card.
+
+        Raises:
+            ChainError: no model is registered.
+        """
+        self._follower.refresh()
+        model = self._follower.state.model
+        if model is None:
+            raise ChainError("the ledger has no model yet; deploy the ring with `deepring up`")
+        return ModelCard.decode(self._store.get(model.card))
+
+    def submit(self, images: NDArray[Any]) -> QueryId:
+        """Seals `images` [N, *input shape] to the ouroboros and posts the query (eq. 3).
+
+        Raises:
+            ModelError: the images do not fit the model.
+        """
+        tensor = self.read_card().quantise_input(images)
+        recipient = self._follower.state.sealing_keys.get(self._client.ouroboros)
+        if recipient is None:
+            raise ChainError("the ouroboros has published no key yet; wait until the ring is deployed")
+        place = query_context(self._client.domain, self._keys.address, self._keys.sealing_public)
+        digest = self._store.put(seal_output(recipient, tensor, place))
+        query, _ = self._client.submit_query(digest, self._keys.sealing_public)
+        return query
+
+    def wait(self, query: QueryId, timeout: float, on_progress: Callable[[Session, RingMode], None]) -> QueryResult:
+        """Waits for a query's end and opens the answer.
+
+        Args:
+            query: an own query, from now or earlier.
+            timeout: seconds.
+            on_progress: told the state whenever the chain moved.
+
+        Raises:
+            QueryFailed: unknown, another's, rejected, disputed, or not done in time (it stays on the ledger).
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            moved = self._follower.refresh()
+            session = self._own_session(query)
+            if moved:
+                on_progress(session, self._follower.state.mode)
+            if not session.is_open:
+                return self._open(session)
+            if time.monotonic() > deadline:
+                mode = self._follower.state.mode.name
+                raise QueryFailed(
+                    f"query {query}: no answer within {timeout:.0f} s (phase {session.phase.name}, hop "
+                    f"{session.next_hop}, ring in mode {mode}); it stays on the ledger: `deepring answer {query}`"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _own_session(self, query: QueryId) -> Session:
+        session = self._follower.state.sessions.get(query)
+        if session is None:
+            raise QueryFailed(f"query {query}: the ledger has no such query")
+        if session.querent != self._keys.address:
+            raise QueryFailed(f"query {query}: asked by {session.querent}; only that account can read the answer")
+        return session
+
+    def _open(self, session: Session) -> QueryResult:
+        if session.phase is QueryPhase.REJECTED and session.reject_reason is not None:
+            raise QueryFailed(f"query {session.query}: rejected by the ouroboros ({session.reject_reason.name})")
+        if session.phase is QueryPhase.DISPUTED and session.dispute is not None:
+            raise QueryFailed(
+                f"query {session.query}: hop {session.dispute.hop} contradicts hop {session.dispute.hop - 1} "
+                "(eq. 13); the ledger keeps the evidence"
+            )
+        if session.answer is None:
+            raise QueryFailed(f"query {session.query}: ended in phase {session.phase.name} without an answer")
+        place = answer_context(self._client.domain, session.query, session.sealing_key)
+        answer = Answer.decode(open_content(self._keys.sealing, self._store.get(session.answer.answer), place))
+        actual = commit_output(answer.commitment_key, answer.output)
+        if actual != session.answer.output:
+            raise UnexpectedOutput(session.query, Hop(session.hops), session.answer.output, actual)
+        return self._read(session.query, answer.output)
+
+    def _read(self, query: QueryId, output: TensorBytes) -> QueryResult:
+        card = self.read_card()
+        return QueryResult(query, output, card.predictions(output), card.probabilities(output))

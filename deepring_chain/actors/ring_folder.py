@@ -1,0 +1,209 @@
+"""A ring on disk: what `deepring init` writes and every actor reads. docs/formats.md shows the layout."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli_w
+
+from deepring_chain.errors import ConfigError
+from deepring_chain.files import write_atomic
+from deepring_chain.types import Address, Digest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Parsed = TypeVar("Parsed")
+
+RING_FILE = "ring.toml"
+DEPLOYMENT_FILE = "deployment.toml"
+OUROBOROS = "ouroboros"
+QUERENT = "querent"
+MODEL_FILE = "model.safetensors"
+PARAMS_FILE = "params.safetensors"
+MANIFEST_FILE = "manifest.cbor"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class WorkerEntry:
+    """A worker as the model's owner knows it: folder name, layer, account and long-term X25519 key."""
+
+    name: str
+    layer: int
+    address: Address
+    sealing_key: Digest
+
+
+@dataclass(frozen=True)
+class RingConfig:
+    """The owner's list of the ring's members.
+
+    Attributes:
+        model_name: from the card.
+        model_root: root of the model's manifest.
+        ouroboros: account of the model's owner, and its X25519 key.
+        workers: one per layer, in the layers' order.
+    """
+
+    model_name: str
+    model_root: Digest
+    ouroboros: Address
+    ouroboros_key: Digest
+    workers: tuple[WorkerEntry, ...]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Where a ring runs.
+
+    Attributes:
+        rpc_url: the node.
+        chain_id: its chain.
+        ledger: the contract.
+        first_block: the block that the ledger was deployed in.
+        block_hash: that block's hash: tells a chain from another one with the same ids, such as a fresh devnet.
+        store_url: the ciphertext store.
+    """
+
+    rpc_url: str
+    chain_id: int
+    ledger: Address
+    first_block: int
+    block_hash: str
+    store_url: str
+
+    @property
+    def journal_name(self) -> str:
+        """File name of an actor's journal for this very ledger."""
+        identity = f"{self.chain_id}/{self.ledger}/{self.block_hash}"
+        return f"journal-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.sqlite"
+
+
+@dataclass(frozen=True)
+class RingFolder:
+    """Paths within one ring's folder, and its two configuration files."""
+
+    path: Path
+
+    @property
+    def ouroboros(self) -> Path:
+        """Folder of the model's owner."""
+        return self.path / OUROBOROS
+
+    @property
+    def querent(self) -> Path:
+        """Folder of the querent."""
+        return self.path / QUERENT
+
+    @property
+    def logs(self) -> Path:
+        """Where the actors write their logs."""
+        return self.path / "logs"
+
+    @property
+    def default_store(self) -> str:
+        """URL of the store that lies in this folder."""
+        return (self.path / "store").absolute().as_uri()
+
+    def worker(self, layer: int) -> Path:
+        """Folder of the worker of one layer."""
+        return self.path / f"worker-{layer}"
+
+    def save_config(self, config: RingConfig) -> None:
+        """Writes ring.toml."""
+        workers = [
+            {"name": entry.name, "layer": entry.layer, "address": entry.address, "sealing_key": entry.sealing_key.hex()}
+            for entry in config.workers
+        ]
+        ring = {
+            "format": FORMAT,
+            "model": {"name": config.model_name, "root": config.model_root.hex()},
+            "ouroboros": {"address": config.ouroboros, "sealing_key": config.ouroboros_key.hex()},
+            "worker": workers,
+        }
+        write_atomic(self.path / RING_FILE, tomli_w.dumps(ring).encode())
+
+    def load_config(self) -> RingConfig:
+        """Reads ring.toml.
+
+        Raises:
+            ConfigError: no ring here, or a damaged file.
+        """
+        missing = f"{self.path}: no ring here; `deepring init {self.path}` makes one"
+        return _read_toml(self.path / RING_FILE, missing, _parse_config)
+
+    def save_deployment(self, deployment: Deployment) -> None:
+        """Writes deployment.toml."""
+        write_atomic(self.path / DEPLOYMENT_FILE, tomli_w.dumps({"format": FORMAT, **asdict(deployment)}).encode())
+
+    def load_deployment(self) -> Deployment:
+        """Reads deployment.toml.
+
+        Raises:
+            ConfigError: the ring was never deployed, or a damaged file.
+        """
+        return load_deployment(self.path / DEPLOYMENT_FILE)
+
+
+def load_deployment(path: Path) -> Deployment:
+    """Reads a deployment file.
+
+    Raises:
+        ConfigError: absent or damaged.
+    """
+    missing = f"{path}: not deployed yet; `deepring up {path.parent}` deploys the ring"
+    return _read_toml(path, missing, _parse_deployment)
+
+
+def _read_toml(path: Path, missing: str, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed:
+    try:
+        return parse(tomllib.loads(path.read_text()))
+    except FileNotFoundError:
+        raise ConfigError(missing) from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path}: damaged ({type(error).__name__}: {error}); restore it from a backup") from None
+
+
+def _parse_config(data: dict[str, Any]) -> RingConfig:
+    _check_format(data)
+    workers = tuple(
+        WorkerEntry(str(entry["name"]), int(entry["layer"]), Address(entry["address"]), _digest(entry["sealing_key"]))
+        for entry in data["worker"]
+    )
+    if [entry.layer for entry in workers] != list(range(1, len(workers) + 1)):
+        raise ValueError("the workers' layers are not 1, 2, ...")
+    owner, model = data["ouroboros"], data["model"]
+    return RingConfig(
+        str(model["name"]), _digest(model["root"]), Address(owner["address"]), _digest(owner["sealing_key"]), workers
+    )
+
+
+def _parse_deployment(data: dict[str, Any]) -> Deployment:
+    _check_format(data)
+    kinds = {"rpc_url": str, "chain_id": int, "ledger": str, "first_block": int, "block_hash": str, "store_url": str}
+    for name, kind in kinds.items():
+        if type(data[name]) is not kind:
+            raise TypeError(f"{name} is no {kind.__name__}")
+    return Deployment(**{name: data[name] for name in kinds})
+
+
+def _check_format(data: dict[str, Any]) -> None:
+    if data["format"] != FORMAT:
+        raise ValueError(f"format {data['format']}, this program reads {FORMAT}")
+
+
+def _digest(text: str) -> Digest:
+    raw = bytes.fromhex(text)
+    if len(raw) != 32:
+        raise ValueError("a digest that is not 32 bytes")
+    return Digest(raw)

@@ -1,0 +1,200 @@
+"""The ledger as a typed Python object: every call and transaction that the actors make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from eth_account.signers.local import LocalAccount
+from eth_typing import ChecksumAddress
+from web3 import Web3
+from web3.contract import Contract
+from web3.types import TxReceipt
+
+from deepring_chain.chain.artifact import Artifact, load_artifact
+from deepring_chain.chain.connection import connect, node_errors
+from deepring_chain.chain.errors import ContractMissing, RevertDecoder
+from deepring_chain.chain.events import EventDecoder
+from deepring_chain.chain.sender import TransactionSender
+from deepring_chain.crypto.signing import as_struct
+from deepring_chain.errors import ChainError
+from deepring_chain.protocol.events import LoggedEvent
+from deepring_chain.types import (
+    Address,
+    Attestation,
+    Delivery,
+    Digest,
+    Domain,
+    QueryId,
+    RejectReason,
+    RingMode,
+    SignedUpdate,
+)
+
+FOLD_GAS_PER_SEAT = 45_000
+"""Folding one leaf: two storage words, one SHA-256, one event. Whoever attests last may fold the whole ring."""
+
+LOG_RANGE = 5_000
+"""Blocks per `eth_getLogs` request; public nodes limit the range."""
+
+
+@dataclass(frozen=True)
+class BlockPlace:
+    """A block by number and hash."""
+
+    number: int
+    block_hash: Digest
+
+
+def deploy_ledger(web3: Web3, url: str, deployer: LocalAccount, ouroboros: Address) -> tuple[Address, int]:
+    """Deploys a ledger.
+
+    Args:
+        web3: connection.
+        url: its address, for messages.
+        deployer: account that pays.
+        ouroboros: account of the model's owner.
+
+    Returns:
+        The ledger's address, and the block that it begins in.
+    """
+    artifact = load_artifact()
+    factory = web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
+    sender = TransactionSender(web3, url, deployer, RevertDecoder(artifact.abi))
+    receipt = sender.send(factory.constructor(ouroboros))
+    address = receipt["contractAddress"]
+    if address is None:
+        raise ChainError(f"{url}: the node's receipt names no contract address")
+    return Address(address), receipt["blockNumber"]
+
+
+class LedgerClient:
+    """One actor's view of one ledger: reads for everyone, transactions for the account, if there is one."""
+
+    def __init__(self, web3: Web3, url: str, address: Address, account: LocalAccount | None = None) -> None:
+        artifact = load_artifact()
+        self.url = url
+        self.web3 = web3
+        self._contract: Contract = web3.eth.contract(address=cast(ChecksumAddress, address), abi=artifact.abi)
+        self._decoder = EventDecoder(self._contract)
+        self._sender = (
+            TransactionSender(web3, url, account, RevertDecoder(artifact.abi)) if account is not None else None
+        )
+        with node_errors(url):
+            self._check_code(artifact, address)
+            self.domain = Domain(web3.eth.chain_id, address)
+            self.ouroboros = Address(self._contract.functions.ouroboros().call())
+
+    @classmethod
+    def open(
+        cls, url: str, address: Address, account: LocalAccount | None = None, chain_id: int | None = None
+    ) -> LedgerClient:
+        """Connects and checks that the shipped ledger's code is at `address`.
+
+        Raises:
+            NodeUnreachable, WrongChain, ContractMissing: one line each.
+        """
+        return cls(connect(url, chain_id), url, address, account)
+
+    # ------------------------------------------------------------------ reads
+
+    def head(self) -> BlockPlace:
+        """The newest block."""
+        return self._block("latest")
+
+    def block_at(self, number: int) -> BlockPlace:
+        """The block with this number."""
+        return self._block(number)
+
+    def block_time(self, number: int) -> int:
+        """Unix time of a block, in seconds."""
+        with node_errors(self.url):
+            return int(self.web3.eth.get_block(number)["timestamp"])
+
+    def gas_used(self, transaction_hash: Digest) -> int:
+        """Gas that a transaction used."""
+        with node_errors(self.url):
+            return int(self.web3.eth.get_transaction_receipt(transaction_hash)["gasUsed"])  # type: ignore[arg-type]
+
+    def events(self, first_block: int, last_block: int) -> list[LoggedEvent]:
+        """All events of the ledger in these blocks, in order, both ends included."""
+        found: list[LoggedEvent] = []
+        with node_errors(self.url):
+            for start in range(first_block, last_block + 1, LOG_RANGE):
+                end = min(start + LOG_RANGE - 1, last_block)
+                logs = self.web3.eth.get_logs({"address": self._contract.address, "fromBlock": start, "toBlock": end})
+                found.extend(self._decoder.decode(log) for log in logs)
+        return found
+
+    def mode(self) -> RingMode:
+        """The ring's mode as the ledger derives it now."""
+        with node_errors(self.url):
+            return RingMode(self._contract.functions.mode().call())
+
+    # ------------------------------------------------------------------ transactions
+
+    def register_model(self, root: Digest, card: Digest, layers: int) -> TxReceipt:
+        """`ILedger.registerModel`."""
+        return self._send("registerModel", root, card, layers)
+
+    def admit_workers(self, workers: Sequence[Address], sealing_keys: Sequence[Digest]) -> TxReceipt:
+        """`ILedger.admitWorkers`."""
+        return self._send("admitWorkers", list(workers), list(sealing_keys))
+
+    def arrange(self, seats: Sequence[Address], recorded_hash: Digest, notes: Digest) -> TxReceipt:
+        """`ILedger.arrange`."""
+        return self._send("arrange", list(seats), recorded_hash, notes)
+
+    def attest(self, attestations: Sequence[Attestation], signatures: Sequence[bytes], seats: int) -> TxReceipt:
+        """`ILedger.attest`.
+
+        Args:
+            attestations: the leaves.
+            signatures: one each.
+            seats: how many the ring has, since this transaction may fold them all.
+        """
+        structs = [as_struct(attestation) for attestation in attestations]
+        return self._send("attest", structs, list(signatures), extra_gas=seats * FOLD_GAS_PER_SEAT)
+
+    def submit_query(self, sealed_input: Digest, sealing_key: Digest) -> tuple[QueryId, TxReceipt]:
+        """`ILedger.submitQuery`; returns the new query's id."""
+        receipt = self._send("submitQuery", sealed_input, sealing_key)
+        (event,) = self._contract.events.QuerySubmitted().process_receipt(receipt)
+        return QueryId(event["args"]["query"]), receipt
+
+    def reject_query(self, query: QueryId, reason: RejectReason) -> TxReceipt:
+        """`ILedger.rejectQuery`."""
+        return self._send("rejectQuery", query, int(reason))
+
+    def open_route(self, query: QueryId, route: Digest, notes: Digest) -> TxReceipt:
+        """`ILedger.openRoute`."""
+        return self._send("openRoute", query, route, notes)
+
+    def post_update(self, signed: SignedUpdate) -> TxReceipt:
+        """`ILedger.postUpdate`."""
+        opening = {"salt": signed.salt, "next": signed.next_route}
+        return self._send("postUpdate", as_struct(signed.update), opening, signed.signature)
+
+    def deliver(self, delivery: Delivery, signature: bytes) -> TxReceipt:
+        """`ILedger.deliver`."""
+        return self._send("deliver", as_struct(delivery), signature)
+
+    # ------------------------------------------------------------------ inside
+
+    def _send(self, function: str, *arguments: object, extra_gas: int = 0) -> TxReceipt:
+        if self._sender is None:
+            raise ChainError(f"{function}: this connection has no account to sign with")
+        return self._sender.send(self._contract.functions[function](*arguments), extra_gas)
+
+    def _block(self, which: int | str) -> BlockPlace:
+        with node_errors(self.url):
+            block = self.web3.eth.get_block(which)  # type: ignore[arg-type]
+            return BlockPlace(block["number"], Digest(bytes(block["hash"])))
+
+    def _check_code(self, artifact: Artifact, address: Address) -> None:
+        code = bytes(self.web3.eth.get_code(address))  # type: ignore[arg-type]
+        if not code:
+            raise ContractMissing(f"{self.url}: no contract at {address}; deploy the ring, or name the right node")
+        if not artifact.is_code(code):
+            raise ContractMissing(f"{self.url}: the code at {address} is not the Ledger of this release")

@@ -1,0 +1,146 @@
+"""The ledger's logs as the records of `protocol.events`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from eth_utils import to_checksum_address
+from web3.contract import Contract
+from web3.types import LogReceipt
+
+from deepring_chain.errors import ChainError
+from deepring_chain.protocol import events as records
+from deepring_chain.types import (
+    Address,
+    ArrangementId,
+    Attempt,
+    Attestation,
+    Digest,
+    Hop,
+    Position,
+    QueryId,
+    RejectReason,
+    SignedUpdate,
+    Update,
+)
+
+Arguments = Mapping[str, Any]
+
+
+def _model_registered(args: Arguments) -> records.ModelRegistered:
+    return records.ModelRegistered(args["version"], Digest(args["root"]), Digest(args["card"]), args["layers"])
+
+
+def _worker_admitted(args: Arguments) -> records.WorkerAdmitted:
+    return records.WorkerAdmitted(_address(args["worker"]), Digest(args["sealingKey"]))
+
+
+def _ring_arranged(args: Arguments) -> records.RingArranged:
+    seats = tuple(_address(seat) for seat in args["seats"])
+    recorded, notes = Digest(args["recordedHash"]), Digest(args["notes"])
+    return records.RingArranged(ArrangementId(args["arrangement"]), args["modelVersion"], seats, recorded, notes)
+
+
+def _block_attested(args: Arguments) -> records.BlockAttested:
+    arrangement, position = ArrangementId(args["arrangement"]), Position(args["position"])
+    attestation = Attestation(arrangement, position, Digest(args["leaf"]), Digest(args["sealingKey"]))
+    return records.BlockAttested(attestation, _address(args["worker"]), bytes(args["signature"]))
+
+
+def _block_hashed(args: Arguments) -> records.BlockHashed:
+    arrangement, position = ArrangementId(args["arrangement"]), Position(args["position"])
+    return records.BlockHashed(arrangement, position, Digest(args["blockHash"]))
+
+
+def _authenticity_derived(args: Arguments) -> records.AuthenticityDerived:
+    recorded, recomputed = Digest(args["recordedHash"]), Digest(args["recomputedHash"])
+    return records.AuthenticityDerived(ArrangementId(args["arrangement"]), args["isAuthentic"], recorded, recomputed)
+
+
+def _query_submitted(args: Arguments) -> records.QuerySubmitted:
+    querent, sealed_input = _address(args["querent"]), Digest(args["input"])
+    return records.QuerySubmitted(
+        QueryId(args["query"]), querent, sealed_input, Digest(args["sealingKey"]), Digest(args["trail"])
+    )
+
+
+def _query_rejected(args: Arguments) -> records.QueryRejected:
+    return records.QueryRejected(QueryId(args["query"]), RejectReason(args["reason"]))
+
+
+def _route_opened(args: Arguments) -> records.RouteOpened:
+    attempt, first_hop = Attempt(args["attempt"]), Hop(args["firstHop"])
+    return records.RouteOpened(QueryId(args["query"]), attempt, first_hop, Digest(args["route"]), Digest(args["notes"]))
+
+
+def _update_posted(args: Arguments) -> records.UpdatePosted:
+    posted, opening = args["update"], args["opening"]
+    update = Update(
+        query=QueryId(posted["query"]),
+        attempt=Attempt(posted["attempt"]),
+        hop=Hop(posted["hop"]),
+        envelope=Digest(posted["envelope"]),
+        output=Digest(posted["output"]),
+        next_output=Digest(posted["nextOutput"]),
+        trail=Digest(posted["trail"]),
+    )
+    signed = SignedUpdate(update, bytes(args["signature"]), Digest(opening["salt"]), Digest(opening["next"]))
+    return records.UpdatePosted(signed, _address(args["signer"]), Digest(args["trail"]))
+
+
+def _output_disputed(args: Arguments) -> records.OutputDisputed:
+    attempt, hop = Attempt(args["attempt"]), Hop(args["hop"])
+    expected, actual = Digest(args["expected"]), Digest(args["actual"])
+    return records.OutputDisputed(QueryId(args["query"]), attempt, hop, expected, actual)
+
+
+def _answer_delivered(args: Arguments) -> records.AnswerDelivered:
+    query, attempt = QueryId(args["query"]), Attempt(args["attempt"])
+    answer, output = Digest(args["answer"]), Digest(args["output"])
+    return records.AnswerDelivered(query, attempt, answer, output, bytes(args["signature"]), Digest(args["trail"]))
+
+
+def _address(value: str) -> Address:
+    return Address(to_checksum_address(value))
+
+
+_BUILDERS: dict[str, Callable[[Arguments], records.Event]] = {
+    "ModelRegistered": _model_registered,
+    "WorkerAdmitted": _worker_admitted,
+    "RingArranged": _ring_arranged,
+    "BlockAttested": _block_attested,
+    "BlockHashed": _block_hashed,
+    "AuthenticityDerived": _authenticity_derived,
+    "QuerySubmitted": _query_submitted,
+    "QueryRejected": _query_rejected,
+    "RouteOpened": _route_opened,
+    "UpdatePosted": _update_posted,
+    "OutputDisputed": _output_disputed,
+    "AnswerDelivered": _answer_delivered,
+}
+
+
+class EventDecoder:
+    """Decodes the logs of one ledger contract."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._events = {bytes.fromhex(contract.events[name]().topic[2:]): contract.events[name]() for name in _BUILDERS}
+
+    def decode(self, log: LogReceipt) -> records.LoggedEvent:
+        """The record of `log`.
+
+        Raises:
+            ChainError: no event of the ledger, or malformed.
+        """
+        event = self._events.get(bytes(log["topics"][0])) if log["topics"] else None
+        if event is None:
+            raise ChainError(f"log {log['logIndex']} of block {log['blockNumber']} is no event of the ledger")
+        data = event.process_log(log)
+        return records.LoggedEvent(
+            event=_BUILDERS[data["event"]](data["args"]),
+            block_number=log["blockNumber"],
+            block_hash=Digest(bytes(log["blockHash"])),
+            transaction_hash=Digest(bytes(log["transactionHash"])),
+            log_index=log["logIndex"],
+        )

@@ -1,0 +1,1 @@
+"""Hashes, signatures, sealing and key files: thin layers over well-kept libraries."""

@@ -1,0 +1,154 @@
+"""An actor's keys on disk: an Ethereum V3 keystore and X25519 keys as encrypted PKCS#8 PEM, under one password."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from eth_utils import to_checksum_address
+
+from deepring_chain.crypto.sealing import public_bytes
+from deepring_chain.errors import ConfigError
+from deepring_chain.files import write_atomic
+from deepring_chain.types import Address, Digest
+
+ACCOUNT_FILE = "account.json"
+SEALING_FILE = "sealing.pem"
+
+# The work factor of geth's "light" keystores is of this order: 16 MB and tens of milliseconds, so that a ring of 20
+# workers starts in seconds. The passwords that `deepring init` makes have 256 bits and need no stretching at all.
+SCRYPT_N = 1 << 14
+
+
+class KeyMissing(ConfigError):
+    """There is no key file at the expected place."""
+
+
+class KeyDamaged(ConfigError):
+    """A key file cannot be read as what it should be."""
+
+
+class WrongPassword(ConfigError):
+    """The password does not open a key file."""
+
+
+@dataclass(frozen=True)
+class ActorKeys:
+    """The two key pairs of an actor; never printed."""
+
+    account: LocalAccount
+    sealing: X25519PrivateKey
+
+    @property
+    def address(self) -> Address:
+        """The account's checksummed address."""
+        return Address(self.account.address)
+
+    @property
+    def sealing_public(self) -> Digest:
+        """The long-term X25519 public key."""
+        return public_bytes(self.sealing)
+
+    def __repr__(self) -> str:
+        return f"ActorKeys({self.address})"
+
+
+def create_keys(folder: Path, password: str) -> ActorKeys:
+    """Makes both key pairs and writes them to `folder`, readable by the owner only.
+
+    Raises:
+        ConfigError: keys are there already, or the folder is not writable.
+    """
+    if (folder / ACCOUNT_FILE).exists():
+        raise ConfigError(f"{folder}: holds keys already; they are never overwritten")
+    keys = ActorKeys(Account.create(), X25519PrivateKey.generate())
+    write_atomic(folder / SEALING_FILE, sealing_pem(keys.sealing, password), 0o600)
+    keystore = Account.encrypt(keys.account.key, password, kdf="scrypt", iterations=SCRYPT_N)
+    write_atomic(folder / ACCOUNT_FILE, json.dumps(keystore).encode(), 0o600)
+    return keys
+
+
+def load_keys(folder: Path, password: str) -> ActorKeys:
+    """Reads what `create_keys` wrote.
+
+    Raises:
+        KeyMissing, KeyDamaged, WrongPassword: naming the file.
+    """
+    return ActorKeys(_load_account(folder / ACCOUNT_FILE, password), load_sealing(folder / SEALING_FILE, password))
+
+
+def read_address(folder: Path) -> Address:
+    """The account's address, without the password.
+
+    Raises:
+        KeyMissing, KeyDamaged: naming the file.
+    """
+    path = folder / ACCOUNT_FILE
+    try:
+        raw = bytes.fromhex(json.loads(_read(path))["address"].removeprefix("0x"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise KeyDamaged(f"{path}: not an Ethereum keystore ({error}); restore it from a backup") from None
+    if len(raw) != 20:
+        raise KeyDamaged(f"{path}: the address has {len(raw)} bytes; restore it from a backup")
+    return Address(to_checksum_address(raw))
+
+
+def sealing_pem(key: X25519PrivateKey, password: str) -> bytes:
+    """`key` as encrypted PKCS#8 PEM (RFC 5958)."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password.encode()))
+
+
+def load_sealing(path: Path, password: str) -> X25519PrivateKey:
+    """Reads an encrypted X25519 key.
+
+    Raises:
+        KeyMissing, KeyDamaged, WrongPassword: naming the file.
+    """
+    data = _read(path)
+    try:
+        key = load_pem_private_key(data, password.encode())
+    except (ValueError, TypeError) as error:
+        if b"BEGIN ENCRYPTED PRIVATE KEY" in data and "password" in str(error).lower():
+            raise WrongPassword(f"{path}: wrong password") from None
+        raise KeyDamaged(f"{path}: not an encrypted PEM key; restore it from a backup") from None
+    if not isinstance(key, X25519PrivateKey):
+        raise KeyDamaged(f"{path}: holds another kind of key than X25519")
+    return key
+
+
+def _load_account(path: Path, password: str) -> LocalAccount:
+    text = _read(path)
+    try:
+        keystore = json.loads(text)
+        if not isinstance(keystore, dict) or "crypto" not in {key.lower() for key in keystore}:
+            raise KeyDamaged(f"{path}: not an Ethereum keystore; restore it from a backup")
+    except ValueError:
+        raise KeyDamaged(f"{path}: not an Ethereum keystore; restore it from a backup") from None
+    try:
+        account: LocalAccount = Account.from_key(Account.decrypt(keystore, password))
+    except ValueError as error:
+        if "MAC mismatch" in str(error):
+            raise WrongPassword(f"{path}: wrong password") from None
+        raise KeyDamaged(f"{path}: unusable keystore ({error}); restore it from a backup") from None
+    except (KeyError, TypeError, NotImplementedError) as error:
+        raise KeyDamaged(f"{path}: unusable keystore ({error}); restore it from a backup") from None
+    return account
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise KeyMissing(f"{path}: no such key file; `deepring init` makes one") from None
+    except OSError as error:
+        raise KeyDamaged(f"{path}: cannot be read ({error.strerror})") from None

@@ -1,0 +1,108 @@
+"""EIP-712 signatures of the three signed messages; contracts/libraries/Digests.sol makes the same digests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from eth_account.messages import SignableMessage, encode_typed_data
+from eth_account.signers.local import LocalAccount
+from eth_keys import keys
+from eth_keys.exceptions import BadSignature, ValidationError
+from eth_utils import to_checksum_address
+
+from deepring_chain.crypto.digest import keccak256
+from deepring_chain.errors import ProtocolError
+from deepring_chain.types import Address, Attestation, Delivery, Digest, Domain, Update
+
+DOMAIN_NAME = "DeepRing"
+DOMAIN_VERSION = "1"
+SIGNATURE_BYTES = 65
+_CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
+
+class SignatureInvalid(ProtocolError):
+    """A signature is malformed, has a high s (EIP-2), or recovers to nobody."""
+
+
+@dataclass(frozen=True)
+class _Schema:
+    name: str
+    members: tuple[tuple[str, str, str], ...]  # EIP-712 name, EIP-712 type, attribute
+
+
+_PLACE = (("query", "uint64", "query"), ("attempt", "uint16", "attempt"))
+_SCHEMAS: dict[type, _Schema] = {
+    Update: _Schema(
+        "Update",
+        (
+            *_PLACE,
+            ("hop", "uint16", "hop"),
+            ("envelope", "bytes32", "envelope"),
+            ("output", "bytes32", "output"),
+            ("nextOutput", "bytes32", "next_output"),
+            ("trail", "bytes32", "trail"),
+        ),
+    ),
+    Attestation: _Schema(
+        "Attestation",
+        (
+            ("arrangement", "uint64", "arrangement"),
+            ("position", "uint16", "position"),
+            ("leaf", "bytes32", "leaf"),
+            ("sealingKey", "bytes32", "sealing_key"),
+        ),
+    ),
+    Delivery: _Schema(
+        "Delivery",
+        (*_PLACE, ("answer", "bytes32", "answer"), ("output", "bytes32", "output"), ("trail", "bytes32", "trail")),
+    ),
+}
+
+SignedMessage = Update | Attestation | Delivery
+
+
+def as_struct(message: SignedMessage) -> dict[str, Any]:
+    """The message with the member names that the contract's ABI and EIP-712 give it."""
+    return {name: getattr(message, attribute) for name, _, attribute in _SCHEMAS[type(message)].members}
+
+
+def message_digest(domain: Domain, message: SignedMessage) -> Digest:
+    """The 32 bytes that are signed: keccak256(0x1901, domain separator, hashStruct(message)) (EIP-712)."""
+    signable = _signable(domain, message)
+    return keccak256(b"\x19" + signable.version + signable.header + signable.body)
+
+
+def sign_message(account: LocalAccount, domain: Domain, message: SignedMessage) -> bytes:
+    """S_i (eq. 4) as a detached signature: r, s, v in 65 bytes, s in the lower half (EIP-2)."""
+    return bytes(account.sign_message(_signable(domain, message)).signature)
+
+
+def recover_signer(domain: Domain, message: SignedMessage, signature: bytes) -> Address:
+    """Who signed `message` for `domain`, by the ledger's own rules (OpenZeppelin ECDSA).
+
+    Raises:
+        SignatureInvalid: wrong length, v other than 27 or 28, high s, or no such point.
+    """
+    if len(signature) != SIGNATURE_BYTES or signature[64] not in (27, 28):
+        raise SignatureInvalid(f"signature of {len(signature)} bytes: expected 65 with v 27 or 28")
+    if int.from_bytes(signature[32:64], "big") > _CURVE_ORDER // 2:
+        raise SignatureInvalid("signature with a high s: it could be made into a second one (EIP-2)")
+    try:
+        parsed = keys.Signature(signature[:64] + bytes([signature[64] - 27]))
+        public = parsed.recover_public_key_from_msg_hash(message_digest(domain, message))
+    except (BadSignature, ValidationError, ValueError) as error:
+        raise SignatureInvalid(f"signature recovers to nobody ({error})") from None
+    return Address(to_checksum_address(public.to_canonical_address()))
+
+
+def _signable(domain: Domain, message: SignedMessage) -> SignableMessage:
+    schema = _SCHEMAS[type(message)]
+    members = [{"name": name, "type": kind} for name, kind, _ in schema.members]
+    domain_data = {
+        "name": DOMAIN_NAME,
+        "version": DOMAIN_VERSION,
+        "chainId": domain.chain_id,
+        "verifyingContract": domain.ledger,
+    }
+    return encode_typed_data(domain_data, {schema.name: members}, as_struct(message))

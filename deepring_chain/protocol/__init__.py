@@ -1,0 +1,1 @@
+"""The protocol's rules as pure functions and records: bytes and events in, decisions out; no I/O."""

@@ -1,0 +1,99 @@
+"""Envelopes: the two blobs that leave the ring's members, and the answer and the query, all bound to their place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from deepring_chain.crypto.sealing import (
+    context,
+    decrypt_content,
+    encrypt_content,
+    new_content_key,
+    open_sealed,
+    seal,
+)
+from deepring_chain.encoding import check_digests, decode_fields, decode_tensor, encode_fields, encode_tensor
+from deepring_chain.errors import ProtocolError
+from deepring_chain.types import Address, Attempt, Digest, Domain, Hop, QueryId, TensorBytes
+
+CONTENT_KEY_BYTES = 32
+
+
+def seal_content(recipient: Digest, plaintext: bytes, place: bytes) -> bytes:
+    """K and X of eq. 5 and 7 in one blob: a fresh AES key sealed to `recipient`, and the content under that key.
+
+    Args:
+        recipient: X25519 public key.
+        plaintext: what only the recipient shall read.
+        place: the context (`crypto.sealing.context`) that both parts are bound to.
+    """
+    key = new_content_key()
+    wrapped_key = seal(recipient, key, place)
+    return encode_fields("envelope", [wrapped_key, encrypt_content(key, plaintext, place)])
+
+
+def open_content(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> bytes:
+    """Inverse of `seal_content` (eq. 10 and 11).
+
+    Raises:
+        ProtocolError: malformed, for another recipient or place, or altered.
+    """
+    wrapped_key, ciphertext = decode_fields(blob, "envelope", [bytes, bytes])
+    key = open_sealed(recipient, wrapped_key, place)
+    if len(key) != CONTENT_KEY_BYTES:
+        raise ProtocolError(f"envelope: a content key of {len(key)} bytes, expected {CONTENT_KEY_BYTES}")
+    return decrypt_content(key, ciphertext, place)
+
+
+def hop_context(domain: Domain, query: QueryId, attempt: Attempt, hop: Hop) -> bytes:
+    """Place of the envelope that `hop` sends to the next hop."""
+    return context("hop", domain, query, attempt, hop)
+
+
+def seal_output(recipient: Digest, output: TensorBytes, place: bytes) -> bytes:
+    """Envelope with a layer's output for the next layer alone."""
+    return seal_content(recipient, encode_tensor(output), place)
+
+
+def open_output(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> TensorBytes:
+    """Inverse of `seal_output`.
+
+    Raises:
+        ProtocolError: malformed, for another recipient or place, or altered.
+    """
+    return decode_tensor(open_content(recipient, blob, place))
+
+
+def query_context(domain: Domain, querent: Address, sealing_key: Digest) -> bytes:
+    """Place of a query's input (eq. 3): nobody can post another's sealed input with a key of its own and read on."""
+    return context("query", domain, bytes.fromhex(querent[2:]), sealing_key)
+
+
+def answer_context(domain: Domain, query: QueryId, sealing_key: Digest) -> bytes:
+    """Place of a query's answer (eq. 12)."""
+    return context("answer", domain, query, sealing_key)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the querent gets: the network's output and the key to its commitment, to hold it against the ledger."""
+
+    output: TensorBytes
+    commitment_key: Digest
+
+    def encode(self) -> bytes:
+        """Bytes for sealing."""
+        return encode_fields("answer", [encode_tensor(self.output), self.commitment_key])
+
+    @classmethod
+    def decode(cls, data: bytes) -> Answer:
+        """Inverse of `encode`.
+
+        Raises:
+            ProtocolError: malformed.
+        """
+        output, key = decode_fields(data, "answer", [bytes, bytes])
+        check_digests("answer", key)
+        return cls(decode_tensor(output), key)

@@ -1,0 +1,174 @@
+"""The ledger's events as records, and where on the chain each stands. Fields are named as in `ILedger`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deepring_chain.types import (
+    Address,
+    ArrangementId,
+    Attempt,
+    Attestation,
+    Delivery,
+    Digest,
+    Hop,
+    Position,
+    QueryId,
+    RejectReason,
+    SignedUpdate,
+)
+
+
+@dataclass(frozen=True)
+class ModelRegistered:
+    """A model version: manifest root, public card, number of layers."""
+
+    version: int
+    root: Digest
+    card: Digest
+    layers: int
+
+
+@dataclass(frozen=True)
+class WorkerAdmitted:
+    """An account with its long-term X25519 key; the ouroboros's own is among them."""
+
+    worker: Address
+    sealing_key: Digest
+
+
+@dataclass(frozen=True)
+class RingArranged:
+    """A new seating under a fresh challenge."""
+
+    arrangement: ArrangementId
+    model_version: int
+    seats: tuple[Address, ...]
+    recorded_hash: Digest
+    notes: Digest
+
+
+@dataclass(frozen=True)
+class BlockAttested:
+    """A block's signed leaf."""
+
+    attestation: Attestation
+    worker: Address
+    signature: bytes
+
+
+@dataclass(frozen=True)
+class BlockHashed:
+    """HASH_j as the ledger derived it."""
+
+    arrangement: ArrangementId
+    position: Position
+    block_hash: Digest
+
+
+@dataclass(frozen=True)
+class AuthenticityDerived:
+    """The flag, once all leaves are in."""
+
+    arrangement: ArrangementId
+    is_authentic: bool
+    recorded_hash: Digest
+    recomputed_hash: Digest
+
+
+@dataclass(frozen=True)
+class QuerySubmitted:
+    """A query (eq. 3)."""
+
+    query: QueryId
+    querent: Address
+    sealed_input: Digest
+    sealing_key: Digest
+    trail: Digest
+
+
+@dataclass(frozen=True)
+class QueryRejected:
+    """The ouroboros cannot use the input."""
+
+    query: QueryId
+    reason: RejectReason
+
+
+@dataclass(frozen=True)
+class RouteOpened:
+    """A query's attempt with its committed route."""
+
+    query: QueryId
+    attempt: Attempt
+    first_hop: Hop
+    route: Digest
+    notes: Digest
+
+
+@dataclass(frozen=True)
+class UpdatePosted:
+    """An accepted hop: the signed update and the trail after it."""
+
+    signed: SignedUpdate
+    signer: Address
+    trail: Digest
+
+
+@dataclass(frozen=True)
+class OutputDisputed:
+    """Eq. 13 failed between hop - 1 and hop."""
+
+    query: QueryId
+    attempt: Attempt
+    hop: Hop
+    expected: Digest
+    actual: Digest
+
+
+@dataclass(frozen=True)
+class AnswerDelivered:
+    """The closing entry (eq. 12). `delivery.trail` is not in the event: it is the query's trail before it."""
+
+    query: QueryId
+    attempt: Attempt
+    answer: Digest
+    output: Digest
+    signature: bytes
+    trail: Digest
+
+    def delivery(self, trail_before: Digest) -> Delivery:
+        """The message that the ouroboros signed."""
+        return Delivery(self.query, self.attempt, self.answer, self.output, trail_before)
+
+
+Event = (
+    ModelRegistered
+    | WorkerAdmitted
+    | RingArranged
+    | BlockAttested
+    | BlockHashed
+    | AuthenticityDerived
+    | QuerySubmitted
+    | QueryRejected
+    | RouteOpened
+    | UpdatePosted
+    | OutputDisputed
+    | AnswerDelivered
+)
+
+
+@dataclass(frozen=True)
+class LoggedEvent:
+    """An event and its place.
+
+    Attributes:
+        event: the record.
+        block_number, block_hash, transaction_hash, log_index: where it stands.
+    """
+
+    event: Event
+    block_number: int
+    block_hash: Digest
+    transaction_hash: Digest
+    log_index: int

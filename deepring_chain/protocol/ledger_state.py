@@ -1,0 +1,114 @@
+"""The ledger as its events tell it: every actor builds this from the chain alone, at the start and after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from deepring_chain.protocol.events import (
+    AnswerDelivered,
+    AuthenticityDerived,
+    BlockAttested,
+    BlockHashed,
+    LoggedEvent,
+    ModelRegistered,
+    OutputDisputed,
+    QueryRejected,
+    QuerySubmitted,
+    RingArranged,
+    RouteOpened,
+    UpdatePosted,
+    WorkerAdmitted,
+)
+from deepring_chain.protocol.session import Session
+from deepring_chain.types import Address, ArrangementId, Attestation, Digest, Position, QueryId, RingMode
+
+
+@dataclass
+class ArrangementState:
+    """The current seating and how far its attestation went."""
+
+    arranged: RingArranged
+    attestations: dict[Position, Attestation] = field(default_factory=dict)
+    block_hashes: list[Digest] = field(default_factory=list)
+    is_authentic: bool | None = None
+
+    def position_of(self, worker: Address) -> Position | None:
+        """The seat of `worker`, if it has one."""
+        seats = self.arranged.seats
+        return Position(seats.index(worker)) if worker in seats else None
+
+    def sealing_key_of(self, worker: Address) -> Digest | None:
+        """The key that `worker` attested for this arrangement."""
+        position = self.position_of(worker)
+        attested = None if position is None else self.attestations.get(position)
+        return attested.sealing_key if attested else None
+
+
+@dataclass
+class LedgerState:
+    """Projection of all events of one ledger, in order."""
+
+    model: ModelRegistered | None = None
+    sealing_keys: dict[Address, Digest] = field(default_factory=dict)
+    arrangement: ArrangementState | None = None
+    sessions: dict[QueryId, Session] = field(default_factory=dict)
+
+    @property
+    def mode(self) -> RingMode:
+        """The mode, as the ledger derives it."""
+        current = self.arrangement
+        if current is None or self.model is None or current.arranged.model_version != self.model.version:
+            return RingMode.SETUP
+        if current.is_authentic is None:
+            return RingMode.ATTESTING
+        return RingMode.QUERY if current.is_authentic else RingMode.TRACKING
+
+    def open_sessions(self) -> list[Session]:
+        """The queries that wait for somebody, oldest first."""
+        return [session for session in self.sessions.values() if session.is_open]
+
+    def apply_all(self, events: Iterable[LoggedEvent]) -> None:
+        """Takes in events in the ledger's order."""
+        for logged in events:
+            self.apply(logged)
+
+    def apply(self, logged: LoggedEvent) -> None:
+        """Takes in the next event."""
+        match logged.event:
+            case ModelRegistered() as event:
+                self.model = event
+            case WorkerAdmitted() as event:
+                self.sealing_keys[event.worker] = event.sealing_key
+            case RingArranged() | BlockAttested() | BlockHashed() | AuthenticityDerived() as event:
+                self._apply_to_arrangement(event)
+            case QuerySubmitted() as event:
+                self.sessions[event.query] = Session.submitted(event)
+            case UpdatePosted() as event:
+                self._apply_to_session(event.signed.update.query, event)
+            case QueryRejected() | RouteOpened() | OutputDisputed() | AnswerDelivered() as event:
+                self._apply_to_session(event.query, event)
+
+    def _apply_to_arrangement(self, event: RingArranged | BlockAttested | BlockHashed | AuthenticityDerived) -> None:
+        if isinstance(event, RingArranged):
+            self.arrangement = ArrangementState(event)
+            return
+        current = self.arrangement
+        if current is None:
+            return
+        if isinstance(event, BlockAttested):
+            current.attestations[event.attestation.position] = event.attestation
+        elif isinstance(event, BlockHashed):
+            # A refold after a restore starts again at the restored seat.
+            del current.block_hashes[event.position :]
+            current.block_hashes.append(event.block_hash)
+        else:
+            current.is_authentic = event.is_authentic
+
+    def _apply_to_session(
+        self, query: QueryId, event: QueryRejected | RouteOpened | UpdatePosted | OutputDisputed | AnswerDelivered
+    ) -> None:
+        current = self.arrangement
+        arrangement = current.arranged.arrangement if current else ArrangementId(0)
+        seats = len(current.arranged.seats) if current else 0
+        self.sessions[query] = self.sessions[query].apply(event, arrangement, seats)

@@ -1,0 +1,122 @@
+"""A query's route: commitments to the hops' signers (contracts/libraries/Routes.sol), and the sealed notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eth_abi.abi import encode as abi_encode
+from eth_utils import to_checksum_address
+
+from deepring_chain.crypto.digest import keccak256
+from deepring_chain.crypto.sealing import context
+from deepring_chain.encoding import TAG_ROUTE, check_digests, decode_fields, encode_fields
+from deepring_chain.errors import ProtocolError
+from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, Digest, Domain, Hop, Position, QueryId
+
+
+def route_link(signer: Address, salt: Digest, rest: Digest) -> Digest:
+    """route_k = keccak256(tag, signer_k, salt_k, route_{k+1})."""
+    return keccak256(abi_encode(["bytes32", "address", "bytes32", "bytes32"], [TAG_ROUTE, signer, salt, rest]))
+
+
+def build_route(signers: Sequence[Address], salts: Sequence[Digest]) -> list[Digest]:
+    """Commits to a route.
+
+    Args:
+        signers: of each hop, in order.
+        salts: 32 random bytes for each hop; they keep a signer hidden until it acts.
+
+    Returns:
+        One link more than hops: link k is what the ledger holds before hop k; the last is zero.
+    """
+    links = [ZERO]
+    for signer, salt in zip(reversed(signers), reversed(salts), strict=True):
+        links.append(route_link(signer, salt, links[-1]))
+    return links[::-1]
+
+
+@dataclass(frozen=True)
+class RouteNote:
+    """What one hop must know about its route, sealed to its worker.
+
+    Attributes:
+        hop: the worker's hop.
+        salt: opens the route's link for this hop.
+        next_route: the link that is left.
+        predecessor: account that signs the hop before.
+        next_sealing_key: X25519 key of the hop after; the ouroboros's after the last layer.
+        previous_key, own_key, next_key: `hop_key` of the three hops whose commitments this hop checks or makes.
+    """
+
+    hop: Hop
+    salt: Digest
+    next_route: Digest
+    predecessor: Address
+    next_sealing_key: Digest
+    previous_key: Digest
+    own_key: Digest
+    next_key: Digest
+
+    def encode(self) -> bytes:
+        """Bytes for sealing."""
+        digests = [self.salt, self.next_route, self.next_sealing_key, self.previous_key, self.own_key, self.next_key]
+        return encode_fields("route note", [self.hop, bytes.fromhex(self.predecessor[2:]), *digests])
+
+    @classmethod
+    def decode(cls, data: bytes) -> RouteNote:
+        """Inverse of `encode`.
+
+        Raises:
+            ProtocolError: malformed.
+        """
+        hop, predecessor, *digests = decode_fields(data, "route note", [int, bytes, *[bytes] * 6])
+        check_digests("route note", *digests)
+        if not 0 <= hop < 2**16 or len(predecessor) != 20:
+            raise ProtocolError("route note: hop or predecessor out of range")
+        salt, next_route, next_sealing_key, previous_key, own_key, next_key = digests
+        return cls(
+            hop,
+            salt,
+            next_route,
+            Address(to_checksum_address(predecessor)),
+            next_sealing_key,
+            previous_key,
+            own_key,
+            next_key,
+        )
+
+
+@dataclass(frozen=True)
+class ArrangementNote:
+    """What one block must know about an arrangement, sealed to its worker: its seat and the secret challenge."""
+
+    position: Position
+    challenge: Digest
+
+    def encode(self) -> bytes:
+        """Bytes for sealing."""
+        return encode_fields("arrangement note", [self.position, self.challenge])
+
+    @classmethod
+    def decode(cls, data: bytes) -> ArrangementNote:
+        """Inverse of `encode`.
+
+        Raises:
+            ProtocolError: malformed.
+        """
+        position, challenge = decode_fields(data, "arrangement note", [int, bytes])
+        check_digests("arrangement note", challenge)
+        if not 0 <= position < 2**16:
+            raise ProtocolError("arrangement note: position out of range")
+        return cls(Position(position), challenge)
+
+
+def route_context(domain: Domain, query: QueryId, attempt: Attempt) -> bytes:
+    """HPKE `info` of the route notes of one attempt."""
+    return context("route notes", domain, query, attempt)
+
+
+def arrangement_context(domain: Domain, arrangement: ArrangementId) -> bytes:
+    """HPKE `info` of the notes of one arrangement."""
+    return context("arrangement notes", domain, arrangement)

@@ -1,0 +1,57 @@
+"""Making and checking the signed entries of a query (paper 3.4.2, eq. 4-11)."""
+
+from __future__ import annotations
+
+from eth_account.signers.local import LocalAccount
+
+from deepring_chain.crypto.signing import sign_message
+from deepring_chain.encoding import check_digests, decode_fields, encode_fields
+from deepring_chain.errors import ProtocolError
+from deepring_chain.protocol.session import Session
+from deepring_chain.types import Attempt, Delivery, Digest, Domain, Hop, QueryId, SignedUpdate, Update
+
+
+def next_update(session: Session, envelope: Digest, output: Digest, next_output: Digest) -> Update:
+    """The entry for the hop that is due.
+
+    Args:
+        session: the query.
+        envelope: pointer to K_i and X_i.
+        output: commitment to O_i.
+        next_output: H_i, commitment to what the next layer must produce.
+    """
+    return Update(session.query, session.attempt, session.next_hop, envelope, output, next_output, session.trail)
+
+
+def sign_update(account: LocalAccount, domain: Domain, update: Update, salt: Digest, rest: Digest) -> SignedUpdate:
+    """The update with S_i (eq. 4) and the opening of its route link."""
+    return SignedUpdate(update, sign_message(account, domain, update), salt, rest)
+
+
+def closing_delivery(session: Session, answer: Digest, output: Digest) -> Delivery:
+    """The entry that closes a computed query (eq. 12)."""
+    return Delivery(session.query, session.attempt, answer, output, session.trail)
+
+
+def encode_signed_update(signed: SignedUpdate) -> bytes:
+    """Bytes for the write-ahead record."""
+    update = signed.update
+    place = [update.query, update.attempt, update.hop]
+    digests = [update.envelope, update.output, update.next_output, update.trail]
+    return encode_fields("signed update", [*place, *digests, signed.signature, signed.salt, signed.next_route])
+
+
+def decode_signed_update(data: bytes) -> SignedUpdate:
+    """Inverse of `encode_signed_update`.
+
+    Raises:
+        ProtocolError: malformed.
+    """
+    fields = decode_fields(data, "signed update", [int, int, int, *[bytes] * 7])
+    query, attempt, hop = fields[:3]
+    envelope, output, next_output, trail, signature, salt, rest = fields[3:]
+    check_digests("signed update", envelope, output, next_output, trail, salt, rest)
+    if len(signature) != 65:
+        raise ProtocolError(f"signed update: a signature of {len(signature)} bytes, expected 65")
+    update = Update(QueryId(query), Attempt(attempt), Hop(hop), envelope, output, next_output, trail)
+    return SignedUpdate(update, signature, salt, rest)

@@ -1,0 +1,31 @@
+"""The validation principle (paper 3.5, eq. 13), and the recipient's check that makes it binding."""
+
+from __future__ import annotations
+
+from deepring_chain.crypto.digest import commit_output
+from deepring_chain.errors import ProtocolError
+from deepring_chain.types import Digest, Hop, QueryId, TensorBytes
+
+
+class UnexpectedOutput(ProtocolError):
+    """A tensor is not the one that was committed to."""
+
+    def __init__(self, query: QueryId, hop: Hop, expected: Digest, actual: Digest) -> None:
+        super().__init__(
+            f"query {query}, hop {hop}: content does not match the commitment on the ledger "
+            f"(expected {expected.hex()}, found {actual.hex()})"
+        )
+        self.query, self.hop, self.expected, self.actual = query, hop, expected, actual
+
+
+def check_received(query: QueryId, hop: Hop, received: TensorBytes, key: Digest, committed: Digest) -> None:
+    """The recipient's check: what `hop` sent is what it committed to.
+
+    Without it the accused would check itself: it could echo the expected hash and send something else.
+
+    Raises:
+        UnexpectedOutput: it is not.
+    """
+    actual = commit_output(key, received)
+    if actual != committed:
+        raise UnexpectedOutput(query, hop, committed, actual)
