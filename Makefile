@@ -1,0 +1,57 @@
+# Two commands: `make demo` and `make test`. Both set up what they need in .venv and node_modules.
+PYTHON ?= $(shell for v in 3.11 3.12 3.10; do command -v python$$v >/dev/null 2>&1 && { echo python$$v; break; }; done || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+export SOLCX_BINARY_PATH := $(CURDIR)/tools/solcx
+
+.DEFAULT_GOAL := help
+.PHONY: help setup
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
+
+setup: $(VENV)/.installed node_modules/.installed  ## install the locked Python and npm packages here
+
+$(VENV)/.installed: requirements/lock.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "setup: no Python 3.10, 3.11 or 3.12 on PATH; install one or say PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
+	  { echo "setup: $(PYTHON) is not Python 3.10 to 3.12; say PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	BROWNIE_NOCOMPILE=1 $(BIN)/pip install --quiet --no-binary eth-brownie -r requirements/lock.txt
+	$(BIN)/pip install --quiet --no-deps -e .
+	@touch $@
+
+node_modules/.installed: package-lock.json
+	@command -v npm >/dev/null || { echo "setup: npm not found; install Node 18 or later (it brings npm)"; exit 1; }
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: contracts contracts-check solhint lock
+
+contracts: setup  ## compile the contracts into the artifacts that are checked in
+	@$(BIN)/python tools/compile_contracts.py
+
+contracts-check: setup  ## fail when a checked-in artifact is not what the contracts compile to
+	@$(BIN)/python tools/compile_contracts.py --check
+
+# --disc and --noPoster leave out the look for updates and the advertisements; a warning counts as a failure.
+# .solhint.json has all rules on but these, and JSON has no room for the reasons:
+#   foundry-test-*           the contracts' tests are Python
+#   gas-small-strings        an EIP-712 type is a string of more than 32 bytes
+#   gas-named-return-values  a named result that is never assigned is silently zero
+#   gas-strict-inequalities  saves 3 gas and needs a + 1 or a - 1 that can be wrong
+#   gas-length-in-loops      the loops are over calldata, whose length costs nothing to read again
+#   immutablesAsConstants    an immutable's getter is part of the interface, and is named like a function
+#   comprehensive-interface  off in contracts/mocks alone: a harness has no users but the tests
+solhint: setup  ## lint the contracts
+	@node_modules/.bin/solhint --disc --noPoster --max-warnings 0 'contracts/**/*.sol'
+
+# Keeps the versions that are locked and still fit; `make lock UPGRADE=--upgrade` takes the newest.
+lock:  ## write requirements/lock.txt anew from pyproject.toml
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/pip install --quiet uv==0.13.9
+	BROWNIE_NOCOMPILE=1 build/uv/bin/uv pip compile --quiet --universal --python-version 3.10 --all-extras --no-annotate \
+	  --no-header $(UPGRADE) --output-file requirements/lock.txt pyproject.toml
+	@{ printf '%s\n' '# Exact versions of everything that `make setup` installs, on CPython 3.10 to 3.12. `make lock` writes it anew.' \
+	  '# Not listed: what only the CUDA builds of torch need; torch pins that itself, and its CPU build goes without.'; \
+	  grep -Ev '^(#|cuda-|nvidia-|triton=)' requirements/lock.txt; } > build/lock.txt && mv build/lock.txt requirements/lock.txt
