@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,6 +60,8 @@ def _check_file(path: Path) -> None:
         raise ModelError(f"image {path}: no such file")
     if not path.is_file():
         raise ModelError(f"image {path}: not a file")
+    if not os.access(path, os.R_OK):
+        raise ModelError(f"image {path}: not readable")
     if path.stat().st_size > FILE_LIMIT:
         raise ModelError(f"image {path}: larger than {FILE_LIMIT} bytes")
 
@@ -81,9 +85,12 @@ def _read_npy(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 def _read_png(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
     height, width, channels, channels_first = _layout(path, item_shape)
+    data = path.read_bytes()
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             _check_png(path, image, (width, height))
+            image.verify()  # the checksums, which decoding alone does not look at; it uses the image up
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             pixels = np.array(image.convert("RGB" if channels == 3 else "L"))
     except UnidentifiedImageError:
         raise ModelError(f"image {path}: not a png file") from None

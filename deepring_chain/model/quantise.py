@@ -159,5 +159,6 @@ def _weight_scales(affine: Affine, source: Grid) -> torch.Tensor:
 
 def _round_scale(scale: float) -> float:
     """Rounds to float32, so that the last bits of float64 sums, which depend on threads, do not reach the model."""
-    rounded = float(np.float32(scale))
+    with np.errstate(over="ignore"):  # an infinite scale is refused by name where it is used
+        rounded = float(np.float32(scale))
     return rounded if rounded > 0 else 1.0

@@ -142,10 +142,10 @@ class _Splitter:
 
     def _take_batch_norm(self, place: str, module: nn.BatchNorm1d) -> None:
         """Folds into the Linear before it or, after a ReLU or at the start, into the one after it."""
-        if self._features(place, module) != module.num_features:
-            raise ModelError(
-                f"module 'BatchNorm1d' at '{place}' takes {module.num_features} features, gets {self.shape}"
-            )
+        features = self._features(place, module)
+        if features != module.num_features:
+            takes = module.num_features
+            raise ModelError(f"module 'BatchNorm1d' at '{place}' takes {takes} features, gets {features}")
         scale, offset = _batch_norm_affine(place, module)
         if self.layers and not self.layers[-1].relu:
             last = self.layers[-1]
@@ -200,6 +200,8 @@ def _batch_norm_affine(place: str, module: nn.BatchNorm1d) -> tuple[torch.Tensor
     mean, variance = _read(place, module, "running_mean"), _read(place, module, "running_var")
     scale = 1 / torch.sqrt(variance + float(module.eps))
     offset = torch.zeros_like(mean)
-    if module.affine:
-        scale, offset = scale * _read(place, module, "weight"), _read(place, module, "bias")
+    if module.weight is not None:
+        scale = scale * _read(place, module, "weight")
+    if module.bias is not None:
+        offset = _read(place, module, "bias")
     return scale, offset - mean * scale
