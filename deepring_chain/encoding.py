@@ -6,6 +6,7 @@ other. Every hash starts with a 32-byte domain tag, so that bytes made for one p
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +22,12 @@ ITEM_SIZES = {"int8": 1, "uint8": 1, "int32": 4}
 """Bytes per element of the dtypes that a ring computes with."""
 
 MAX_DIMENSIONS = 8
+
+MAX_LEVELS = 16
+"""Containers within containers in one structure; those here have at most five."""
+
+MAX_ITEMS = 1 << 20
+"""Values in one structure. A bundle of notes and a route's draw have the most, a few for each seat."""
 
 
 def tag(purpose: str) -> bytes:
@@ -56,16 +63,87 @@ def decode(data: bytes, what: str) -> Any:
         what: name of the structure, for the error message.
 
     Raises:
-        ProtocolError: `data` is not the deterministic encoding of one value.
+        ProtocolError: `data` is not the deterministic encoding of one value, or exceeds MAX_LEVELS or MAX_ITEMS.
     """
     try:
-        value = cbor2.loads(data)
-        canonical = encode(value)
-    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
-        raise ProtocolError(f"{what}: not CBOR ({error})") from None
-    if canonical != data:
+        value = _Reader(data).read(0)
+    except ValueError as error:
+        raise ProtocolError(f"{what}: not CBOR as this program writes it ({error})") from None
+    if encode(value) != data:
         raise ProtocolError(f"{what}: not in deterministic encoding (RFC 8949, 4.2.1)")
     return value
+
+
+class _Reader:
+    """Reads the kinds of values that `encode` takes and no other; time and memory stay in proportion to the input.
+
+    The library's own decoder follows tags: untrusted bytes would make it compile regular expressions, parse dates
+    and e-mails, and raise the errors of all of these. Non-shortest forms are left to the comparison in `decode`.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+        self._items = 0
+
+    def read(self, level: int) -> Any:
+        """The next value; raises ValueError."""
+        self._items += 1
+        if level > MAX_LEVELS or self._items > MAX_ITEMS:
+            raise ValueError("too many values or levels")
+        (initial,) = self._take(1)
+        kind, low = initial >> 5, initial & 31
+        return self._simple(low) if kind == 7 else self._of_size(kind, self._argument(low), level)
+
+    def _of_size(self, kind: int, argument: int, level: int) -> Any:
+        match kind:
+            case 0:
+                return argument
+            case 1:
+                return -1 - argument
+            case 2:
+                return self._take(argument)
+            case 3:
+                return self._take(argument).decode()
+            case 4:
+                return [self.read(level + 1) for _ in range(argument)]
+            case 5:
+                return {self._key(): self.read(level + 1) for _ in range(argument)}
+        raise ValueError("a tag")
+
+    def _key(self) -> str:
+        key = self.read(MAX_LEVELS)
+        if type(key) is not str:
+            raise ValueError("a key that is no text")
+        return key
+
+    def _argument(self, low: int) -> int:
+        if low < 24:
+            return low
+        if low > 27:
+            raise ValueError("a reserved or indefinite length")
+        return int.from_bytes(self._take(1 << (low - 24)), "big")
+
+    def _simple(self, low: int) -> Any:
+        if low in _SIMPLE_VALUES:
+            return _SIMPLE_VALUES[low]
+        if low not in _FLOATS:
+            raise ValueError("a simple value")
+        number: float = struct.unpack(_FLOATS[low], self._take(struct.calcsize(_FLOATS[low])))[0]
+        if not math.isfinite(number):
+            raise ValueError("a number that is not finite")
+        return number
+
+    def _take(self, size: int) -> bytes:
+        taken = self._data[self._at : self._at + size]
+        if len(taken) != size:
+            raise ValueError("the bytes end too early")
+        self._at += size
+        return taken
+
+
+_SIMPLE_VALUES = {20: False, 21: True, 22: None}
+_FLOATS = {25: ">e", 26: ">f", 27: ">d"}
 
 
 def decode_fields(data: bytes, what: str, kinds: Sequence[type]) -> list[Any]:
@@ -77,8 +155,10 @@ def decode_fields(data: bytes, what: str, kinds: Sequence[type]) -> list[Any]:
     value = decode(data, what)
     if not isinstance(value, list) or value[:1] != [what]:
         raise ProtocolError(f"{what}: the bytes are not a {what}")
-    if value[1:2] != [FORMAT_VERSION]:
-        raise ProtocolError(f"{what}: format version {value[1:2]}, this program reads {FORMAT_VERSION}")
+    if len(value) < 2 or type(value[1]) is not int:
+        raise ProtocolError(f"{what}: no format version")
+    if value[1] != FORMAT_VERSION:
+        raise ProtocolError(f"{what}: format version {value[1]}, this program reads {FORMAT_VERSION}")
     fields = value[2:]
     if len(fields) != len(kinds):
         raise ProtocolError(f"{what}: {len(fields)} fields, expected {len(kinds)}")
@@ -94,8 +174,10 @@ def encode_fields(what: str, fields: Sequence[object]) -> bytes:
 
 
 def check_digests(what: str, *digests: bytes) -> None:
-    """Raises ProtocolError unless each of `digests` is 32 bytes long."""
+    """Raises ProtocolError unless each of `digests` is bytes, 32 of them."""
     for digest in digests:
+        if type(digest) is not bytes:
+            raise ProtocolError(f"{what}: a digest that is no bytes but {type(digest).__name__}")
         if len(digest) != 32:
             raise ProtocolError(f"{what}: a digest of {len(digest)} bytes, expected 32")
 
