@@ -1,0 +1,148 @@
+"""The auditor's view of the chain: blocks that are linked by their hashes, and the ledger's storage at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from eth_typing import ChecksumAddress
+
+from deepring_chain.chain.artifact import load_artifact
+from deepring_chain.chain.client import BlockPlace, LedgerClient
+from deepring_chain.chain.connection import node_errors
+from deepring_chain.protocol.audit_step import AuditFailure, Place, show
+from deepring_chain.protocol.events import LoggedEvent
+from deepring_chain.protocol.verifier import TrailVerifier
+from deepring_chain.protocol.verifier_query import QueryVerifier
+from deepring_chain.types import ZERO, Digest, QueryId
+
+BLOCKS_AT_ONCE = 500
+"""Blocks whose headers and events are held at a time."""
+
+
+class LinkedBlocks:
+    """Reads a ledger's events block range by block range, and checks that the blocks are one chain.
+
+    Attributes:
+        last: the last block that was read.
+        count: how many were read.
+    """
+
+    def __init__(self, client: LedgerClient, first_block: int) -> None:
+        self._client = client
+        self._next = first_block
+        self.last: BlockPlace | None = None
+        self.count = 0
+
+    def read(self) -> Iterator[LoggedEvent]:
+        """All events from where the last call stopped to the newest block, which may move meanwhile.
+
+        Raises:
+            AuditFailure: a block does not name its predecessor, or an event names another block.
+            ChainError: the node fails, or has no such block.
+        """
+        while (newest := self._client.head().number) >= self._next:
+            end = min(self._next + BLOCKS_AT_ONCE - 1, newest)
+            hashes = {number: self._link(number) for number in range(self._next, end + 1)}
+            for logged in self._client.events(self._next, end):
+                _check_block(logged, hashes.get(logged.block_number))
+                yield logged
+            self._next = end + 1
+
+    def _link(self, number: int) -> Digest:
+        with node_errors(self._client.url):
+            header = self._client.web3.eth.get_block(number)
+        parent, own = Digest(bytes(header["parentHash"])), Digest(bytes(header["hash"]))
+        if self.last is not None and parent != self.last.block_hash:
+            expected, found = show(self.last.block_hash), show(parent)
+            raise AuditFailure(f"block {number}", "parentHash", expected, found, Place(number))
+        self.last = BlockPlace(number, own)
+        self.count += 1
+        return own
+
+
+def _check_block(logged: LoggedEvent, expected: Digest | None) -> None:
+    if expected is None:
+        found = str(logged.block_number)
+        raise AuditFailure("the trail", "blockNumber", "a block of the range asked for", found, Place.of(logged))
+    if logged.block_hash != expected:
+        name = f"{type(logged.event).__name__}'s block hash"
+        raise AuditFailure("the trail", name, show(expected), show(logged.block_hash), Place.of(logged))
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A struct of the ledger's storage: its name, what the events amount to, and what the ledger says."""
+
+    name: str
+    members: Sequence[str]
+    expected: Sequence[object]
+    found: Sequence[object]
+
+
+def compare_storage(client: LedgerClient, verifier: TrailVerifier, block: BlockPlace) -> int:
+    """Holds what the events amount to against the ledger's own storage: an event that was left out shows here.
+
+    Args:
+        client: the ledger.
+        verifier: after the last event up to `block`.
+        block: where the storage is read.
+
+    Returns:
+        How many values were compared.
+
+    Raises:
+        AuditFailure: they differ.
+    """
+    count = 0
+    for stored in _read_storage(client, verifier, block):
+        for member, expected, found in zip(stored.members, stored.expected, stored.found, strict=True):
+            count += 1
+            if expected != found:
+                place = Place(block.number)
+                raise AuditFailure("the ledger's storage", f"{stored.name}{member}", show(expected), show(found), place)
+    return count
+
+
+def _read_storage(client: LedgerClient, verifier: TrailVerifier, block: BlockPlace) -> Iterator[_Stored]:
+    address = cast(ChecksumAddress, client.domain.ledger)
+    functions = client.web3.eth.contract(address=address, abi=load_artifact().abi).functions
+
+    def call(name: str, *arguments: object) -> tuple[object, ...]:
+        with node_errors(client.url):
+            value = functions[name](*arguments).call(block_identifier=block.number)
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+    yield _Stored("queryCount", [""], [verifier.query_count], call("queryCount"))
+    yield _Stored("mode", [""], [int(verifier.ring.mode)], call("mode"))
+    yield _stored_model(verifier, call("model"))
+    yield _stored_arrangement(verifier, call("arrangement"))
+    for worker, key in verifier.ring.sealing_keys.items():
+        yield _Stored(f"sealingKeyOf({worker})", [""], [key], call("sealingKeyOf", worker))
+    for waiting in verifier.report().open_queries:
+        query = verifier.open_query(waiting.query)
+        if query is not None:
+            yield _stored_query(waiting.query, query, call("queryAt", waiting.query))
+
+
+def _stored_model(verifier: TrailVerifier, found: tuple[object, ...]) -> _Stored:
+    model = verifier.ring.model
+    expected = [model.root, model.card, model.layers, model.version] if model else [ZERO, ZERO, 0, 0]
+    return _Stored("model", [".root", ".card", ".layers", ".version"], expected, found)
+
+
+def _stored_arrangement(verifier: TrailVerifier, found: tuple[object, ...]) -> _Stored:
+    members = [".id", ".modelVersion", ".seats", ".folded", ".recordedHash", ".currentHash"]
+    ring, arranged = verifier.ring, verifier.ring.arranged
+    expected: list[object] = [0, 0, 0, 0, ZERO, ZERO]
+    if arranged is not None:
+        place = [arranged.arrangement, arranged.model_version, len(arranged.seats), ring.folded]
+        expected = [*place, arranged.recorded_hash, ring.current_hash]
+    return _Stored("arrangement", members, expected, found)
+
+
+def _stored_query(query: QueryId, state: QueryVerifier, found: tuple[object, ...]) -> _Stored:
+    members = [".phase", ".attempt", ".hop", ".hops", ".route", ".expectedOutput", ".trail"]
+    place = [int(state.phase), state.attempt, state.next_hop, state.hops]
+    return _Stored(f"queryAt({query})", members, [*place, state.route, state.expected_output, state.trail], found)

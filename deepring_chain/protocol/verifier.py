@@ -1,0 +1,288 @@
+"""An independent verifier of the trail: it re-derives from the events all that public data determine.
+
+It is the second opinion next to the ledger and to `LedgerState`: it shares with them the digests and signatures, not
+the state machine. No I/O: events go in one by one, and the first wrong one raises `AuditFailure`. Derived events
+(block hash, flag, recorded violation of eq. 13) are computed here before they are read: each must follow its cause at
+once, in the same call, with exactly these values, and none may come without a cause.
+
+What the events alone cannot tell: the pointers and the model's root (32 bytes that nothing else binds), an account's
+long-term sealing key, the reason of a rejection, and events that are absent as a whole without leaving a gap. The
+auditor (`actors.auditor`) holds these against the store and the ledger's storage where it can.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from deepring_chain.protocol.audit_step import AuditFailure, Check, Place, Step, show
+from deepring_chain.protocol.events import (
+    AnswerDelivered,
+    AuthenticityDerived,
+    BlockAttested,
+    BlockHashed,
+    Event,
+    LoggedEvent,
+    ModelRegistered,
+    OutputDisputed,
+    QueryRejected,
+    QuerySubmitted,
+    RingArranged,
+    RouteOpened,
+    UpdatePosted,
+    WorkerAdmitted,
+)
+from deepring_chain.protocol.verifier_query import QueryVerifier
+from deepring_chain.protocol.verifier_ring import RingVerifier
+from deepring_chain.types import Address, Domain, Hop, QueryId, QueryPhase, RingMode
+
+Derived = BlockHashed | AuthenticityDerived | OutputDisputed
+
+
+@dataclass(frozen=True)
+class OpenQuery:
+    """A query that waits: `next_hop` of `hops` is due; both 0 before its route is opened."""
+
+    query: QueryId
+    phase: QueryPhase
+    next_hop: Hop
+    hops: int
+
+
+@dataclass(frozen=True)
+class TrailReport:
+    """What was checked.
+
+    Attributes:
+        events: how many of each kind.
+        checks: how many of each kind of check.
+        ended: how many queries ended in each phase.
+        open_queries: those that wait; not a failure.
+        mode: of the ring after the last event.
+    """
+
+    events: Mapping[str, int]
+    checks: Mapping[Check, int]
+    ended: Mapping[QueryPhase, int]
+    open_queries: tuple[OpenQuery, ...]
+    mode: RingMode
+
+
+class TrailVerifier:
+    """Takes a ledger's events in order, from its first one on. Of an ended query it keeps nothing but the count.
+
+    Args:
+        domain: chain and ledger that the signatures must be for.
+        ouroboros: the model owner's account.
+
+    Attributes:
+        ring: the ring as the events tell it.
+        query_count: how many queries were submitted.
+    """
+
+    def __init__(self, domain: Domain, ouroboros: Address) -> None:
+        self._domain = domain
+        self._ouroboros = ouroboros
+        self._last: LoggedEvent | None = None
+        self._finished_transactions: set[bytes] = set()
+        self._due: Derived | None = None
+        self._checks: Counter[Check] = Counter()
+        self._events: Counter[str] = Counter()
+        self._ended: Counter[QueryPhase] = Counter()
+        self._queries: dict[QueryId, QueryVerifier] = {}
+        self.ring = RingVerifier(ouroboros)
+        self.query_count = 0
+
+    def check(self, logged: LoggedEvent) -> None:
+        """Checks the next event.
+
+        Raises:
+            AuditFailure: it breaks a rule; the verifier is of no further use.
+        """
+        step = Step(logged, self._domain, self._checks)
+        self._check_order(step, logged)
+        if self._due is not None and not self._may_wait(self._due, logged):
+            self._check_consequence(step, self._due, logged)
+        else:
+            self._dispatch(step, logged.event)
+        self._due = self._next_due(logged.event)
+        self._events[step.event_name] += 1
+        self._last = logged
+        self._drop_ended(logged.event)
+
+    def finish(self) -> TrailReport:
+        """What was checked.
+
+        Raises:
+            AuditFailure: the last event has a consequence that is absent.
+        """
+        if self._due is not None and self._last is not None:
+            found = "the end of the trail"
+            raise AuditFailure(_subject_of(self._due), type(self._due).__name__, _show(self._due), found, self._place())
+        return self.report()
+
+    def report(self) -> TrailReport:
+        """What was checked so far."""
+        waiting = tuple(
+            OpenQuery(query.query, query.phase, query.next_hop, query.hops) for query in self._queries.values()
+        )
+        return TrailReport(dict(self._events), dict(self._checks), dict(self._ended), waiting, self.ring.mode)
+
+    def open_query(self, query: QueryId) -> QueryVerifier | None:
+        """The state of a query that has not ended."""
+        return self._queries.get(query)
+
+    # ------------------------------------------------------------------ order
+
+    def _check_order(self, step: Step, logged: LoggedEvent) -> None:
+        last = self._last
+        if last is None:
+            return
+        here, before = (logged.block_number, logged.log_index), (last.block_number, last.log_index)
+        step.require(Check.ORDER, "the trail", "log_index", here > before, f"a place after {self._place()}", here)
+        is_same_block = logged.block_number == last.block_number
+        is_same_hash = logged.block_hash == last.block_hash
+        known = show(last.block_hash)
+        wanted = known if is_same_block else f"another than {known} of block {last.block_number}"
+        step.require(Check.ORDER, "the trail", "block_hash", is_same_block == is_same_hash, wanted, logged.block_hash)
+        self._check_transaction(step, last, logged)
+
+    def _check_transaction(self, step: Step, last: LoggedEvent, logged: LoggedEvent) -> None:
+        """A transaction's events stand together, in one block."""
+        if logged.transaction_hash != last.transaction_hash:
+            self._finished_transactions.add(last.transaction_hash)
+        fresh = logged.transaction_hash not in self._finished_transactions
+        if logged.block_number != last.block_number:
+            fresh = fresh and logged.transaction_hash != last.transaction_hash
+            self._finished_transactions.clear()
+        wanted = "a transaction whose events stand together"
+        step.require(Check.ORDER, "the trail", "transaction_hash", fresh, wanted, logged.transaction_hash)
+
+    def _place(self) -> Place:
+        return Place.of(self._last) if self._last is not None else Place(0)
+
+    # ------------------------------------------------------------------ consequences
+
+    def _may_wait(self, due: Derived, logged: LoggedEvent) -> bool:
+        """One call takes in any number of leaves before it folds them."""
+        leaf_after_leaf = isinstance(logged.event, BlockAttested) and isinstance(self._last_event(), BlockAttested)
+        return isinstance(due, BlockHashed) and leaf_after_leaf and self._continues_call(logged)
+
+    def _continues_call(self, logged: LoggedEvent) -> bool:
+        last = self._last
+        if last is None:
+            return False
+        return logged.transaction_hash == last.transaction_hash and logged.log_index == last.log_index + 1
+
+    def _last_event(self) -> Event | None:
+        return self._last.event if self._last is not None else None
+
+    def _check_consequence(self, step: Step, due: Derived, logged: LoggedEvent) -> None:
+        subject, name = _subject_of(due), type(due).__name__
+        is_next = type(logged.event) is type(due) and self._continues_call(logged)
+        wanted = f"{name} right after its cause, in the same transaction"
+        step.require(Check.CONSEQUENCE, subject, "event", is_next, wanted, step.event_name)
+        check = _CHECK_OF[type(due)]
+        for item in fields(due):
+            step.equal(check, subject, item.name, getattr(due, item.name), getattr(logged.event, item.name))
+        if isinstance(due, OutputDisputed):
+            self._queries[due.query].accept()
+        else:
+            self.ring.accept(due)
+
+    def _next_due(self, event: Event) -> Derived | None:
+        match event:
+            case BlockAttested() | BlockHashed():
+                return self.ring.due()
+            case UpdatePosted():
+                return self._queries[event.signed.update.query].due()
+            case AnswerDelivered():
+                return self._queries[event.query].due()
+        return None
+
+    # ------------------------------------------------------------------ causes
+
+    def _dispatch(self, step: Step, event: Event) -> None:
+        match event:
+            case ModelRegistered():
+                self.ring.register(step, event)
+            case WorkerAdmitted():
+                self.ring.admit(step, event)
+            case RingArranged():
+                self.ring.arrange(step, event)
+            case BlockAttested():
+                self.ring.attest(step, event)
+            case BlockHashed() | AuthenticityDerived() | OutputDisputed():
+                raise step.fail(_subject_of(event), "event", "a cause right before it", "none")
+            case _:
+                self._dispatch_query(step, event)
+
+    def _dispatch_query(
+        self, step: Step, event: QuerySubmitted | QueryRejected | RouteOpened | UpdatePosted | AnswerDelivered
+    ) -> None:
+        match event:
+            case QuerySubmitted():
+                self._submit(step, event)
+            case QueryRejected():
+                self._find(step, event.query, "query").reject(step, event)
+            case RouteOpened():
+                query = self._find(step, event.query, "query")
+                self._check_mode(step, event.query)
+                query.open_route(step, event, self._workers())
+            case UpdatePosted():
+                query = self._find(step, event.signed.update.query, "signed.update.query")
+                self._check_mode(step, query.query)
+                query.update(step, event)
+            case AnswerDelivered():
+                query = self._find(step, event.query, "query")
+                self._check_mode(step, event.query)
+                query.deliver(step, event)
+
+    def _submit(self, step: Step, event: QuerySubmitted) -> None:
+        subject = f"query {event.query}"
+        step.equal(Check.NUMBERING, subject, "query", self.query_count + 1, event.query)
+        step.require(Check.PHASE, subject, "query", self.ring.model is not None, "a registered model", "none")
+        self._queries[event.query] = QueryVerifier(step, event, self._ouroboros)
+        self.query_count += 1
+
+    def _find(self, step: Step, query: QueryId, field: str) -> QueryVerifier:
+        found = self._queries.get(query)
+        if found is None:
+            state = "one that has ended" if 0 < query <= self.query_count else "one that nobody asked"
+            raise step.fail(f"query {query}", field, "a query that is open", state)
+        return found
+
+    def _check_mode(self, step: Step, query: QueryId) -> None:
+        step.equal(Check.MODE, f"query {query}", "event (the ring's mode)", RingMode.QUERY, self.ring.mode)
+
+    def _workers(self) -> frozenset[Address]:
+        arranged = self.ring.arranged
+        return frozenset(arranged.seats[1:]) if arranged else frozenset()
+
+    def _drop_ended(self, event: Event) -> None:
+        """Forgets a query with its last event, so that memory does not grow with the trail."""
+        query = event.query if isinstance(event, QueryRejected | AnswerDelivered | OutputDisputed) else None
+        if query is not None and self._queries[query].is_ended:
+            self._ended[self._queries.pop(query).phase] += 1
+
+
+_CHECK_OF: dict[type, Check] = {
+    BlockHashed: Check.BLOCK_HASH,
+    AuthenticityDerived: Check.FLAG,
+    OutputDisputed: Check.VALIDATION,
+}
+
+
+def _subject_of(event: Derived) -> str:
+    match event:
+        case OutputDisputed():
+            return f"query {event.query}, hop {event.hop}"
+        case BlockHashed():
+            return f"arrangement {event.arrangement}, seat {event.position}"
+        case AuthenticityDerived():
+            return f"arrangement {event.arrangement}"
+
+
+def _show(event: Derived) -> str:
+    return ", ".join(f"{item.name} {show(getattr(event, item.name))}" for item in fields(event))
