@@ -1,11 +1,27 @@
 # Two commands: `make demo` and `make test`. Both set up what they need in .venv and node_modules.
-PYTHON ?= $(shell for v in 3.11 3.12 3.10; do command -v python$$v >/dev/null 2>&1 && { echo python$$v; break; }; done || echo python3)
+# The first Python that runs and fits; a name on PATH alone may be a shim that does not run.
+PYTHON ?= $(shell for v in python3.11 python3.12 python3.10 python3; do $$v -c '' 2>/dev/null && { echo $$v; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
 export SOLCX_BINARY_PATH := $(CURDIR)/tools/solcx
 
 .DEFAULT_GOAL := help
-.PHONY: help setup
+.PHONY: help setup demo test check clean
+
+demo: setup  ## show it all: MNIST digits through five workers on a local chain
+	@$(BIN)/deepring demo
+
+test: setup check  ## run all checks and tests
+	@$(BIN)/pytest -n 2
+
+check: setup contracts-check solhint  ## run the linters, type checks and import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+clean:  ## remove what was built and installed here
+	rm -rf .venv node_modules build out .home
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -13,7 +29,7 @@ help:  ## show this list
 setup: $(VENV)/.installed node_modules/.installed  ## install the locked Python and npm packages here
 
 $(VENV)/.installed: requirements/lock.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "setup: no Python 3.10, 3.11 or 3.12 on PATH; install one or say PYTHON=..."; exit 1; }
+	@test -n "$(PYTHON)" || { echo "setup: no Python 3.10, 3.11 or 3.12 on PATH; install one or say PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
 	  { echo "setup: $(PYTHON) is not Python 3.10 to 3.12; say PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)

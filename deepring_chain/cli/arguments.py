@@ -1,0 +1,30 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RingOption = Annotated[
+    Path, typer.Option("--ring", envvar="DEEPRING_RING", help="Folder of the ring, as `deepring init` makes it.")
+]
+TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the answer.")]
+DeviceOption = Annotated[str, typer.Option(help="Where layers are computed: cpu or cuda.")]
+ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="CPU threads of each actor's kernels.")]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="Ciphertext store (any fsspec URL); by default RING/store.")
+]
+ArrangeOption = Annotated[int, typer.Option(min=1, help="Seat the ring anew after so many finished queries.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+DEFAULT_RING = Path("ring")
+
+
+class Chain(str, Enum):
+    """Local devnets."""
+
+    ANVIL = "anvil"
+    GANACHE = "ganache"

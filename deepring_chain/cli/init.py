@@ -1,0 +1,36 @@
+"""`deepring init`: a model and keys for everyone, in a new ring folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepring_chain.actors.init import init_ring
+from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
+from deepring_chain.cli.console import OUT, print_step
+from deepring_chain.cli.password import read_password
+from deepring_chain.model.checkpoint import load_model
+from deepring_chain.model.samples import shipped_model_path
+
+
+def init(
+    ring: RingOption = DEFAULT_RING,
+    model: Annotated[
+        Path | None, typer.Option(help="Quantised model, as `deepring quantise` writes it; by default the shipped one.")
+    ] = None,
+) -> None:
+    """Make a ring: split a quantised model into layers, one worker each, and make everyone's keys.
+
+    The folder then holds one folder per actor, complete by itself: a worker's has its keys, its layer and the next.
+    The password for the key files is read from the file that DEEPRING_PASSWORD_FILE names, from DEEPRING_PASSWORD, or
+    from the terminal.
+    """
+    committed = load_model(model or shipped_model_path())
+    config = init_ring(ring, committed, read_password(confirm=True), print_step)
+    OUT.print(f"ring of {len(config.workers)} workers for {config.model_name} in {ring}", soft_wrap=True)
+    for name, value in committed.card.figures.items():
+        OUT.print(f"  {name}: {value}", soft_wrap=True)
+    OUT.print(f"model root 0x{config.model_root.hex()}", soft_wrap=True)
+    OUT.print(f"next: deepring up --ring {ring}", soft_wrap=True)

@@ -1,0 +1,60 @@
+"""The `deepring` command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from deepring_chain import __version__
+from deepring_chain.cli.console import OUT, errors_as_one_line
+from deepring_chain.cli.demo import demo
+from deepring_chain.cli.init import init
+from deepring_chain.cli.query import answer, query
+from deepring_chain.cli.run import run
+from deepring_chain.cli.trail import trail
+from deepring_chain.cli.training import quantise_network, train_network
+from deepring_chain.cli.up import up
+
+app = typer.Typer(
+    name="deepring",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Deep-learning inference whose every step is on a tamper-evident public record.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        OUT.print(f"deepring {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Deep-learning inference whose every step is on a tamper-evident public record."""
+
+
+for command in (demo, init, up, query, answer, trail, run):
+    app.command()(command)
+app.command("train")(train_network)
+app.command("quantise")(quantise_network)
+
+
+def main() -> None:
+    """Entry point: an error is one line on standard error and exit code 1; wrong usage exits with 2."""
+    try:
+        with errors_as_one_line():
+            app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of a pipe, such as `head`, has seen enough.
+        sys.stderr.close()
+        sys.exit(0)

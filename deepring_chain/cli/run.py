@@ -1,0 +1,45 @@
+"""`deepring run`: one actor in this process, as its operator runs it on a machine of its own."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepring_chain.actors.actor import load_actor
+from deepring_chain.actors.options import ActorOptions
+from deepring_chain.actors.ring_folder import load_deployment
+from deepring_chain.cli.arguments import ArrangeOption, DeviceOption, StoreOption, ThreadsOption
+from deepring_chain.cli.console import OUT
+from deepring_chain.cli.password import read_password
+
+
+def run(
+    folder: Annotated[Path, typer.Argument(help="The actor's folder, such as RING/worker-3.")],
+    deployment: Annotated[Path, typer.Option(help="The ring's deployment.toml, as its owner publishes it.")],
+    rpc: Annotated[str | None, typer.Option(help="This operator's own node; by default the deployment's.")] = None,
+    store: StoreOption = None,
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = 1,
+    arrange_every: ArrangeOption = 1,
+) -> None:
+    """Run one worker, or the ouroboros, until Ctrl-C."""
+    known = load_deployment(deployment)
+    known = replace(known, rpc_url=rpc or known.rpc_url, store_url=store or known.store_url)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    options = ActorOptions(device=device, threads=threads, arrange_every=arrange_every)
+    actor = load_actor(folder, known, read_password(), options)
+    OUT.print(f"{folder.name} is ready as {actor.member.keys.address}; Ctrl-C stops it", soft_wrap=True)
+    stopping = False
+
+    def stop(_number: int, _frame: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    actor.run(options, lambda: not stopping)

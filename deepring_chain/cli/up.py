@@ -1,0 +1,113 @@
+"""`deepring up`: a node, the ledger and the ring's processes, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepring_chain.actors.deploy import deploy_ring, find_deployment
+from deepring_chain.actors.options import ActorOptions
+from deepring_chain.actors.ring_folder import Deployment, RingFolder
+from deepring_chain.actors.runtime import ActorStatus, RingProcesses
+from deepring_chain.chain.devnet import Devnet
+from deepring_chain.cli.arguments import (
+    DEFAULT_RING,
+    ArrangeOption,
+    Chain,
+    DeviceOption,
+    RingOption,
+    StoreOption,
+    ThreadsOption,
+)
+from deepring_chain.cli.console import OUT, print_step
+from deepring_chain.cli.password import read_password
+from deepring_chain.errors import ChainError, ConfigError
+
+WATCH_SECONDS = 0.5
+
+
+def up(
+    ring: RingOption = DEFAULT_RING,
+    chain: Annotated[Chain, typer.Option(help="Devnet to start.")] = Chain.ANVIL,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the devnet; a free one by default.")
+    ] = None,
+    rpc: Annotated[str | None, typer.Option(help="Use the node at this http(s) address instead of a devnet.")] = None,
+    store: StoreOption = None,
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = 1,
+    arrange_every: ArrangeOption = 1,
+) -> None:
+    """Run the ring: start a devnet (or use --rpc), deploy the ledger, start every actor, until Ctrl-C.
+
+    On a node that stays (--rpc) a ring that is deployed there already is taken up where it was left.
+    Other terminals then use `deepring query`, `deepring trail` and `deepring audit`.
+    """
+    if rpc is not None and port is not None:
+        raise ConfigError("--rpc and --port: a node that runs already has its port; give one of the two")
+    folder = RingFolder(ring)
+    folder.load_config()
+    password = read_password()
+    options = ActorOptions(device=device, threads=threads, arrange_every=arrange_every)
+    with _stopped_by_signals(), running_node(ring, chain, port, rpc) as (url, devnet):
+        deployment = find_or_deploy(folder, url, password, store)
+        with RingProcesses(folder, deployment, password, options, on_status=_print_status) as processes:
+            OUT.print(f"ring is up: node {url}, ledger {deployment.ledger}; Ctrl-C stops it", soft_wrap=True)
+            watch(processes, devnet)
+
+
+@contextmanager
+def running_node(ring: Path, chain: Chain, port: int | None, rpc: str | None) -> Iterator[tuple[str, Devnet | None]]:
+    """The node to use: the one named, or a devnet for as long as the context lasts."""
+    if rpc is not None:
+        yield rpc, None
+        return
+    with Devnet(kind=chain.value, port=port, log=ring / "logs" / f"{chain.value}.log") as devnet:
+        print_step(f"{chain.value} runs at {devnet.url}")
+        yield devnet.url, devnet
+
+
+def find_or_deploy(folder: RingFolder, url: str, password: str, store: str | None) -> Deployment:
+    """The ring's deployment on the node at `url`; a new one if there is none."""
+    known = find_deployment(folder, url)
+    if known is None:
+        return deploy_ring(folder, url, password, store, print_step)
+    print_step(f"ledger found at {known.ledger}")
+    return known
+
+
+def watch(processes: RingProcesses, devnet: Devnet | None) -> None:
+    """Returns never; raises when the host or the devnet is gone."""
+    while True:
+        time.sleep(WATCH_SECONDS)
+        if devnet is not None and not devnet.is_alive():
+            raise ChainError(f"the devnet ended; its last words: {devnet.last_output()}")
+        if not processes.is_alive():
+            raise ConfigError("the host of the actors ended; see the ring's logs folder")
+
+
+def _print_status(name: str, status: ActorStatus) -> None:
+    if status.state == "exited":
+        print_step(f"{name} ended (code {status.code}); it is started again")
+    elif status.state != "started":
+        print_step(f"{name}: {status.error or status.state} (process {status.pid})")
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the block in order, and are no error."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        OUT.print("ring is down")
