@@ -50,6 +50,8 @@ class QueryPhase(IntEnum):
     DELIVERED = 4
     DISPUTED = 5
     REJECTED = 6
+    INTERRUPTED = 7
+    WITHDRAWN = 8
 
 
 class RejectReason(IntEnum):
@@ -59,6 +61,15 @@ class RejectReason(IntEnum):
     MALFORMED = 1
     WRONG_SHAPE = 2
     BLOB_UNAVAILABLE = 3
+    RING_FAULTY = 4
+
+
+class ComplaintKind(IntEnum):
+    """What a recipient says of the envelope that it got, as `ILedger.ComplaintKind`."""
+
+    MISSING = 0
+    UNREADABLE = 1
+    ALTERED = 2
 
 
 @dataclass(frozen=True)
@@ -109,10 +120,14 @@ class SignedUpdate:
 
 @dataclass(frozen=True)
 class Attestation:
-    """A block's leaf under an arrangement's challenge, and the sealing key it uses until the next one."""
+    """A block's leaf under an arrangement's challenge, and the sealing key it uses until the next one.
+
+    `round` counts the restores of the seat in this arrangement: each brings a fresh challenge.
+    """
 
     arrangement: ArrangementId
     position: Position
+    round: int
     leaf: Digest
     sealing_key: Digest
 
@@ -126,6 +141,42 @@ class Delivery:
     answer: Digest
     output: Digest
     trail: Digest
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """A recipient's complaint about the envelope of the hop before.
+
+    `hop` is the recipient's own; `evidence` points to its sealing key of the arrangement, sealed to the ouroboros.
+    """
+
+    query: QueryId
+    attempt: Attempt
+    hop: Hop
+    kind: ComplaintKind
+    evidence: Digest
+    trail: Digest
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The ouroboros's verdict on a disputed edge (hop - 1, hop): who of the two is guilty."""
+
+    query: QueryId
+    attempt: Attempt
+    hop: Hop
+    sender_guilty: bool
+    receiver_guilty: bool
+    evidence: Digest
+    trail: Digest
+
+
+@dataclass(frozen=True)
+class TrailEntry:
+    """An entry of a query's trail, as far as the rolling hash needs it: EIP-712 digest and signer."""
+
+    digest: Digest
+    signer: Address
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import {
 /// and in which order. Everything secret stays outside: the ledger sees ciphertext pointers and keyed commitments only.
 interface ILedger {
     /// @notice Mode of the ring. Only in `Query` does the ledger accept routes, updates and deliveries.
-    /// @dev Setup: nothing arranged yet for the model version in force. Attesting: leaves are missing. Query: the derived hash of the last block equals
-    /// the recorded one (authenticity true). Tracking: it does not (authenticity false).
+    /// @dev Setup: nothing arranged yet for the model version in force. Attesting: leaves are missing. Query: the
+    /// derived hash of the last block equals the recorded one (authenticity true). Tracking: it does not (false).
     enum RingMode {
         Setup,
         Attesting,
@@ -28,8 +28,10 @@ interface ILedger {
     }
 
     /// @notice Phase of a query.
-    /// @dev Submitted -> Routed -> Computed -> Delivered; Routed or Computed -> Disputed on a violation of eq. 13;
-    /// Submitted -> Rejected when the ouroboros cannot use the input.
+    /// @dev Submitted -> Routed -> Computed -> Delivered. Routed or Computed -> Disputed on a violation of eq. 13 or a
+    /// recipient's complaint; Disputed -> Interrupted by the verdict; Routed -> Interrupted by a timeout;
+    /// Interrupted -> Routed by a new attempt. Submitted or Interrupted -> Rejected when the ouroboros cannot go on.
+    /// Any open phase -> Withdrawn by the querent after the long deadline.
     enum QueryPhase {
         None,
         Submitted,
@@ -37,7 +39,9 @@ interface ILedger {
         Computed,
         Delivered,
         Disputed,
-        Rejected
+        Rejected,
+        Interrupted,
+        Withdrawn
     }
 
     /// @notice Why the ouroboros turned a query down.
@@ -45,7 +49,17 @@ interface ILedger {
         Undecryptable,
         Malformed,
         WrongShape,
-        BlobUnavailable
+        BlobUnavailable,
+        RingFaulty
+    }
+
+    /// @notice What a recipient says of the envelope that the hop before it sent.
+    /// @dev Missing: the store does not have these bytes. Unreadable: malformed, or it does not decrypt.
+    /// Altered: it decrypts to another output than was committed to.
+    enum ComplaintKind {
+        Missing,
+        Unreadable,
+        Altered
     }
 
     /// @notice A model version: manifest root, pointer to the public card, number of layers.
@@ -57,30 +71,39 @@ interface ILedger {
     }
 
     /// @notice The ring as it is seated now.
+    /// @dev `authenticSince` is the time at which the last fold made the flag true.
     struct Arrangement {
         uint64 id;
         uint32 modelVersion;
         uint16 seats;
         uint16 folded;
+        uint40 authenticSince;
         BlockHash recordedHash;
         BlockHash currentHash;
     }
 
     /// @notice One seat of the current arrangement.
     /// @dev `attestedIn` is the arrangement that `leaf` belongs to; 0 or an older one means: not attested yet.
+    /// `round` counts the restore orders for this seat in the current arrangement, `reported` the last one reported on.
     struct Seat {
         address worker;
         uint64 attestedIn;
+        uint16 round;
+        uint16 reported;
         Leaf leaf;
         BlockHash blockHash;
     }
 
     /// @notice State of a query: only what the next check needs; all else is in the events.
+    /// @dev `touchedAt` is the time of the last step: a hop's deadline counts from it. `hops` is n + 1.
     struct Query {
         QueryPhase phase;
         uint16 attempt;
         uint16 hop;
         uint16 hops;
+        uint40 touchedAt;
+        address querent;
+        uint40 submittedAt;
         RouteLink route;
         OutputCommitment expectedOutput;
         TrailHash trail;
@@ -105,10 +128,12 @@ interface ILedger {
     }
 
     /// @notice A block's leaf under the arrangement's challenge, signed by its worker as EIP-712 typed data.
-    /// @dev `sealingKey` receives this worker's route notes and envelopes until the next arrangement.
+    /// @dev `sealingKey` receives this worker's route notes and envelopes until the next arrangement. `round` is the
+    /// seat's: an attestation from before a restore does not count after it.
     struct Attestation {
         uint64 arrangement;
         uint16 position;
+        uint16 round;
         Leaf leaf;
         SealingKey sealingKey;
     }
@@ -120,6 +145,36 @@ interface ILedger {
         Pointer answer;
         OutputCommitment output;
         TrailHash trail;
+    }
+
+    /// @notice A recipient's complaint about the envelope of the hop before, signed as EIP-712 typed data.
+    /// @dev `hop` is the recipient's own. `evidence` points to the recipient's key of this arrangement, sealed to the
+    /// ouroboros, so that it can repeat the recipient's check.
+    struct Complaint {
+        uint64 query;
+        uint16 attempt;
+        uint16 hop;
+        ComplaintKind kind;
+        Pointer evidence;
+        TrailHash trail;
+    }
+
+    /// @notice The ouroboros's verdict on a disputed edge (hop - 1, hop), signed as EIP-712 typed data.
+    /// @dev `evidence` points to what it found, sealed to the auditors that the owner admits.
+    struct Verdict {
+        uint64 query;
+        uint16 attempt;
+        uint16 hop;
+        bool senderGuilty;
+        bool receiverGuilty;
+        Pointer evidence;
+        TrailHash trail;
+    }
+
+    /// @notice An entry of a query's trail, as far as the rolling hash needs it.
+    struct TrailEntry {
+        bytes32 digest;
+        address signer;
     }
 
     /// @notice A model version was registered.
@@ -148,6 +203,7 @@ interface ILedger {
     /// @param arrangement arrangement
     /// @param position seat
     /// @param worker signer
+    /// @param round the seat's round
     /// @param leaf its leaf
     /// @param sealingKey its key for this arrangement
     /// @param signature the EIP-712 signature over the attestation
@@ -155,6 +211,7 @@ interface ILedger {
         uint64 indexed arrangement,
         uint16 indexed position,
         address indexed worker,
+        uint16 round,
         Leaf leaf,
         SealingKey sealingKey,
         bytes signature
@@ -173,6 +230,36 @@ interface ILedger {
     /// @param recomputedHash HASH_prev
     event AuthenticityDerived(
         uint64 indexed arrangement, bool isAuthentic, BlockHash recordedHash, BlockHash recomputedHash
+    );
+
+    /// @notice A block must be restored (paper 3.4.4): its hash is the first that differs from the record.
+    /// @param arrangement arrangement
+    /// @param position seat
+    /// @param worker who sits there
+    /// @param round the seat's new round: the worker attests again in it
+    /// @param recordedHash HASH_j as the ouroboros recorded it
+    /// @param recomputedHash HASH_j as the attestations gave it
+    /// @param recordedLast origHASH_prev from here on, with the restored block's fresh challenge in it
+    /// @param parameters pointer to the parameters and the fresh challenge, sealed to the worker
+    event RestoreOrdered(
+        uint64 indexed arrangement,
+        uint16 indexed position,
+        address indexed worker,
+        uint16 round,
+        BlockHash recordedHash,
+        BlockHash recomputedHash,
+        BlockHash recordedLast,
+        Pointer parameters
+    );
+
+    /// @notice A restored worker named what had changed in its parameters.
+    /// @param arrangement arrangement
+    /// @param position seat
+    /// @param worker who reports
+    /// @param round the seat's round
+    /// @param changed names of the tensors
+    event RestoreReported(
+        uint64 indexed arrangement, uint16 indexed position, address indexed worker, uint16 round, string changed
     );
 
     /// @notice A querent asked (eq. 3).
@@ -199,6 +286,13 @@ interface ILedger {
     event RouteOpened(
         uint64 indexed query, uint16 indexed attempt, uint16 firstHop, RouteLink route, Pointer notes
     );
+
+    /// @notice An attempt goes on from an accepted output.
+    /// @param query query
+    /// @param attempt the new attempt
+    /// @param anchorAttempt attempt of the update that it goes on from
+    /// @param anchorHop hop of that update
+    event QueryResumed(uint64 indexed query, uint16 attempt, uint16 anchorAttempt, uint16 anchorHop);
 
     /// @notice A hop's update was accepted.
     /// @param query query
@@ -228,6 +322,45 @@ interface ILedger {
         uint64 indexed query, uint16 attempt, uint16 indexed hop, OutputCommitment expected, OutputCommitment actual
     );
 
+    /// @notice A recipient cannot use the envelope that it got: either `hop` or `hop - 1` is wrong.
+    /// @param query query
+    /// @param hop the recipient's hop
+    /// @param recipient who complains
+    /// @param complaint the signed complaint
+    /// @param opening the opened link of the route that shows whose turn it is; empty after the last hop
+    /// @param signature the EIP-712 signature over the complaint
+    /// @param trail the rolling hash after this entry
+    event EnvelopeDisputed(
+        uint64 indexed query,
+        uint16 indexed hop,
+        address indexed recipient,
+        Complaint complaint,
+        RouteOpening opening,
+        bytes signature,
+        TrailHash trail
+    );
+
+    /// @notice The ouroboros judged a disputed edge: who is guilty, and who is acquitted.
+    /// @param query query
+    /// @param hop the edge's later hop
+    /// @param verdict the signed verdict
+    /// @param signature the EIP-712 signature over the verdict
+    /// @param trail the rolling hash after this entry
+    event VerdictPosted(
+        uint64 indexed query, uint16 indexed hop, Verdict verdict, bytes signature, TrailHash trail
+    );
+
+    /// @notice A hop was not posted in time.
+    /// @param query query
+    /// @param attempt attempt
+    /// @param hop the hop that is missing
+    /// @param deadline Unix time until which it was due
+    event HopTimedOut(uint64 indexed query, uint16 attempt, uint16 indexed hop, uint256 deadline);
+
+    /// @notice The querent gave up a query that was not answered in time.
+    /// @param query query
+    event QueryWithdrawn(uint64 indexed query);
+
     /// @notice The answer was delivered.
     /// @param query query
     /// @param attempt attempt
@@ -244,6 +377,8 @@ interface ILedger {
         TrailHash trail
     );
 
+    /// @notice Deadlines must be positive, and a querent's longer than a hop's.
+    error InvalidDeadlines(uint40 hopSeconds, uint40 withdrawSeconds);
     /// @notice Only the ouroboros may do this.
     error NotOuroboros(address ouroboros, address caller);
     /// @notice The zero address cannot be the ouroboros.
@@ -274,6 +409,20 @@ interface ILedger {
     error UnexpectedAttester(uint64 arrangement, uint16 position, address expected, address actual);
     /// @notice The ring is not in query mode.
     error NotAuthentic(uint64 arrangement, RingMode mode);
+    /// @notice A restore is ordered in tracking mode only.
+    error NotTracking(uint64 arrangement, RingMode mode);
+    /// @notice The leaves given as evidence do not lead to the recorded hash.
+    error UnexpectedEvidence(uint64 arrangement, BlockHash expected, BlockHash actual);
+    /// @notice The block's hash is the recorded one: there is nothing to restore.
+    error BlockIntact(uint64 arrangement, uint16 position, BlockHash recorded);
+    /// @notice The attestation is from another round of the seat.
+    error UnexpectedRound(uint64 arrangement, uint16 position, uint16 expected, uint16 actual);
+    /// @notice Only the worker in this seat may do this.
+    error NotSeated(uint64 arrangement, uint16 position, address expected, address caller);
+    /// @notice No restore was ordered for the seat, or the report was made.
+    error NothingToReport(uint64 arrangement, uint16 position);
+    /// @notice The report is too long.
+    error ReportTooLong(uint256 limit, uint256 actual);
     /// @notice The query is in another phase, or unknown (phase None).
     error UnexpectedPhase(uint64 query, QueryPhase expected, QueryPhase actual);
     /// @notice The entry belongs to another attempt.
@@ -284,8 +433,20 @@ interface ILedger {
     error UnexpectedTrail(uint64 query, TrailHash expected, TrailHash actual);
     /// @notice The signer and the opening do not match the committed route: not this signer's turn.
     error UnexpectedSigner(uint64 query, uint16 hop, address signer, RouteLink expected, RouteLink actual);
-    /// @notice The delivery is not signed by the ouroboros.
-    error UnexpectedDeliverer(uint64 query, address expected, address actual);
+    /// @notice The delivery or verdict is not signed by the ouroboros.
+    error UnexpectedOwner(uint64 query, address expected, address actual);
+    /// @notice The complaint is not signed by the recipient.
+    error NotRecipient(uint64 query, uint16 hop, address signer);
+    /// @notice The hop's deadline has passed; only a new attempt goes on.
+    error DeadlinePassed(uint64 query, uint16 hop, uint256 deadline, uint256 time);
+    /// @notice The deadline has not passed yet.
+    error DeadlineAhead(uint64 query, uint256 deadline, uint256 time);
+    /// @notice Only the querent may do this.
+    error NotQuerent(uint64 query, address querent, address caller);
+    /// @notice The query has ended already or never was.
+    error QueryNotOpen(uint64 query, QueryPhase phase);
+    /// @notice An attempt begins at the hop that failed or before it.
+    error ResumedTooLate(uint64 query, uint16 hop, uint16 first);
     /// @notice A route cannot be empty.
     error EmptyRoute(uint64 query);
 
@@ -311,6 +472,25 @@ interface ILedger {
     /// @param signatures one each
     function attest(Attestation[] calldata attestations, bytes[] calldata signatures) external;
 
+    /// @notice Orders the restore of the first block whose hash differs (paper 3.4.4). Ouroboros only, in tracking.
+    /// @dev The evidence is the expected leaves from that seat to the end: with the hash before it they must lead to
+    /// the recorded hash, so all before is intact, and the first of them must differ from what the block attested.
+    /// @param position seat
+    /// @param expectedLeaves the leaves of this seat and all after it, as the ouroboros expects them
+    /// @param recordedLast the hash of the last block with the fresh challenge of the restored block in it
+    /// @param parameters pointer to the parameters and the fresh challenge, sealed to the worker
+    function orderRestore(
+        uint16 position,
+        Leaf[] calldata expectedLeaves,
+        BlockHash recordedLast,
+        Pointer parameters
+    ) external;
+
+    /// @notice Names what a restore changed. Only the worker of the seat, once after each order.
+    /// @param position seat
+    /// @param changed names of the tensors, at most 256 bytes
+    function reportRestore(uint16 position, string calldata changed) external;
+
     /// @notice Opens a query (eq. 3). Anyone, in any mode: queries wait while the ring is not authentic.
     /// @param input pointer to the input, sealed to the ouroboros
     /// @param sealingKey the querent's key for the answer
@@ -322,11 +502,26 @@ interface ILedger {
     /// @param reason why
     function rejectQuery(uint64 query, RejectReason reason) external;
 
-    /// @notice Commits the route of a query. Ouroboros only.
-    /// @param query query
+    /// @notice Commits the route of a query from hop 0. Ouroboros only.
+    /// @param query submitted, or interrupted
     /// @param route first link of the chain of commitments
     /// @param notes pointer to the sealed route notes
     function openRoute(uint64 query, RouteLink route, Pointer notes) external;
+
+    /// @notice Commits a new route from the hop after `anchor`, an accepted output. Ouroboros only.
+    /// @param anchor an update of this query that was accepted before; its trail and the entries after it must lead to
+    /// the query's trail
+    /// @param signer who signed it
+    /// @param later all entries of the trail after it
+    /// @param route first link of the chain of commitments
+    /// @param notes pointer to the sealed route notes
+    function resumeRoute(
+        Update calldata anchor,
+        address signer,
+        TrailEntry[] calldata later,
+        RouteLink route,
+        Pointer notes
+    ) external;
 
     /// @notice Accepts a hop's update: checks its place, its signature, the route link and eq. 13. Anyone may carry it.
     /// @param update the signed entry
@@ -338,6 +533,33 @@ interface ILedger {
     /// @param delivery the signed entry
     /// @param signature 65 bytes, low s
     function deliver(Delivery calldata delivery, bytes calldata signature) external;
+
+    /// @notice Disputes the envelope of the hop before. Only its recipient: whose turn it is, at the end the ouroboros.
+    /// @param complaint the signed complaint
+    /// @param opening opens the route's link for the recipient's hop; ignored after the last hop
+    /// @param signature 65 bytes, low s
+    function complain(Complaint calldata complaint, RouteOpening calldata opening, bytes calldata signature) external;
+
+    /// @notice Judges a disputed edge. The query then waits for a new attempt.
+    /// @param verdict the signed verdict
+    /// @param signature 65 bytes, low s, by the ouroboros
+    function judge(Verdict calldata verdict, bytes calldata signature) external;
+
+    /// @notice Ends an attempt whose hop is overdue. Anyone.
+    /// @param query query
+    function timeOut(uint64 query) external;
+
+    /// @notice Gives up a query that is still open. The querent only, after the long deadline.
+    /// @param query query
+    function withdrawQuery(uint64 query) external;
+
+    /// @notice Seconds that a hop has, counted from the hop before or from when the ring became authentic.
+    /// @return duration in seconds
+    function hopSeconds() external view returns (uint40 duration);
+
+    /// @notice Seconds after its submission from which on a querent may withdraw an open query.
+    /// @return duration in seconds
+    function withdrawSeconds() external view returns (uint40 duration);
 
     /// @notice The model owner's account.
     /// @return account hop 0 and final receiver of every query

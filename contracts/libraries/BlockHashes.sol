@@ -5,6 +5,7 @@ import {BlockHash, Leaf} from "../types/Types.sol";
 
 /// @title Block hashes (paper eq. 1-2) with SHA-256
 /// @author The DeepRing authors
+/// @notice Folds the blocks' leaves into one hash for the whole ring.
 library BlockHashes {
     bytes32 internal constant TAG = "deepring/v1/block-hash";
 

@@ -5,6 +5,7 @@ import {RouteLink} from "../types/Types.sol";
 
 /// @title Route commitments: each hop's signer, hidden until it acts
 /// @author The DeepRing authors
+/// @notice Binds each hop to one account.
 library Routes {
     bytes32 internal constant TAG = "deepring/v1/route";
 

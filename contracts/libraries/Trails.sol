@@ -5,6 +5,7 @@ import {Pointer, SealingKey, TrailHash} from "../types/Types.sol";
 
 /// @title A query's rolling hash
 /// @author The DeepRing authors
+/// @notice Chains all accepted entries of a query into one word.
 library Trails {
     bytes32 internal constant QUERY_TAG = "deepring/v1/query";
     bytes32 internal constant TRAIL_TAG = "deepring/v1/trail";

@@ -11,13 +11,51 @@ import {BlockHash, Leaf, Pointer, RouteLink, SealingKey, TrailHash} from "../typ
 
 /// @title Exposes the pure libraries to the differential tests
 /// @author The DeepRing authors
+/// @notice Python and Solidity must agree on every digest.
 contract DigestHarness is EIP712 {
     using Digests for ILedger.Update;
     using Digests for ILedger.Attestation;
     using Digests for ILedger.Delivery;
+    using Digests for ILedger.Complaint;
+    using Digests for ILedger.Verdict;
 
     /// @notice Same EIP-712 name and version as the ledger.
     constructor() EIP712("DeepRing", "1") {}
+
+    /// @notice EIP-712 digest of an update for this contract.
+    /// @param update the message
+    /// @return the digest that is signed
+    function updateDigest(ILedger.Update calldata update) external view returns (bytes32) {
+        return _hashTypedDataV4(update.hash());
+    }
+
+    /// @notice EIP-712 digest of an attestation for this contract.
+    /// @param attestation the message
+    /// @return the digest that is signed
+    function attestationDigest(ILedger.Attestation calldata attestation) external view returns (bytes32) {
+        return _hashTypedDataV4(attestation.hash());
+    }
+
+    /// @notice EIP-712 digest of a delivery for this contract.
+    /// @param delivery the message
+    /// @return the digest that is signed
+    function deliveryDigest(ILedger.Delivery calldata delivery) external view returns (bytes32) {
+        return _hashTypedDataV4(delivery.hash());
+    }
+
+    /// @notice EIP-712 digest of a complaint for this contract.
+    /// @param complaint the message
+    /// @return the digest that is signed
+    function complaintDigest(ILedger.Complaint calldata complaint) external view returns (bytes32) {
+        return _hashTypedDataV4(complaint.hash());
+    }
+
+    /// @notice EIP-712 digest of a verdict for this contract.
+    /// @param verdict the message
+    /// @return the digest that is signed
+    function verdictDigest(ILedger.Verdict calldata verdict) external view returns (bytes32) {
+        return _hashTypedDataV4(verdict.hash());
+    }
 
     /// @notice See `BlockHashes.first`.
     /// @param leaf leaf of seat 0
@@ -64,26 +102,5 @@ contract DigestHarness is EIP712 {
     /// @return the next trail
     function extendTrail(TrailHash trail, bytes32 digest, address signer) external pure returns (TrailHash) {
         return Trails.extend(trail, digest, signer);
-    }
-
-    /// @notice EIP-712 digest of an update for this contract.
-    /// @param update the message
-    /// @return the digest that is signed
-    function updateDigest(ILedger.Update calldata update) external view returns (bytes32) {
-        return _hashTypedDataV4(update.hash());
-    }
-
-    /// @notice EIP-712 digest of an attestation for this contract.
-    /// @param attestation the message
-    /// @return the digest that is signed
-    function attestationDigest(ILedger.Attestation calldata attestation) external view returns (bytes32) {
-        return _hashTypedDataV4(attestation.hash());
-    }
-
-    /// @notice EIP-712 digest of a delivery for this contract.
-    /// @param delivery the message
-    /// @return the digest that is signed
-    function deliveryDigest(ILedger.Delivery calldata delivery) external view returns (bytes32) {
-        return _hashTypedDataV4(delivery.hash());
     }
 }

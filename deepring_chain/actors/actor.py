@@ -12,19 +12,21 @@ from typing import Protocol
 import torch
 
 from deepring_chain.actors.arranger import Arranger
+from deepring_chain.actors.block import Block
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.journal import Journal
 from deepring_chain.actors.member import Member
+from deepring_chain.actors.model_owner import ModelOwner, Roster
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.ouroboros import Ouroboros
 from deepring_chain.actors.ring_folder import MANIFEST_FILE, MODEL_FILE, PARAMS_FILE, Deployment, RingFolder
+from deepring_chain.actors.router import Router
+from deepring_chain.actors.tracker import Tracker
 from deepring_chain.actors.worker import Worker
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.crypto.keys import load_keys
-from deepring_chain.errors import ConfigError, DeepRingError, ModelError
-from deepring_chain.model.checkpoint import load_layers, load_model
+from deepring_chain.errors import ConfigError, DeepRingError
 from deepring_chain.model.kernels import INT8
-from deepring_chain.model.layer import Layer
 from deepring_chain.model.manifest import ManifestSlice
 from deepring_chain.model.self_test import run_self_test
 from deepring_chain.store.content import ContentStore
@@ -100,20 +102,11 @@ def _open_member(folder: Path, deployment: Deployment, password: str) -> Member:
 
 
 def _open_worker(folder: Path, member: Member, device: torch.device) -> Worker:
-    own, following = _two_layers(folder)
-    _check_manifest(folder, member)
-    return Worker(member, own.to(device), following.to(device), device)
+    return Worker(member, Block(folder, _open_manifest(folder, member), device), device)
 
 
-def _two_layers(folder: Path) -> tuple[Layer, Layer]:
-    layers = load_layers(folder / PARAMS_FILE)
-    if len(layers) != 2:
-        raise ModelError(f"{folder / PARAMS_FILE}: {len(layers)} layers, a worker holds its own and the next")
-    return layers[0], layers[1]
-
-
-def _check_manifest(folder: Path, member: Member) -> None:
-    """The worker's slice of the manifest must lead to the root on the ledger: it serves the registered model."""
+def _open_manifest(folder: Path, member: Member) -> ManifestSlice:
+    """The worker's slice of the manifest, which must lead to the root on the ledger: it serves the registered model."""
     path = folder / MANIFEST_FILE
     try:
         held = ManifestSlice.decode(path.read_bytes())
@@ -123,14 +116,13 @@ def _check_manifest(folder: Path, member: Member) -> None:
     model = member.state.model
     if model is not None:
         held.verify(model.root)
+    return held
 
 
 def _open_ouroboros(ring: RingFolder, member: Member, device: torch.device, options: ActorOptions) -> Ouroboros:
-    model = load_model(ring.ouroboros / MODEL_FILE)
     config = ring.load_config()
-    if model.manifest().root() != config.model_root:
-        raise ModelError(f"{ring.ouroboros / MODEL_FILE}: not the model that the ring was made for; restore it")
-    layers = [model.layer(index).to(device) for index in range(model.card.layers + 1)]
-    layer_of = {entry.address: entry.layer for entry in config.workers}
-    arranger = Arranger(member, layers, layer_of, options.arrange_every)
-    return Ouroboros(member, layers, layer_of, model.card.input_shape, device, arranger)
+    owner = ModelOwner(ring.ouroboros, config.model_root, device)
+    roster = Roster.of(config)
+    router = Router(member, roster)
+    arranger = Arranger(member, owner, roster, options.arrange_every, router.failures)
+    return Ouroboros(member, owner, router, arranger, Tracker(member, owner, roster, arranger))

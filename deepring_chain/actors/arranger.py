@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable
 
 from deepring_chain.actors.draws import ArrangementDraw
 from deepring_chain.actors.member import Member
-from deepring_chain.model.layer import Layer
-from deepring_chain.protocol.block_hash import block_leaf, fold_leaves
+from deepring_chain.actors.model_owner import ModelOwner, Roster
+from deepring_chain.protocol.block_hash import fold_leaves
+from deepring_chain.protocol.ledger_state import ArrangementState
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
-from deepring_chain.protocol.tracking import find_first_mismatch
 from deepring_chain.types import Address, ArrangementId, Digest, Position, QueryPhase, RingMode
 
 LOG = logging.getLogger(__name__)
+
+FINISHED = frozenset({QueryPhase.DELIVERED, QueryPhase.REJECTED, QueryPhase.WITHDRAWN})
+RUNNING = frozenset({QueryPhase.ROUTED, QueryPhase.COMPUTED})
 
 
 class Arranger:
@@ -23,44 +28,55 @@ class Arranger:
 
     Args:
         member: the ouroboros's keys and connections.
-        layers: the checkpoint's layers 0..n, layer 0 being the identity.
-        layer_of: which layer each worker serves.
+        owner: the checkpoint.
+        roster: who may serve which layer.
         every: a new arrangement after this many finished queries.
+        failures: how often each worker failed in queries.
+        clock: seconds; for how long an attestation is awaited.
     """
 
-    def __init__(self, member: Member, layers: Sequence[Layer], layer_of: Mapping[Address, int], every: int) -> None:
+    def __init__(
+        self,
+        member: Member,
+        owner: ModelOwner,
+        roster: Roster,
+        every: int,
+        failures: Callable[[], Counter[Address]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._member = member
-        self._layers = layers
-        self._layer_of = {member.keys.address: 0, **layer_of}
+        self._owner = owner
+        self._roster = roster
         self._every = every
-        self._reported: ArrangementId | None = None
+        self._failures = failures
+        self._clock = clock
+        self._awaited: tuple[ArrangementId, float] | None = None
 
     def is_due(self) -> bool:
-        """Whether new routes must wait for a new arrangement."""
+        """Whether new routes must wait for a new arrangement.
+
+        That is so at set-up, after every so many finished queries, after a restore, and after a hop failed.
+        """
         state = self._member.state
         current = state.arrangement
         if state.mode is RingMode.SETUP or current is None:
             return True
-        finished = [
-            session
-            for session in state.sessions.values()
-            if session.arrangement == current.arranged.arrangement
-            and session.phase in (QueryPhase.DELIVERED, QueryPhase.DISPUTED)
-        ]
-        return len(finished) >= self._every
+        here = [s for s in state.sessions.values() if s.arrangement == current.arranged.arrangement]
+        finished = sum(session.phase in FINISHED for session in here)
+        interrupted = any(session.phase is QueryPhase.INTERRUPTED for session in here)
+        return finished >= self._every or interrupted or bool(current.restores)
 
     def act(self) -> bool:
-        """Arranges if it is due and nothing runs; attests; reports a broken chain of hashes."""
-        if self.is_due() and self._is_idle():
+        """Arranges if it is due and nothing runs; attests; replaces workers that do not attest."""
+        if (self.is_due() and self._is_idle()) or self._is_overdue():
             self._arrange()
             return True
         position = self._member.seat_due()
-        if position is not None:
-            draw = self.draw_of(self._member.state.arrangement.arranged.arrangement)  # type: ignore[union-attr]
-            self._member.attest(position, draw.challenge, self._layers[0].content(), self._layers[1].content())
-            return True
-        self._report_mismatch()
-        return False
+        if position is None or self._member.arranged().round_of(position) > 0:
+            return False
+        draw = self.draw_of(self._member.arranged().arranged.arrangement)
+        self._member.attest(position, draw.challenge, *self._owner.own_contents())
+        return True
 
     def draw_of(self, arrangement: ArrangementId) -> ArrangementDraw:
         """The draw of an arrangement; made and recorded when first asked for."""
@@ -69,31 +85,51 @@ class Arranger:
         )
 
     def _is_idle(self) -> bool:
-        running = (QueryPhase.ROUTED, QueryPhase.COMPUTED)
         state = self._member.state
-        return state.mode is not RingMode.ATTESTING and not any(s.phase in running for s in state.sessions.values())
+        if state.mode not in {RingMode.SETUP, RingMode.QUERY}:
+            return False
+        return not any(session.phase in RUNNING for session in state.sessions.values())
+
+    def _is_overdue(self) -> bool:
+        """Whether a seated worker has not attested for as long as a hop may take, and another one could."""
+        current = self._member.state.arrangement
+        if current is None or self._member.state.mode is not RingMode.ATTESTING:
+            self._awaited = None
+            return False
+        arrangement = current.arranged.arrangement
+        if self._awaited is None or self._awaited[0] != arrangement:
+            self._awaited = (arrangement, self._clock())
+        overdue = self._clock() - self._awaited[1] > self._member.client.hop_seconds
+        return overdue and self._can_replace(current)
+
+    def _can_replace(self, current: ArrangementState) -> bool:
+        missing = [current.arranged.seats[position] for position in current.missing_seats()]
+        return any(len(self._roster.candidates.get(self._roster.layer_of(worker), ())) > 1 for worker in missing)
 
     def _arrange(self) -> None:
         current = self._member.state.arrangement
         arrangement = ArrangementId(current.arranged.arrangement + 1 if current else 1)
         draw = self.draw_of(arrangement)
-        self._member.client.arrange(draw.seats, draw.recorded_hashes[-1], draw.notes)
+        self._member.client.arrange(draw.seats, fold_leaves(draw.leaves)[-1], draw.notes)
         LOG.info("arrangement %d: seated %d blocks", arrangement, len(draw.seats))
 
     def _draw(self, arrangement: ArrangementId) -> ArrangementDraw:
-        workers = [address for address, layer in self._layer_of.items() if layer != 0]
+        workers = self._choose_workers()
         self._member.rng.shuffle(workers)
         seats = (self._member.keys.address, *workers)
         challenge = Digest(secrets.token_bytes(32))
-        hashes = fold_leaves([self._expected_leaf(seat, challenge) for seat in seats])
-        return ArrangementDraw(seats, challenge, tuple(hashes), self._store_notes(arrangement, seats, challenge))
+        leaves = self._owner.expected_leaves([self._roster.layer_of(seat) for seat in seats], challenge)
+        return ArrangementDraw(seats, challenge, tuple(leaves), self._store_notes(arrangement, seats, challenge))
 
-    def _expected_leaf(self, seat: Address, challenge: Digest) -> Digest:
-        index = self._layer_of[seat]
-        following = self._layers[(index + 1) % len(self._layers)]
-        return block_leaf(challenge, self._layers[index].content(), following.content())
+    def _choose_workers(self) -> list[Address]:
+        """For each layer the candidate that failed least, the first choice among equals."""
+        current = self._member.state.arrangement
+        strikes = self._failures() + self._member.state.absences
+        if current is not None:
+            strikes += Counter(current.arranged.seats[position] for position in current.missing_seats())
+        return [min(members, key=lambda member: strikes[member]) for members in self._roster.candidates.values()]
 
-    def _store_notes(self, arrangement: ArrangementId, seats: Sequence[Address], challenge: Digest) -> Digest:
+    def _store_notes(self, arrangement: ArrangementId, seats: tuple[Address, ...], challenge: Digest) -> Digest:
         keys = self._member.state.sealing_keys
         notes = [
             (keys[seat], ArrangementNote(Position(position), challenge).encode())
@@ -102,20 +138,3 @@ class Arranger:
         ]
         info = arrangement_context(self._member.client.domain, arrangement)
         return self._member.store.put(seal_notes(notes, info, self._member.rng))
-
-    def _report_mismatch(self) -> None:
-        current = self._member.state.arrangement
-        if current is None or current.is_authentic is not False or current.arranged.arrangement == self._reported:
-            return
-        self._reported = current.arranged.arrangement
-        recorded = self.draw_of(self._reported).recorded_hashes
-        position = find_first_mismatch(recorded, current.block_hashes)
-        if position is not None:
-            seat = current.arranged.seats[position]
-            layer = self._layer_of[seat]
-            LOG.error(
-                "authenticity is off: the block of layer %d (seat %d, %s) does not hold its parameters",
-                layer,
-                position,
-                seat,
-            )

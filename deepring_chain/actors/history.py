@@ -5,17 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deepring_chain.chain.client import LedgerClient
-from deepring_chain.protocol.events import (
-    AnswerDelivered,
-    Event,
-    LoggedEvent,
-    OutputDisputed,
-    QueryRejected,
-    QuerySubmitted,
-    RouteOpened,
-    UpdatePosted,
-)
-from deepring_chain.types import Digest, QueryId
+from deepring_chain.protocol.events import Event, LoggedEvent
+from deepring_chain.types import Digest
 
 
 @dataclass(frozen=True)
@@ -44,12 +35,3 @@ def read_history(client: LedgerClient, first_block: int) -> list[HistoryEntry]:
             gas[logged.transaction_hash] = client.gas_used(logged.transaction_hash)
         entries.append(HistoryEntry(logged, times[logged.block_number], gas[logged.transaction_hash]))
     return entries
-
-
-def query_of(event: Event) -> QueryId | None:
-    """The query that an event belongs to."""
-    if isinstance(event, UpdatePosted):
-        return event.signed.update.query
-    if isinstance(event, QuerySubmitted | QueryRejected | RouteOpened | OutputDisputed | AnswerDelivered):
-        return event.query
-    return None

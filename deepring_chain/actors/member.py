@@ -69,7 +69,7 @@ class Member:
         current = self.state.arrangement
         if current is None:
             return
-        needed = {session.arrangement for session in self.state.open_sessions()} - {ArrangementId(0)}
+        needed = {a for session in self.state.open_sessions() for a in session.arrangements.values()}
         oldest = min({current.arranged.arrangement, *needed})
         for key in self.journal.keys("sealing-key/"):
             if int(key.rpartition("/")[2]) < oldest:
@@ -90,8 +90,7 @@ class Member:
             StoreError: the notes are not to be had.
             ProtocolError: there is no note for this block, or one for another seat.
         """
-        current = self._arranged()
-        arranged = current.arranged
+        arranged = self.arranged().arranged
         info = arrangement_context(self.client.domain, arranged.arrangement)
         opened = open_note(self.store.get(arranged.notes), self.keys.sealing, info)
         if opened is None:
@@ -103,20 +102,26 @@ class Member:
 
     def attest(self, position: Position, challenge: Digest, own: LayerContent, following: LayerContent) -> None:
         """Posts this block's signed leaf over the tensors in use (eq. 1)."""
-        current = self._arranged()
+        current = self.arranged()
         arrangement = current.arranged.arrangement
         leaf = block_leaf(challenge, own, following)
-        attestation = Attestation(arrangement, position, leaf, public_bytes(self.sealing_key(arrangement)))
+        key = public_bytes(self.sealing_key(arrangement))
+        attestation = Attestation(arrangement, position, current.round_of(position), leaf, key)
         signature = sign_message(self.keys.account, self.client.domain, attestation)
         try:
             self.client.attest([attestation], [signature], len(current.arranged.seats))
         except LedgerReverted as refusal:
-            if refusal.name not in ("AlreadyAttested", "StaleArrangement"):
+            if refusal.name not in {"AlreadyAttested", "StaleArrangement", "UnexpectedRound"}:
                 raise
         LOG.info("arrangement %d: attested seat %d", arrangement, position)
         self.forget_old_keys()
 
-    def _arranged(self) -> ArrangementState:
+    def arranged(self) -> ArrangementState:
+        """The current arrangement.
+
+        Raises:
+            ProtocolError: there is none yet.
+        """
         current = self.state.arrangement
         if current is None:
             raise ProtocolError("the ring is not arranged yet")

@@ -6,58 +6,128 @@ import logging
 
 import torch
 
+from deepring_chain.actors.block import Block, BlockLayers
+from deepring_chain.actors.guard import SessionGuard
 from deepring_chain.actors.member import Member
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output
+from deepring_chain.crypto.signing import sign_message
 from deepring_chain.errors import ProtocolError
-from deepring_chain.model.layer import Layer, run_layer
-from deepring_chain.protocol.envelope import hop_context, open_output, seal_output
+from deepring_chain.model.layer import run_layer
+from deepring_chain.protocol.envelope import hop_context, open_content, open_output, seal_content, seal_output
+from deepring_chain.protocol.events import EnvelopeDisputed
 from deepring_chain.protocol.notes import open_note
+from deepring_chain.protocol.restore import RestoreNote, complaint_context, restore_context
 from deepring_chain.protocol.route import RouteNote, route_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import decode_signed_update, encode_signed_update, next_update, sign_update
-from deepring_chain.protocol.validation import check_received
-from deepring_chain.types import Attempt, Digest, Hop, QueryId, QueryPhase, RingMode, SignedUpdate, TensorBytes
+from deepring_chain.protocol.validation import UnexpectedOutput, check_received
+from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge
+from deepring_chain.types import (
+    Attempt,
+    Complaint,
+    ComplaintKind,
+    Digest,
+    Hop,
+    Position,
+    QueryId,
+    QueryPhase,
+    RingMode,
+    SignedUpdate,
+    TensorBytes,
+)
 
 LOG = logging.getLogger(__name__)
 
 
 class Worker:
-    """Acts on the ledger's events: attests when seated, computes when it is its turn, and never signs twice."""
+    """Acts on the ledger's events: attests when seated, computes when it is its turn, and never signs twice.
 
-    def __init__(self, member: Member, own: Layer, following: Layer, device: torch.device) -> None:
+    Args:
+        member: keys and connections.
+        block: its parameters.
+        device: where layers are computed.
+    """
+
+    def __init__(self, member: Member, block: Block, device: torch.device) -> None:
         self._member = member
-        self._own = own
-        self._following = following
+        self._block = block
         self._device = device
         self._notes: dict[tuple[QueryId, Attempt], RouteNote | None] = {}
+        self._open: set[QueryId] | None = None
+        self._guard = SessionGuard()
 
     def act(self) -> bool:
         """Does everything that is due now; returns whether it did anything."""
         acted = self._attest_if_due()
-        if self._member.state.mode is not RingMode.QUERY:
-            return acted
-        for session in self._member.state.open_sessions():
-            acted = self._take_turn(session) or acted
+        sessions = self._member.state.open_sessions()
+        for session in sessions:
+            acted = self._guard.run(session, self._serve) or acted
+        self._forget_ended({session.query for session in sessions})
         return acted
+
+    def _serve(self, session: Session) -> bool:
+        if session.phase is QueryPhase.DISPUTED:
+            return self._put_back(session)
+        if session.phase is QueryPhase.ROUTED and self._member.state.mode is RingMode.QUERY:
+            return self._take_turn(session)
+        return False
+
+    # ------------------------------------------------------------------ attestation and restore
 
     def _attest_if_due(self) -> bool:
         position = self._member.seat_due()
         if position is None:
             return False
-        challenge = self._member.read_challenge(position)
-        self._member.attest(position, challenge, self._own.content(), self._following.content())
+        if self._member.arranged().round_of(position) > 0:
+            challenge = self._restore(position)
+        else:
+            challenge = self._member.read_challenge(position)
+        self._member.attest(position, challenge, *self._block.contents())
         return True
 
+    def _restore(self, position: Position) -> Digest:
+        """Takes the parameters that the ouroboros sent, names what had changed, and gets the fresh challenge."""
+        current = self._member.arranged()
+        order = current.restores[position]
+        place = restore_context(self._member.client.domain, order.arrangement, position, order.round)
+        blob = self._member.store.get(order.parameters)
+        note = RestoreNote.decode(open_content(self._member.keys.sealing, blob, place))
+        changed = self._block.restore(note.parameters)
+        text = ", ".join(changed)[:256] or "nothing"
+        LOG.error("restored; changed: %s", text)
+        if not any(report.worker == self._member.keys.address for report in current.reports):
+            self._report(position, text)
+        return note.challenge
+
+    def _report(self, position: Position, text: str) -> None:
+        try:
+            self._member.client.report_restore(position, text)
+        except LedgerReverted as refusal:
+            if refusal.name != "NothingToReport":
+                raise
+
+    # ------------------------------------------------------------------ one hop
+
     def _take_turn(self, session: Session) -> bool:
-        if session.phase is not QueryPhase.ROUTED or session.next_hop == 0:
-            return False
-        note = self._note(session)
-        if note is None or note.hop != session.next_hop:
+        note = self._note(session) if session.next_hop > 0 else None
+        if note is None or note.hop != session.next_hop or self._block.layers is None:
             return False
         key = f"update/{session.query}/{session.attempt}/{session.next_hop}/{session.trail.hex()}"
-        recorded = self._member.journal.record_once(key, lambda: encode_signed_update(self._execute(session, note)))
-        self._post(decode_signed_update(recorded))
+        recorded = self._member.journal.read(key)
+        if recorded is None:
+            try:
+                received = self._receive(session, note)
+            except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
+                return self._complain(session, note, ComplaintKind.MISSING, error)
+            except UnexpectedOutput as error:
+                return self._complain(session, note, ComplaintKind.ALTERED, error)
+            except ProtocolError as error:
+                return self._complain(session, note, ComplaintKind.UNREADABLE, error)
+            signed = self._execute(session, note, received, self._block.layers)
+            recorded = self._member.journal.record_once(key, lambda: encode_signed_update(signed))
+        self._member.client.post_update(decode_signed_update(recorded))
+        LOG.info("query %d: hop %d posted", session.query, note.hop)
         return True
 
     def _note(self, session: Session) -> RouteNote | None:
@@ -69,40 +139,73 @@ class Worker:
             self._notes[place] = RouteNote.decode(opened) if opened is not None else None
         return self._notes[place]
 
-    def _execute(self, session: Session, note: RouteNote) -> SignedUpdate:
-        received = self._receive(session, note)
-        output = run_layer(self._own, received, self._device)
-        following = run_layer(self._following, output, self._device)
+    def _receive(self, session: Session, note: RouteNote) -> TensorBytes:
+        """Opens what the layer before sent (eq. 9-11), and holds it against its commitment."""
+        hop = Hop(note.hop - 1)
+        previous = session.updates[hop]
+        if previous.signer != note.predecessor:
+            raise ProtocolError(f"query {session.query}, hop {hop}: {previous.signer} is not its layer")
+        update = previous.signed.update
+        place = hop_context(self._member.client.domain, session.query, update.attempt, hop)
+        key = self._member.sealing_key(session.arrangements[update.attempt])
+        received = open_output(key, self._member.store.get(update.envelope), place)
+        check_received(session.query, hop, received, note.previous_key, update.output)
+        return received
+
+    def _execute(self, session: Session, note: RouteNote, received: TensorBytes, layers: BlockLayers) -> SignedUpdate:
+        output = run_layer(layers.own, received, self._device)
+        following = run_layer(layers.following, output, self._device)
         envelope = self._send_output(session, note, output)
-        update = next_update(
-            session, envelope, commit_output(note.own_key, output), commit_output(note.next_key, following)
-        )
+        own, after = commit_output(note.own_key, output), commit_output(note.next_key, following)
+        update = next_update(session, envelope, own, after)
         domain = self._member.client.domain
         return sign_update(self._member.keys.account, domain, update, note.salt, note.next_route)
 
-    def _receive(self, session: Session, note: RouteNote) -> TensorBytes:
-        """Opens what the layer before sent (eq. 9-11), and holds it against its commitment."""
-        previous_hop = Hop(note.hop - 1)
-        previous = session.updates[previous_hop]
-        if previous.signer != note.predecessor:
-            raise ProtocolError(f"query {session.query}, hop {previous_hop}: {previous.signer} is not its layer")
-        update = previous.signed.update
-        place = hop_context(self._member.client.domain, session.query, update.attempt, previous_hop)
-        key = self._member.sealing_key(session.arrangement)
-        received = open_output(key, self._member.store.get(update.envelope), place)
-        check_received(session.query, previous_hop, received, note.previous_key, update.output)
-        return received
-
     def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
         place = hop_context(self._member.client.domain, session.query, session.attempt, note.hop)
-        return self._member.store.put(seal_output(note.next_sealing_key, output, place))
+        envelope = seal_output(note.next_sealing_key, output, place)
+        digest = self._member.store.put(envelope)
+        # Kept until the query ends: the store may lose it, and only the sender can put it back.
+        self._member.journal.record_once(f"outbox/{session.query}/{digest.hex()}", lambda: envelope)
+        return digest
 
-    def _post(self, signed: SignedUpdate) -> None:
-        place = signed.update
-        try:
-            self._member.client.post_update(signed)
-        except LedgerReverted as refusal:
-            # Somebody else carried the same signed update to the ledger: it is there, and that is all that counts.
-            if refusal.name not in {"UnexpectedHop", "UnexpectedPhase"}:
-                raise
-        LOG.info("query %d: hop %d posted", place.query, place.hop)
+    # ------------------------------------------------------------------ disputes
+
+    def _complain(self, session: Session, note: RouteNote, kind: ComplaintKind, error: Exception) -> bool:
+        """Disputes what the hop before sent, and shows the ouroboros the key with which to see for itself."""
+        LOG.error("query %d: hop %d: %s; complaint posted", session.query, note.hop - 1, error)
+        domain = self._member.client.domain
+        sent = session.updates[Hop(note.hop - 1)].signed.update
+        key = self._member.sealing_key(session.arrangements[sent.attempt])
+        place = complaint_context(domain, session.query, session.attempt, note.hop)
+        owner = self._member.state.sealing_keys[self._member.client.ouroboros]
+        evidence = self._member.store.put(seal_content(owner, key.private_bytes_raw(), place))
+        complaint = Complaint(session.query, session.attempt, note.hop, kind, evidence, session.trail)
+        signature = sign_message(self._member.keys.account, domain, complaint)
+        self._member.client.complain(complaint, note.salt, note.next_route, signature)
+        return True
+
+    def _put_back(self, session: Session) -> bool:
+        """Puts an envelope of this block's back into the store if its receiver misses it."""
+        dispute = session.dispute
+        if not isinstance(dispute, EnvelopeDisputed) or dispute.complaint.kind is not ComplaintKind.MISSING:
+            return False
+        update = session.updates[Hop(session.next_hop - 1)].signed.update
+        envelope = self._member.journal.read(f"outbox/{session.query}/{update.envelope.hex()}")
+        if envelope is None or self._member.store.exists(update.envelope):
+            return False
+        self._member.store.put(envelope)
+        LOG.warning("query %d: the store had lost hop %d's envelope; put back", session.query, update.hop)
+        return True
+
+    def _forget_ended(self, open_now: set[QueryId]) -> None:
+        """Drops notes and envelopes of queries that need them no more; also those from before a restart."""
+        if open_now == self._open:
+            return
+        self._open = open_now
+        for place in [place for place in self._notes if place[0] not in open_now]:
+            del self._notes[place]
+            self._guard.forget(place[0])
+        for key in self._member.journal.keys("outbox/"):
+            if int(key.split("/")[1]) not in open_now:
+                self._member.journal.forget(key)

@@ -23,13 +23,18 @@ from deepring_chain.protocol.events import LoggedEvent
 from deepring_chain.types import (
     Address,
     Attestation,
+    Complaint,
     Delivery,
     Digest,
     Domain,
+    Position,
     QueryId,
     RejectReason,
     RingMode,
     SignedUpdate,
+    TrailEntry,
+    Update,
+    Verdict,
 )
 
 FOLD_GAS_PER_SEAT = 45_000
@@ -47,7 +52,22 @@ class BlockPlace:
     block_hash: Digest
 
 
-def deploy_ledger(web3: Web3, url: str, deployer: LocalAccount, ouroboros: Address) -> tuple[Address, int]:
+@dataclass(frozen=True)
+class Deadlines:
+    """What a ledger is deployed with, in seconds.
+
+    Attributes:
+        hop: from one hop to the next; then anyone may end the attempt.
+        withdraw: from a query's submission until its querent may give it up.
+    """
+
+    hop: int = 60
+    withdraw: int = 600
+
+
+def deploy_ledger(
+    web3: Web3, url: str, deployer: LocalAccount, ouroboros: Address, deadlines: Deadlines | None = None
+) -> tuple[Address, int]:
     """Deploys a ledger.
 
     Args:
@@ -55,14 +75,15 @@ def deploy_ledger(web3: Web3, url: str, deployer: LocalAccount, ouroboros: Addre
         url: its address, for messages.
         deployer: account that pays.
         ouroboros: account of the model's owner.
+        deadlines: the defaults of `Deadlines` if None.
 
     Returns:
         The ledger's address, and the block that it begins in.
     """
-    artifact = load_artifact()
+    artifact, chosen = load_artifact(), deadlines or Deadlines()
     factory = web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
     sender = TransactionSender(web3, url, deployer, RevertDecoder(artifact.abi))
-    receipt = sender.send(factory.constructor(ouroboros))
+    receipt = sender.send(factory.constructor(ouroboros, chosen.hop, chosen.withdraw))
     address = receipt["contractAddress"]
     if address is None:
         raise ChainError(f"{url}: the node's receipt names no contract address")
@@ -85,6 +106,7 @@ class LedgerClient:
             self._check_code(artifact, address)
             self.domain = Domain(web3.eth.chain_id, address)
             self.ouroboros = Address(self._contract.functions.ouroboros().call())
+            self.hop_seconds = int(self._contract.functions.hopSeconds().call())
 
     @classmethod
     def open(
@@ -157,6 +179,16 @@ class LedgerClient:
         structs = [as_struct(attestation) for attestation in attestations]
         return self._send("attest", structs, list(signatures), extra_gas=seats * FOLD_GAS_PER_SEAT)
 
+    def order_restore(
+        self, position: Position, expected_leaves: Sequence[Digest], recorded_last: Digest, parameters: Digest
+    ) -> TxReceipt:
+        """`ILedger.orderRestore`."""
+        return self._send("orderRestore", position, list(expected_leaves), recorded_last, parameters)
+
+    def report_restore(self, position: Position, changed: str) -> TxReceipt:
+        """`ILedger.reportRestore`."""
+        return self._send("reportRestore", position, changed)
+
     def submit_query(self, sealed_input: Digest, sealing_key: Digest) -> tuple[QueryId, TxReceipt]:
         """`ILedger.submitQuery`; returns the new query's id."""
         receipt = self._send("submitQuery", sealed_input, sealing_key)
@@ -170,6 +202,29 @@ class LedgerClient:
     def open_route(self, query: QueryId, route: Digest, notes: Digest) -> TxReceipt:
         """`ILedger.openRoute`."""
         return self._send("openRoute", query, route, notes)
+
+    def resume_route(
+        self, anchor: Update, signer: Address, later: Sequence[TrailEntry], route: Digest, notes: Digest
+    ) -> TxReceipt:
+        """`ILedger.resumeRoute`."""
+        entries = [{"digest": entry.digest, "signer": entry.signer} for entry in later]
+        return self._send("resumeRoute", as_struct(anchor), signer, entries, route, notes)
+
+    def complain(self, complaint: Complaint, salt: Digest, next_route: Digest, signature: bytes) -> TxReceipt:
+        """`ILedger.complain`."""
+        return self._send("complain", as_struct(complaint), {"salt": salt, "next": next_route}, signature)
+
+    def judge(self, verdict: Verdict, signature: bytes) -> TxReceipt:
+        """`ILedger.judge`."""
+        return self._send("judge", as_struct(verdict), signature)
+
+    def time_out(self, query: QueryId) -> TxReceipt:
+        """`ILedger.timeOut`."""
+        return self._send("timeOut", query)
+
+    def withdraw_query(self, query: QueryId) -> TxReceipt:
+        """`ILedger.withdrawQuery`."""
+        return self._send("withdrawQuery", query)
 
     def post_update(self, signed: SignedUpdate) -> TxReceipt:
         """`ILedger.postUpdate`."""

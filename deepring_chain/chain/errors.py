@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Any
 
 from eth_abi.abi import decode as abi_decode
@@ -10,7 +11,7 @@ from eth_abi.exceptions import DecodingError
 from eth_utils import function_signature_to_4byte_selector
 
 from deepring_chain.errors import ChainError
-from deepring_chain.types import QueryPhase, RejectReason, RingMode
+from deepring_chain.types import ComplaintKind, QueryPhase, RejectReason, RingMode
 
 
 class NodeUnreachable(ChainError):
@@ -44,10 +45,11 @@ class LedgerReverted(ChainError):
         self.arguments = arguments
 
 
-_ENUM_NAMES: dict[str, type[RingMode] | type[QueryPhase] | type[RejectReason]] = {
+_ENUM_NAMES: dict[str, type[IntEnum]] = {
     "enum ILedger.RingMode": RingMode,
     "enum ILedger.QueryPhase": QueryPhase,
     "enum ILedger.RejectReason": RejectReason,
+    "enum ILedger.ComplaintKind": ComplaintKind,
 }
 
 

@@ -16,6 +16,8 @@ from deepring_chain.types import (
     ArrangementId,
     Attempt,
     Attestation,
+    Complaint,
+    ComplaintKind,
     Digest,
     Hop,
     Position,
@@ -23,6 +25,7 @@ from deepring_chain.types import (
     RejectReason,
     SignedUpdate,
     Update,
+    Verdict,
 )
 
 Arguments = Mapping[str, Any]
@@ -44,7 +47,8 @@ def _ring_arranged(args: Arguments) -> records.RingArranged:
 
 def _block_attested(args: Arguments) -> records.BlockAttested:
     arrangement, position = ArrangementId(args["arrangement"]), Position(args["position"])
-    attestation = Attestation(arrangement, position, Digest(args["leaf"]), Digest(args["sealingKey"]))
+    leaf, key = Digest(args["leaf"]), Digest(args["sealingKey"])
+    attestation = Attestation(arrangement, position, args["round"], leaf, key)
     return records.BlockAttested(attestation, _address(args["worker"]), bytes(args["signature"]))
 
 
@@ -56,6 +60,17 @@ def _block_hashed(args: Arguments) -> records.BlockHashed:
 def _authenticity_derived(args: Arguments) -> records.AuthenticityDerived:
     recorded, recomputed = Digest(args["recordedHash"]), Digest(args["recomputedHash"])
     return records.AuthenticityDerived(ArrangementId(args["arrangement"]), args["isAuthentic"], recorded, recomputed)
+
+
+def _restore_ordered(args: Arguments) -> records.RestoreOrdered:
+    arrangement, position = ArrangementId(args["arrangement"]), Position(args["position"])
+    hashes = (Digest(args[name]) for name in ("recordedHash", "recomputedHash", "recordedLast", "parameters"))
+    return records.RestoreOrdered(arrangement, position, _address(args["worker"]), args["round"], *hashes)
+
+
+def _restore_reported(args: Arguments) -> records.RestoreReported:
+    arrangement, position = ArrangementId(args["arrangement"]), Position(args["position"])
+    return records.RestoreReported(arrangement, position, _address(args["worker"]), args["round"], args["changed"])
 
 
 def _query_submitted(args: Arguments) -> records.QuerySubmitted:
@@ -72,6 +87,11 @@ def _query_rejected(args: Arguments) -> records.QueryRejected:
 def _route_opened(args: Arguments) -> records.RouteOpened:
     attempt, first_hop = Attempt(args["attempt"]), Hop(args["firstHop"])
     return records.RouteOpened(QueryId(args["query"]), attempt, first_hop, Digest(args["route"]), Digest(args["notes"]))
+
+
+def _query_resumed(args: Arguments) -> records.QueryResumed:
+    attempt, anchor_attempt = Attempt(args["attempt"]), Attempt(args["anchorAttempt"])
+    return records.QueryResumed(QueryId(args["query"]), attempt, anchor_attempt, Hop(args["anchorHop"]))
 
 
 def _update_posted(args: Arguments) -> records.UpdatePosted:
@@ -95,6 +115,44 @@ def _output_disputed(args: Arguments) -> records.OutputDisputed:
     return records.OutputDisputed(QueryId(args["query"]), attempt, hop, expected, actual)
 
 
+def _envelope_disputed(args: Arguments) -> records.EnvelopeDisputed:
+    posted, opening = args["complaint"], args["opening"]
+    complaint = Complaint(
+        query=QueryId(posted["query"]),
+        attempt=Attempt(posted["attempt"]),
+        hop=Hop(posted["hop"]),
+        kind=ComplaintKind(posted["kind"]),
+        evidence=Digest(posted["evidence"]),
+        trail=Digest(posted["trail"]),
+    )
+    salt, rest = Digest(opening["salt"]), Digest(opening["next"])
+    signature, trail = bytes(args["signature"]), Digest(args["trail"])
+    return records.EnvelopeDisputed(complaint, _address(args["recipient"]), salt, rest, signature, trail)
+
+
+def _verdict_posted(args: Arguments) -> records.VerdictPosted:
+    posted = args["verdict"]
+    verdict = Verdict(
+        query=QueryId(posted["query"]),
+        attempt=Attempt(posted["attempt"]),
+        hop=Hop(posted["hop"]),
+        sender_guilty=posted["senderGuilty"],
+        receiver_guilty=posted["receiverGuilty"],
+        evidence=Digest(posted["evidence"]),
+        trail=Digest(posted["trail"]),
+    )
+    return records.VerdictPosted(verdict, bytes(args["signature"]), Digest(args["trail"]))
+
+
+def _hop_timed_out(args: Arguments) -> records.HopTimedOut:
+    attempt, hop = Attempt(args["attempt"]), Hop(args["hop"])
+    return records.HopTimedOut(QueryId(args["query"]), attempt, hop, args["deadline"])
+
+
+def _query_withdrawn(args: Arguments) -> records.QueryWithdrawn:
+    return records.QueryWithdrawn(QueryId(args["query"]))
+
+
 def _answer_delivered(args: Arguments) -> records.AnswerDelivered:
     query, attempt = QueryId(args["query"]), Attempt(args["attempt"])
     answer, output = Digest(args["answer"]), Digest(args["output"])
@@ -112,11 +170,18 @@ _BUILDERS: dict[str, Callable[[Arguments], records.Event]] = {
     "BlockAttested": _block_attested,
     "BlockHashed": _block_hashed,
     "AuthenticityDerived": _authenticity_derived,
+    "RestoreOrdered": _restore_ordered,
+    "RestoreReported": _restore_reported,
     "QuerySubmitted": _query_submitted,
     "QueryRejected": _query_rejected,
     "RouteOpened": _route_opened,
+    "QueryResumed": _query_resumed,
     "UpdatePosted": _update_posted,
     "OutputDisputed": _output_disputed,
+    "EnvelopeDisputed": _envelope_disputed,
+    "VerdictPosted": _verdict_posted,
+    "HopTimedOut": _hop_timed_out,
+    "QueryWithdrawn": _query_withdrawn,
     "AnswerDelivered": _answer_delivered,
 }
 

@@ -1,4 +1,4 @@
-"""EIP-712 signatures of the three signed messages; contracts/libraries/Digests.sol makes the same digests."""
+"""EIP-712 signatures of the signed messages; contracts/libraries/Digests.sol makes the same digests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eth_utils import to_checksum_address
 
 from deepring_chain.crypto.digest import keccak256
 from deepring_chain.errors import ProtocolError
-from deepring_chain.types import Address, Attestation, Delivery, Digest, Domain, Update
+from deepring_chain.types import Address, Attestation, Complaint, Delivery, Digest, Domain, Update, Verdict
 
 DOMAIN_NAME = "DeepRing"
 DOMAIN_VERSION = "1"
@@ -49,6 +49,7 @@ _SCHEMAS: dict[type, _Schema] = {
         (
             ("arrangement", "uint64", "arrangement"),
             ("position", "uint16", "position"),
+            ("round", "uint16", "round"),
             ("leaf", "bytes32", "leaf"),
             ("sealingKey", "bytes32", "sealing_key"),
         ),
@@ -57,9 +58,30 @@ _SCHEMAS: dict[type, _Schema] = {
         "Delivery",
         (*_PLACE, ("answer", "bytes32", "answer"), ("output", "bytes32", "output"), ("trail", "bytes32", "trail")),
     ),
+    Complaint: _Schema(
+        "Complaint",
+        (
+            *_PLACE,
+            ("hop", "uint16", "hop"),
+            ("kind", "uint8", "kind"),
+            ("evidence", "bytes32", "evidence"),
+            ("trail", "bytes32", "trail"),
+        ),
+    ),
+    Verdict: _Schema(
+        "Verdict",
+        (
+            *_PLACE,
+            ("hop", "uint16", "hop"),
+            ("senderGuilty", "bool", "sender_guilty"),
+            ("receiverGuilty", "bool", "receiver_guilty"),
+            ("evidence", "bytes32", "evidence"),
+            ("trail", "bytes32", "trail"),
+        ),
+    ),
 }
 
-SignedMessage = Update | Attestation | Delivery
+SignedMessage = Update | Attestation | Delivery | Complaint | Verdict
 
 
 def as_struct(message: SignedMessage) -> dict[str, Any]:

@@ -15,11 +15,19 @@ import torch
 from deepring_chain.encoding import decode_fields, encode_fields
 from deepring_chain.errors import ModelError, ProtocolError
 from deepring_chain.model.card import ModelCard
-from deepring_chain.model.layer import Layer
+from deepring_chain.model.files import read_limited, write_atomic
+from deepring_chain.model.layer import Layer, dtype_name
+from deepring_chain.model.manifest import ManifestSlice, TensorEntry, digest_tensor
 from deepring_chain.model.operators import build_layer
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.samples import shipped_model_path
-from deepring_chain.model.tensor_file import read_tensor_file, write_tensor_file
+from deepring_chain.model.tensor_file import (
+    SIZE_LIMIT,
+    decode_tensors,
+    encode_tensors,
+    read_tensor_file,
+    write_tensor_file,
+)
 from deepring_chain.types import LayerIndex
 
 MODEL_KIND = "deepring-model"
@@ -56,8 +64,13 @@ def save_layers(path: Path, layers: Sequence[Layer]) -> None:
     Raises:
         ModelError: the file cannot be written.
     """
+    write_atomic(path, encode_layers(layers), "model file")
+
+
+def encode_layers(layers: Sequence[Layer]) -> bytes:
+    """The bytes of a worker's parameter file."""
     text = encode_fields(LAYERS_KIND, [_describe(layers)]).hex()
-    write_tensor_file(path, LAYERS_KIND, text, _name_tensors(layers))
+    return encode_tensors(LAYERS_KIND, text, _name_tensors(layers))
 
 
 def load_layers(path: Path) -> tuple[Layer, ...]:
@@ -66,12 +79,48 @@ def load_layers(path: Path) -> tuple[Layer, ...]:
     Raises:
         ModelError: missing, truncated or damaged file, another kind of file, or a tensor out of its range.
     """
-    text, tensors = read_tensor_file(path, LAYERS_KIND)
+    return decode_layers(read_limited(path, SIZE_LIMIT, "model file"), f"model file {path}")
+
+
+def decode_layers(data: bytes, where: str) -> tuple[Layer, ...]:
+    """Inverse of `encode_layers`.
+
+    Args:
+        data: untrusted bytes.
+        where: their origin, for the error.
+
+    Raises:
+        ModelError: truncated, damaged, another kind of file, or a tensor out of its range.
+    """
+    text, tensors = decode_tensors(data, LAYERS_KIND, where)
     try:
         (described,) = _decode(text, LAYERS_KIND, [list])
         return _build(described, tensors)
     except (ModelError, ProtocolError) as error:
-        raise ModelError(f"model file {path}: {error}") from None
+        raise ModelError(f"{where}: {error}") from None
+
+
+def find_damaged_tensors(path: Path, manifest: ManifestSlice) -> list[str]:
+    """Names the tensors of a parameter file that are not those of the manifest, even if the file is not usable.
+
+    Returns:
+        Names as in the file, such as "layer.3.weight"; the file's own name if it is not even a tensor file.
+    """
+    try:
+        _, tensors = read_tensor_file(path, LAYERS_KIND)
+    except ModelError:
+        return [path.name]
+    expected = {f"layer.{layer.index}.{entry.name}": entry for layer in manifest.entries for entry in layer.tensors}
+    names = dict.fromkeys((*expected, *tensors))
+    return [name for name in names if name not in tensors or not _is_entry(expected.get(name), tensors[name])]
+
+
+def _is_entry(entry: TensorEntry | None, tensor: torch.Tensor) -> bool:
+    if entry is None:
+        return False
+    flat = tensor.contiguous().view(-1).view(torch.uint8).numpy().data
+    found = digest_tensor(dtype_name(tensor), tuple(tensor.shape), flat)
+    return (entry.dtype, entry.shape, entry.digest) == (dtype_name(tensor), tuple(tensor.shape), found)
 
 
 def _describe(layers: Sequence[Layer]) -> list[list[object]]:

@@ -173,10 +173,15 @@ def make_entry(content: LayerContent) -> LayerEntry:
     """Entry of a layer, from its canonical content."""
     _, operator, _, listed = _decode(content.header[8:], "layer", [int, str, dict, list])
     tensors = tuple(
-        TensorEntry(name, dtype, tuple(shape), _sha256(TAG_TENSOR, tensor_prefix(dtype, shape), view))
+        TensorEntry(name, dtype, tuple(shape), digest_tensor(dtype, shape, view))
         for (name, dtype, shape), view in zip(listed, content.tensors, strict=True)
     )
     return LayerEntry(content.index, operator, _sha256(TAG_LAYER, content.header), tensors)
+
+
+def digest_tensor(dtype: str, shape: Sequence[int], elements: memoryview) -> Digest:
+    """SHA-256 of tag, dtype, shape and elements."""
+    return _sha256(TAG_TENSOR, tensor_prefix(dtype, shape), elements)
 
 
 def find_changed_tensors(manifest: Manifest | ManifestSlice, layer: HasContent) -> list[str]:

@@ -28,8 +28,13 @@ def write_tensor_file(path: Path, kind: str, text: str, tensors: Mapping[str, to
     Raises:
         ModelError: the file cannot be written.
     """
+    write_atomic(path, encode_tensors(kind, text, tensors), "model file")
+
+
+def encode_tensors(kind: str, text: str, tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """The bytes of such a file."""
     private = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_atomic(path, save(private, metadata={kind: text}), "model file")
+    return save(private, metadata={kind: text})
 
 
 def read_tensor_file(path: Path, kind: str) -> tuple[str, dict[str, torch.Tensor]]:
@@ -41,16 +46,29 @@ def read_tensor_file(path: Path, kind: str) -> tuple[str, dict[str, torch.Tensor
     Raises:
         ModelError: the file is missing, truncated, damaged or of another kind.
     """
-    data = read_limited(path, SIZE_LIMIT, "model file")
+    return decode_tensors(read_limited(path, SIZE_LIMIT, "model file"), kind, f"model file {path}")
+
+
+def decode_tensors(data: bytes, kind: str, where: str) -> tuple[str, dict[str, torch.Tensor]]:
+    """Inverse of `encode_tensors`.
+
+    Args:
+        data: untrusted bytes.
+        kind: what the file must be.
+        where: its name, for the error.
+
+    Raises:
+        ModelError: truncated, damaged or of another kind.
+    """
     try:
         tensors = load(data)
         metadata = _read_metadata(data)
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"model file {path}: damaged or not a safetensors file ({reason})") from None
+        raise ModelError(f"{where}: damaged or not a safetensors file ({reason})") from None
     if kind not in metadata:
         held = ", ".join(sorted(metadata)) or "no metadata"
-        raise ModelError(f"model file {path}: not a {kind} file (it holds {held})")
+        raise ModelError(f"{where}: not a {kind} file (it holds {held})")
     return metadata[kind], {name: tensor.clone() for name, tensor in tensors.items()}
 
 

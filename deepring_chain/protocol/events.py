@@ -9,6 +9,7 @@ from deepring_chain.types import (
     ArrangementId,
     Attempt,
     Attestation,
+    Complaint,
     Delivery,
     Digest,
     Hop,
@@ -16,6 +17,7 @@ from deepring_chain.types import (
     QueryId,
     RejectReason,
     SignedUpdate,
+    Verdict,
 )
 
 
@@ -77,6 +79,31 @@ class AuthenticityDerived:
 
 
 @dataclass(frozen=True)
+class RestoreOrdered:
+    """The first block whose hash differs must be restored (paper 3.4.4)."""
+
+    arrangement: ArrangementId
+    position: Position
+    worker: Address
+    round: int
+    recorded_hash: Digest
+    recomputed_hash: Digest
+    recorded_last: Digest
+    parameters: Digest
+
+
+@dataclass(frozen=True)
+class RestoreReported:
+    """A restored worker named what had changed."""
+
+    arrangement: ArrangementId
+    position: Position
+    worker: Address
+    round: int
+    changed: str
+
+
+@dataclass(frozen=True)
 class QuerySubmitted:
     """A query (eq. 3)."""
 
@@ -107,6 +134,16 @@ class RouteOpened:
 
 
 @dataclass(frozen=True)
+class QueryResumed:
+    """The attempt that was just opened goes on from an accepted update."""
+
+    query: QueryId
+    attempt: Attempt
+    anchor_attempt: Attempt
+    anchor_hop: Hop
+
+
+@dataclass(frozen=True)
 class UpdatePosted:
     """An accepted hop: the signed update and the trail after it."""
 
@@ -124,6 +161,44 @@ class OutputDisputed:
     hop: Hop
     expected: Digest
     actual: Digest
+
+
+@dataclass(frozen=True)
+class EnvelopeDisputed:
+    """The recipient of a hop's envelope complains."""
+
+    complaint: Complaint
+    recipient: Address
+    salt: Digest
+    next_route: Digest
+    signature: bytes
+    trail: Digest
+
+
+@dataclass(frozen=True)
+class VerdictPosted:
+    """The ouroboros judged a disputed edge."""
+
+    verdict: Verdict
+    signature: bytes
+    trail: Digest
+
+
+@dataclass(frozen=True)
+class HopTimedOut:
+    """A hop was not posted in time."""
+
+    query: QueryId
+    attempt: Attempt
+    hop: Hop
+    deadline: int
+
+
+@dataclass(frozen=True)
+class QueryWithdrawn:
+    """The querent gave up."""
+
+    query: QueryId
 
 
 @dataclass(frozen=True)
@@ -149,11 +224,18 @@ Event = (
     | BlockAttested
     | BlockHashed
     | AuthenticityDerived
+    | RestoreOrdered
+    | RestoreReported
     | QuerySubmitted
     | QueryRejected
     | RouteOpened
+    | QueryResumed
     | UpdatePosted
     | OutputDisputed
+    | EnvelopeDisputed
+    | VerdictPosted
+    | HopTimedOut
+    | QueryWithdrawn
     | AnswerDelivered
 )
 

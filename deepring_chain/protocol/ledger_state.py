@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from deepring_chain.protocol.events import (
-    AnswerDelivered,
     AuthenticityDerived,
     BlockAttested,
     BlockHashed,
+    EnvelopeDisputed,
     LoggedEvent,
     ModelRegistered,
-    OutputDisputed,
-    QueryRejected,
     QuerySubmitted,
+    RestoreOrdered,
+    RestoreReported,
     RingArranged,
-    RouteOpened,
     UpdatePosted,
+    VerdictPosted,
     WorkerAdmitted,
 )
-from deepring_chain.protocol.session import Session
+from deepring_chain.protocol.session import QueryEvent, Session
 from deepring_chain.types import Address, ArrangementId, Attestation, Digest, Position, QueryId, RingMode
 
 
@@ -32,11 +33,22 @@ class ArrangementState:
     attestations: dict[Position, Attestation] = field(default_factory=dict)
     block_hashes: list[Digest] = field(default_factory=list)
     is_authentic: bool | None = None
+    restores: dict[Position, RestoreOrdered] = field(default_factory=dict)
+    reports: list[RestoreReported] = field(default_factory=list)
 
     def position_of(self, worker: Address) -> Position | None:
         """The seat of `worker`, if it has one."""
         seats = self.arranged.seats
         return Position(seats.index(worker)) if worker in seats else None
+
+    def round_of(self, position: Position) -> int:
+        """How often this seat was restored in this arrangement."""
+        order = self.restores.get(position)
+        return order.round if order else 0
+
+    def missing_seats(self) -> list[Position]:
+        """The seats whose attestation is awaited."""
+        return [Position(seat) for seat in range(len(self.arranged.seats)) if seat not in self.attestations]
 
     def sealing_key_of(self, worker: Address) -> Digest | None:
         """The key that `worker` attested for this arrangement."""
@@ -53,6 +65,8 @@ class LedgerState:
     sealing_keys: dict[Address, Digest] = field(default_factory=dict)
     arrangement: ArrangementState | None = None
     sessions: dict[QueryId, Session] = field(default_factory=dict)
+    absences: Counter[Address] = field(default_factory=Counter)
+    """How often each worker's attestation was still missing when the ring was arranged anew."""
 
     @property
     def mode(self) -> RingMode:
@@ -80,35 +94,59 @@ class LedgerState:
                 self.model = event
             case WorkerAdmitted() as event:
                 self.sealing_keys[event.worker] = event.sealing_key
-            case RingArranged() | BlockAttested() | BlockHashed() | AuthenticityDerived() as event:
+            case RingArranged() as event:
+                self._arrange(event)
+            case (
+                BlockAttested() | BlockHashed() | AuthenticityDerived() | RestoreOrdered() | RestoreReported() as event
+            ):
                 self._apply_to_arrangement(event)
             case QuerySubmitted() as event:
                 self.sessions[event.query] = Session.submitted(event)
-            case UpdatePosted() as event:
-                self._apply_to_session(event.signed.update.query, event)
-            case QueryRejected() | RouteOpened() | OutputDisputed() | AnswerDelivered() as event:
-                self._apply_to_session(event.query, event)
+            case _ as event:
+                self._apply_to_session(query_of(event), event)
 
-    def _apply_to_arrangement(self, event: RingArranged | BlockAttested | BlockHashed | AuthenticityDerived) -> None:
-        if isinstance(event, RingArranged):
-            self.arrangement = ArrangementState(event)
-            return
+    def _arrange(self, event: RingArranged) -> None:
+        if self.arrangement is not None:
+            seats = self.arrangement.arranged.seats
+            self.absences.update(seats[position] for position in self.arrangement.missing_seats())
+        self.arrangement = ArrangementState(event)
+
+    def _apply_to_arrangement(
+        self, event: BlockAttested | BlockHashed | AuthenticityDerived | RestoreOrdered | RestoreReported
+    ) -> None:
         current = self.arrangement
         if current is None:
             return
-        if isinstance(event, BlockAttested):
-            current.attestations[event.attestation.position] = event.attestation
-        elif isinstance(event, BlockHashed):
-            # A refold after a restore starts again at the restored seat.
-            del current.block_hashes[event.position :]
-            current.block_hashes.append(event.block_hash)
-        else:
-            current.is_authentic = event.is_authentic
+        match event:
+            case BlockAttested():
+                current.attestations[event.attestation.position] = event.attestation
+            case BlockHashed():
+                current.block_hashes.append(event.block_hash)
+            case AuthenticityDerived():
+                current.is_authentic = event.is_authentic
+            case RestoreOrdered():
+                # The fold begins again at the restored seat.
+                del current.block_hashes[event.position :]
+                current.attestations.pop(event.position, None)
+                current.restores[event.position] = event
+                current.is_authentic = None
+            case RestoreReported():
+                current.reports.append(event)
 
-    def _apply_to_session(
-        self, query: QueryId, event: QueryRejected | RouteOpened | UpdatePosted | OutputDisputed | AnswerDelivered
-    ) -> None:
+    def _apply_to_session(self, query: QueryId, event: QueryEvent) -> None:
         current = self.arrangement
         arrangement = current.arranged.arrangement if current else ArrangementId(0)
         seats = len(current.arranged.seats) if current else 0
         self.sessions[query] = self.sessions[query].apply(event, arrangement, seats)
+
+
+def query_of(event: QueryEvent | QuerySubmitted) -> QueryId:
+    """The query that an event belongs to."""
+    match event:
+        case UpdatePosted():
+            return event.signed.update.query
+        case EnvelopeDisputed():
+            return event.complaint.query
+        case VerdictPosted():
+            return event.verdict.query
+    return event.query

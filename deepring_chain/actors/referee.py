@@ -1,0 +1,199 @@
+"""The referee (protocol 6): which of the two sides of a disputed edge is to blame, and the evidence for it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from deepring_chain.actors.member import Member
+from deepring_chain.actors.model_owner import ModelOwner
+from deepring_chain.actors.router import Router
+from deepring_chain.crypto.digest import commit_output, hop_key
+from deepring_chain.crypto.sealing import public_bytes
+from deepring_chain.crypto.signing import sign_message
+from deepring_chain.encoding import encode_fields, encode_tensor
+from deepring_chain.errors import ProtocolError, StoreError
+from deepring_chain.protocol.envelope import hop_context, open_content, open_output
+from deepring_chain.protocol.events import EnvelopeDisputed, UpdatePosted
+from deepring_chain.protocol.notes import seal_notes
+from deepring_chain.protocol.restore import complaint_context, verdict_context
+from deepring_chain.protocol.session import Session
+from deepring_chain.protocol.validation import check_received
+from deepring_chain.store.content import BlobCorrupt, BlobMissing
+from deepring_chain.types import ComplaintKind, Digest, Hop, QueryId, TensorBytes, Verdict
+
+LOG = logging.getLogger(__name__)
+
+GRACE_SECONDS = 1.0
+"""For so long an honest sender may put a blob back that the store lost."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Who is guilty, and why, in a sentence."""
+
+    sender_guilty: bool
+    receiver_guilty: bool
+    reason: str
+
+
+class Referee:
+    """Judges disputed edges by what honest blocks make of the query's own input.
+
+    It takes nobody's word: every output up to the edge is computed anew from the input with the checkpoint, so that two
+    neighbors who agreed on a wrong value are found too (docs/adr/0006).
+
+    Args:
+        member: the ouroboros's keys and connections.
+        owner: the checkpoint.
+        router: knows the commitment keys and the receivers' sealing keys.
+        input_of: opens a query's input.
+        clock: seconds; for how long a missing blob is awaited.
+    """
+
+    def __init__(
+        self,
+        member: Member,
+        owner: ModelOwner,
+        router: Router,
+        input_of: Callable[[Session], TensorBytes],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._member = member
+        self._owner = owner
+        self._router = router
+        self._input_of = input_of
+        self._clock = clock
+        self._since: dict[tuple[QueryId, Digest], float] = {}
+
+    def act(self, session: Session) -> bool:
+        """Posts the verdict on a disputed query, once it can be given."""
+        outputs = self._owner.outputs(self._input_of(session))
+        finding = self._judge(session, outputs)
+        if finding is None:
+            return False
+        LOG.error("query %d: hops %d and %d: %s", session.query, session.next_hop - 1, session.next_hop, finding.reason)
+        verdict = Verdict(
+            session.query,
+            session.attempt,
+            session.next_hop,
+            finding.sender_guilty,
+            finding.receiver_guilty,
+            self._store_evidence(session, outputs, finding),
+            session.trail,
+        )
+        signature = sign_message(self._member.keys.account, self._member.client.domain, verdict)
+        self._member.client.judge(verdict, signature)
+        return True
+
+    def _judge(self, session: Session, outputs: list[TensorBytes]) -> Finding | None:
+        sender = self._check_sender(session, outputs)
+        if isinstance(session.dispute, EnvelopeDisputed):
+            return self._judge_complaint(session, session.dispute, sender)
+        return self._judge_contradiction(session, outputs, sender)
+
+    def _check_sender(self, session: Session, outputs: list[TensorBytes]) -> str | None:
+        """What is wrong with the sender's commitments, if anything."""
+        hop = Hop(session.next_hop - 1)
+        update = self._sent(session).signed.update
+        if update.output != self._commitment(session, outputs, hop):
+            return f"hop {hop} committed to another output than its layer's"
+        if update.next_output != self._commitment(session, outputs, Hop(hop + 1)):
+            return f"hop {hop} expects another output of hop {hop + 1} than its layer's"
+        return None
+
+    def _judge_contradiction(self, session: Session, outputs: list[TensorBytes], sender: str | None) -> Finding:
+        """Eq. 13 failed: hold both commitments against the truth."""
+        hop = session.next_hop
+        received_wrong = False
+        if hop < session.hops:
+            posted = next(e for e in reversed(session.history) if isinstance(e, UpdatePosted))
+            received_wrong = posted.signed.update.output != self._commitment(session, outputs, hop)
+        reasons = [sender] if sender else []
+        if received_wrong:
+            reasons.append(f"hop {hop} committed to another output than its layer's")
+        return Finding(sender is not None, received_wrong, "; ".join(reasons) or "both sides are right")
+
+    def _judge_complaint(self, session: Session, dispute: EnvelopeDisputed, sender: str | None) -> Finding | None:
+        if dispute.complaint.kind is ComplaintKind.MISSING:
+            return self._judge_missing(session, sender)
+        fault = self._repeat_check(session, dispute)
+        if fault is not None:
+            return Finding(True, False, fault)
+        if dispute.complaint.hop == session.hops:
+            return Finding(sender is not None, False, sender or "the envelope is good")
+        return Finding(sender is not None, True, "the recipient complained of a good envelope")
+
+    def _judge_missing(self, session: Session, sender: str | None) -> Finding | None:
+        """A store may lose what an honest sender put there: it gets time to put it back before anyone is blamed."""
+        update = self._sent(session).signed.update
+        try:
+            self._member.store.get(update.envelope)
+        except (BlobMissing, BlobCorrupt):
+            since = self._since.setdefault((session.query, session.trail), self._clock())
+            if self._clock() - since < GRACE_SECONDS:
+                return None
+            return Finding(True, False, f"hop {update.hop} did not put its envelope into the store")
+        return Finding(sender is not None, False, sender or "the envelope is in the store")
+
+    def _repeat_check(self, session: Session, dispute: EnvelopeDisputed) -> str | None:
+        """The recipient's check, with the recipient's key; what is wrong with the envelope, or None."""
+        update = self._sent(session).signed.update
+        key = self._revealed_key(session, dispute)
+        if key is None:
+            return None
+        place = hop_context(self._member.client.domain, session.query, update.attempt, update.hop)
+        try:
+            received = open_output(key, self._member.store.get(update.envelope), place)
+            own = hop_key(self._router.draw_of(session).commitment_key, update.hop)
+            check_received(session.query, update.hop, received, own, update.output)
+        except StoreError as error:
+            return f"hop {update.hop}: {error}"
+        except ProtocolError as error:
+            return f"hop {update.hop} sent an unusable envelope: {error}"
+        return None
+
+    def _revealed_key(self, session: Session, dispute: EnvelopeDisputed) -> X25519PrivateKey | None:
+        """The recipient's key from its complaint, if it is the one that the envelope had to be sealed to."""
+        complaint = dispute.complaint
+        update = self._sent(session).signed.update
+        if complaint.hop == session.hops:
+            return self._member.sealing_key(session.arrangements[update.attempt])
+        place = complaint_context(self._member.client.domain, complaint.query, complaint.attempt, complaint.hop)
+        expected = self._router.draw_of(session, update.attempt).keys[complaint.hop]
+        try:
+            raw = open_content(self._member.keys.sealing, self._member.store.get(complaint.evidence), place)
+            key = X25519PrivateKey.from_private_bytes(raw)
+        except (ProtocolError, StoreError, ValueError):
+            return None
+        return key if public_bytes(key) == expected else None
+
+    def _sent(self, session: Session) -> UpdatePosted:
+        return session.updates[Hop(session.next_hop - 1)]
+
+    def _commitment(self, session: Session, outputs: list[TensorBytes], hop: Hop) -> Digest:
+        return commit_output(hop_key(self._router.draw_of(session).commitment_key, hop), outputs[hop])
+
+    def _store_evidence(self, session: Session, outputs: list[TensorBytes], finding: Finding) -> Digest:
+        """What an admitted auditor needs to repeat the verdict: the edge's tensors and the keys of its commitments."""
+        sender = Hop(session.next_hop - 1)
+        key = self._router.draw_of(session).commitment_key
+        content = encode_fields(
+            "evidence",
+            [
+                sender,
+                finding.reason,
+                encode_tensor(outputs[sender]),
+                encode_tensor(outputs[sender + 1]),
+                hop_key(key, sender),
+                hop_key(key, Hop(sender + 1)),
+            ],
+        )
+        place = verdict_context(self._member.client.domain, session.query, session.attempt, session.next_hop)
+        return self._member.store.put(
+            seal_notes([(self._member.keys.sealing_public, content)], place, self._member.rng)
+        )

@@ -1,0 +1,181 @@
+"""Routes (protocol 5.2): who signs which hop of an attempt, committed on the ledger and told in sealed notes."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import Counter
+from dataclasses import replace
+
+from deepring_chain.actors.draws import RouteDraw
+from deepring_chain.actors.member import Member
+from deepring_chain.actors.model_owner import Roster
+from deepring_chain.crypto.digest import hop_key
+from deepring_chain.crypto.signing import message_digest
+from deepring_chain.errors import ConfigError, ProtocolError
+from deepring_chain.protocol.events import AnswerDelivered, EnvelopeDisputed, UpdatePosted, VerdictPosted
+from deepring_chain.protocol.notes import seal_notes
+from deepring_chain.protocol.route import RouteNote, build_route, route_context
+from deepring_chain.protocol.session import FaultKind, Session, TrailEvent
+from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, ComplaintKind, Digest, Hop, TrailEntry
+
+LOG = logging.getLogger(__name__)
+
+
+class Router:
+    """Draws and opens the routes of all queries.
+
+    Args:
+        member: the ouroboros's keys and connections.
+        roster: which layer each worker serves.
+    """
+
+    def __init__(self, member: Member, roster: Roster) -> None:
+        self._member = member
+        self._roster = roster
+
+    def open_next(self, session: Session) -> None:
+        """Opens the next attempt: from hop 0, or from the last accepted output that its receiver can still read."""
+        attempt = Attempt(session.attempt + 1)
+        key = self._key(session, attempt, self._member.arranged().arranged.arrangement)
+        draw = RouteDraw.decode(self._member.journal.record_once(key, lambda: self._draw(session, attempt).encode()))
+        link = self.links(draw)[0]
+        if draw.first_hop == 0:
+            self._member.client.open_route(session.query, link, draw.notes)
+        else:
+            anchor = session.updates[Hop(draw.first_hop - 1)]
+            later = self._entries_after(session, anchor)
+            self._member.client.resume_route(anchor.signed.update, anchor.signer, later, link, draw.notes)
+        LOG.info("query %d: attempt %d opened at hop %d", session.query, attempt, draw.first_hop)
+
+    def draw_of(self, session: Session, attempt: Attempt | None = None) -> RouteDraw:
+        """The draw of an attempt that was opened, by default of the one that runs.
+
+        Raises:
+            ConfigError: the journal does not have it.
+        """
+        attempt = session.attempt if attempt is None else attempt
+        drawn = self._member.journal.read(self._key(session, attempt, session.arrangements[attempt]))
+        if drawn is None:
+            raise ConfigError(
+                f"query {session.query}: the journal has no route for attempt {attempt}; restore the ouroboros's folder"
+            )
+        return RouteDraw.decode(drawn)
+
+    def links(self, draw: RouteDraw) -> list[Digest]:
+        """The route's links, from the attempt's first hop on."""
+        return build_route(draw.signers[draw.first_hop :], draw.salts)
+
+    def failures(self) -> Counter[Address]:
+        """How often each worker failed in a query, by verdict or by timeout."""
+        found: Counter[Address] = Counter()
+        for session in self._member.state.sessions.values():
+            for fault in session.faults:
+                if fault.hop < session.hops:
+                    found[self.draw_of(session, fault.attempt).signers[fault.hop]] += 1
+        return found
+
+    # ------------------------------------------------------------------ drawing
+
+    def _key(self, session: Session, attempt: Attempt, arrangement: ArrangementId) -> str:
+        return f"route/{session.query}/{attempt}/{arrangement}/{session.sealed_input.hex()}"
+
+    def _draw(self, session: Session, attempt: Attempt) -> RouteDraw:
+        signers = self._signers()
+        keys = tuple(self._attested_key(signer) for signer in signers)
+        first_hop = self._first_hop(session, signers) if attempt > 1 else Hop(0)
+        salts = tuple(Digest(secrets.token_bytes(32)) for _ in signers[first_hop:])
+        commitment_key = Digest(secrets.token_bytes(32))
+        if attempt > 1:
+            commitment_key = self.draw_of(session, Attempt(1)).commitment_key
+        bare = RouteDraw(first_hop, signers, keys, salts, commitment_key, ZERO)
+        hops = [Hop(hop) for hop in range(max(1, first_hop), len(signers))]
+        notes = [(keys[hop], self._note(bare, session, hop).encode()) for hop in hops]
+        info = route_context(self._member.client.domain, session.query, attempt)
+        blob = self._member.store.put(seal_notes(notes, info, self._member.rng))
+        return replace(bare, notes=blob)
+
+    def _signers(self) -> tuple[Address, ...]:
+        """Hop 0 is the ouroboros, hop i the worker of layer i that is seated now."""
+        by_layer = {self._roster.layer_of(seat): seat for seat in self._member.arranged().arranged.seats}
+        return tuple(by_layer[layer] for layer in range(len(by_layer)))
+
+    def _note(self, draw: RouteDraw, session: Session, hop: Hop) -> RouteNote:
+        links = self.links(draw)
+        key = draw.commitment_key
+        before = draw.signers[hop - 1]
+        if hop == draw.first_hop:
+            before = session.updates[Hop(hop - 1)].signer
+        return RouteNote(
+            hop=hop,
+            salt=draw.salts[hop - draw.first_hop],
+            next_route=links[hop - draw.first_hop + 1],
+            predecessor=before,
+            next_sealing_key=draw.keys[(hop + 1) % len(draw.keys)],
+            previous_key=hop_key(key, Hop(hop - 1)),
+            own_key=hop_key(key, hop),
+            next_key=hop_key(key, Hop(hop + 1)),
+        )
+
+    def _attested_key(self, member: Address) -> Digest:
+        key = self._member.arranged().sealing_key_of(member)
+        if key is None:
+            raise ProtocolError(f"{member} has not attested in this arrangement")
+        return key
+
+    # ------------------------------------------------------------------ resuming
+
+    def _first_hop(self, session: Session, signers: tuple[Address, ...]) -> Hop:
+        """Where to go on: as late as possible, but every envelope that is used must be good, and its reader the same.
+
+        A fault at hop k repeats hop k alone; hop k - 1 too where its envelope must be sealed anew, and so on back.
+        """
+        hop = min(session.next_hop, len(signers) - 1)
+        while hop > 0 and not self._can_begin_at(session, Hop(hop), signers):
+            hop -= 1
+        return Hop(hop)
+
+    def _can_begin_at(self, session: Session, hop: Hop, signers: tuple[Address, ...]) -> bool:
+        anchor = session.updates.get(Hop(hop - 1))
+        if anchor is None or self._is_refuted(session, anchor):
+            return False
+        receiver = self.draw_of(session, anchor.signed.update.attempt).signers[hop]
+        return receiver == signers[hop] and self._member.store.exists(anchor.signed.update.envelope)
+
+    def _is_refuted(self, session: Session, anchor: UpdatePosted) -> bool:
+        """Whether the sender of `anchor` was found guilty for this very entry or could not send it."""
+        update = anchor.signed.update
+        guilty = any(
+            fault.kind is FaultKind.GUILTY and fault.hop == update.hop and fault.attempt >= update.attempt
+            for fault in session.faults
+        )
+        dispute = session.dispute
+        missing = (
+            isinstance(dispute, EnvelopeDisputed)
+            and dispute.complaint.kind is ComplaintKind.MISSING
+            and dispute.complaint.hop == update.hop + 1
+            and not self._member.store.exists(update.envelope)
+        )
+        return guilty or missing
+
+    def _entries_after(self, session: Session, anchor: UpdatePosted) -> list[TrailEntry]:
+        """The trail after `anchor`, as the ledger's proof of history needs it."""
+        start = next(index for index, event in enumerate(session.history) if event is anchor)
+        entries = []
+        trail = anchor.trail
+        for event in session.history[start + 1 :]:
+            entries.append(self._entry(event, trail))
+            trail = event.trail
+        return entries
+
+    def _entry(self, event: TrailEvent, trail: Digest) -> TrailEntry:
+        domain, owner = self._member.client.domain, self._member.keys.address
+        match event:
+            case UpdatePosted():
+                return TrailEntry(message_digest(domain, event.signed.update), event.signer)
+            case EnvelopeDisputed():
+                return TrailEntry(message_digest(domain, event.complaint), event.recipient)
+            case VerdictPosted():
+                return TrailEntry(message_digest(domain, event.verdict), owner)
+            case AnswerDelivered():
+                return TrailEntry(message_digest(domain, event.delivery(trail)), owner)
