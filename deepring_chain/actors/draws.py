@@ -13,7 +13,7 @@ from deepring_chain.types import Address, Digest, Hop
 
 @dataclass(frozen=True)
 class ArrangementDraw:
-    """An arrangement as drawn: seats in ring order, secret challenge, the leaves that must come back, the notes' blob."""
+    """An arrangement as drawn: seats in ring order, secret challenge, leaves that must come back, notes."""
 
     seats: tuple[Address, ...]
     challenge: Digest

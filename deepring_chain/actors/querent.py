@@ -120,11 +120,6 @@ class Querent:
     def _open(self, session: Session) -> QueryResult:
         if session.phase is QueryPhase.REJECTED and session.reject_reason is not None:
             raise QueryFailed(f"query {session.query}: rejected by the ouroboros ({session.reject_reason.name})")
-        if session.phase is QueryPhase.DISPUTED and session.dispute is not None:
-            raise QueryFailed(
-                f"query {session.query}: hop {session.dispute.hop} contradicts hop {session.dispute.hop - 1} "
-                "(eq. 13); the ledger keeps the evidence"
-            )
         if session.answer is None:
             raise QueryFailed(f"query {session.query}: ended in phase {session.phase.name} without an answer")
         place = answer_context(self._client.domain, session.query, session.sealing_key)

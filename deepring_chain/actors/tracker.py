@@ -1,4 +1,4 @@
-"""Tracking mode (paper 3.4.4): find the first block that broke the chain of hashes, order its restore, again and again."""
+"""Tracking mode (paper 3.4.4): find the first block that broke the chain of hashes, order its restore, repeat."""
 
 from __future__ import annotations
 
