@@ -7,7 +7,7 @@ from typing import Any
 
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
-from eth_utils import function_signature_to_4byte_selector
+from eth_utils import function_signature_to_4byte_selector, to_checksum_address
 
 from deepring_chain.errors import ChainError
 from deepring_chain.types import QueryPhase, RejectReason, RingMode
@@ -81,5 +81,7 @@ def _selector(entry: dict[str, Any]) -> bytes:
 
 
 def _typed(item: dict[str, Any], value: Any) -> Any:
+    if item["type"] == "address":
+        return to_checksum_address(value)
     kind = _ENUM_NAMES.get(item.get("internalType", ""))
     return kind(value) if kind else value
