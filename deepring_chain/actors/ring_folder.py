@@ -113,6 +113,16 @@ class RingFolder:
         """URL of the store that lies in this folder."""
         return (self.path / "store").absolute().as_uri()
 
+    @property
+    def is_initialized(self) -> bool:
+        """Whether there is a ring."""
+        return (self.path / RING_FILE).exists()
+
+    @property
+    def is_deployed(self) -> bool:
+        """Whether the ring was ever deployed."""
+        return (self.path / DEPLOYMENT_FILE).exists()
+
     def worker(self, layer: int) -> Path:
         """Folder of the worker of one layer."""
         return self.path / f"worker-{layer}"
