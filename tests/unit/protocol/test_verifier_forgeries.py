@@ -19,10 +19,12 @@ from trail_script import (
     place_events,
 )
 
+from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.audit_step import AuditFailure
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.events import (
     AuthenticityDerived,
+    BlockAttested,
     BlockHashed,
     LoggedEvent,
     ModelRegistered,
@@ -163,6 +165,12 @@ def test_update_of_another_query_is_refused(script: ScriptedTrail, query: Script
     other = script.submit().open_route()
     query.post(query=other.query)
     assert failure_of(script).field == "UpdatePosted.signed.update.trail"
+
+
+def test_delivery_signed_for_another_attempt_is_refused(script: ScriptedTrail, query: ScriptedQuery) -> None:
+    query.post().post().post().post()
+    script.emit(query.delivered(attempt=Attempt(2)))
+    assert failure_of(script).field == "AnswerDelivered.attempt"
 
 
 def test_update_after_the_last_hop_is_refused(script: ScriptedTrail, query: ScriptedQuery) -> None:
@@ -389,14 +397,48 @@ def test_attestation_without_an_arrangement_is_refused() -> None:
     assert failure_of(script).expected == "a seated ring"
 
 
-def test_zero_keys_are_refused(script: ScriptedTrail) -> None:
-    other = replace(script, calls=list(script.calls))
+def zero_root(script: ScriptedTrail) -> None:
+    script.emit(ModelRegistered(2, ZERO, named("card"), 3))
+
+
+def zero_long_term_key(script: ScriptedTrail) -> None:
     script.emit(WorkerAdmitted(OUROBOROS, ZERO))
-    assert failure_of(script).field == "WorkerAdmitted.sealing_key"
+
+
+def zero_attested_key(script: ScriptedTrail) -> None:
+    script.arrange()
+    attestation = replace(script.attested(2).attestation, sealing_key=ZERO)
+    signature = sign_message(script.seats[2], DOMAIN, attestation)
+    script.emit(BlockAttested(attestation, Address(script.seats[2].address), signature))
+
+
+def zero_querent_key(script: ScriptedTrail) -> None:
     querent = Address(STRANGER.address)
     trail = start_trail(QueryId(1), querent, named("input"), ZERO)
-    other.emit(QuerySubmitted(QueryId(1), querent, named("input"), ZERO, trail))
-    assert failure_of(other).field == "QuerySubmitted.sealing_key"
+    script.emit(QuerySubmitted(QueryId(1), querent, named("input"), ZERO, trail))
+
+
+def zero_route(script: ScriptedTrail) -> None:
+    query = script.submit()
+    query.links = [ZERO]
+    query.open_route()
+
+
+@pytest.mark.parametrize(
+    ("forge", "field"),
+    [
+        (zero_root, "ModelRegistered.root"),
+        (zero_long_term_key, "WorkerAdmitted.sealing_key"),
+        (zero_attested_key, "BlockAttested.attestation.sealing_key"),
+        (zero_querent_key, "QuerySubmitted.sealing_key"),
+        (zero_route, "RouteOpened.route"),
+    ],
+)
+def test_zero_in_place_of_a_value_is_refused(
+    script: ScriptedTrail, forge: Callable[[ScriptedTrail], None], field: str
+) -> None:
+    forge(script)
+    assert failure_of(script).field == field
 
 
 # ---------------------------------------------------------------------- places, and memory
