@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import (
     AnswerDelivered,
     AuthenticityDerived,
@@ -74,7 +75,11 @@ class LedgerState:
             self.apply(logged)
 
     def apply(self, logged: LoggedEvent) -> None:
-        """Takes in the next event."""
+        """Takes in the next event.
+
+        Raises:
+            ProtocolError: it speaks of a query that no event has opened.
+        """
         match logged.event:
             case ModelRegistered() as event:
                 self.model = event
@@ -108,6 +113,8 @@ class LedgerState:
     def _apply_to_session(
         self, query: QueryId, event: QueryRejected | RouteOpened | UpdatePosted | OutputDisputed | AnswerDelivered
     ) -> None:
+        if query not in self.sessions:
+            raise ProtocolError(f"query {query}: the events begin after it; read them from the ledger's first block")
         current = self.arrangement
         arrangement = current.arranged.arrangement if current else ArrangementId(0)
         seats = len(current.arranged.seats) if current else 0

@@ -43,9 +43,9 @@ class Session:
     sealing_key: Digest
     trail: Digest
     phase: QueryPhase = QueryPhase.SUBMITTED
-    arrangement: ArrangementId = ArrangementId(0)
-    attempt: Attempt = Attempt(0)
-    next_hop: Hop = Hop(0)
+    arrangement: ArrangementId = field(default=ArrangementId(0))
+    attempt: Attempt = field(default=Attempt(0))
+    next_hop: Hop = field(default=Hop(0))
     hops: int = 0
     route: Digest = ZERO
     notes: Digest = ZERO
