@@ -9,8 +9,11 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from eth_account.signers.local import LocalAccount
 
+from deepring_chain.actors.auditor import AuditReport, audit
+from deepring_chain.chain.client import LedgerClient
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.model.card import ModelCard
+from deepring_chain.protocol.audit_step import AuditFailure
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.envelope import seal_content
 from deepring_chain.protocol.notes import seal_notes
@@ -118,3 +121,27 @@ class StoredRing:
         """Posts the closing entry."""
         name = f"answer {query.query}"
         query.deliver(answer=self.put(name, answer or envelope_of(name)), **changes)
+
+
+def open_client(stored: StoredRing) -> LedgerClient:
+    """A connection without any key."""
+    ledger = stored.ring.ledger
+    return LedgerClient.open(ledger.url, ledger.address)
+
+
+def audit_of(stored: StoredRing, client: LedgerClient | None = None) -> AuditReport:
+    """What an auditor finds who connects anew, or through `client`."""
+    return audit(client or open_client(stored), stored.store, stored.ring.ledger.first_block)
+
+
+def failure_of(stored: StoredRing, client: LedgerClient | None = None) -> AuditFailure:
+    """The first wrong thing."""
+    report = audit_of(stored, client)
+    assert not report.passed
+    assert report.failure is not None
+    return report.failure
+
+
+def answer_one(stored: StoredRing) -> None:
+    """One query from start to end."""
+    stored.deliver(stored.compute(stored.submit()))

@@ -1,27 +1,31 @@
-"""The auditor on a real chain: it passes an honest trail, and names the first wrong thing of any other."""
+"""The auditor on a real chain: it passes an honest trail, and names a blob that is absent, damaged or no such thing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.actors import audit_chain
 from deepring_chain.actors.audit_blobs import BlobKind
-from deepring_chain.actors.auditor import AuditReport, audit
-from deepring_chain.chain.client import LedgerClient
+from deepring_chain.actors.auditor import audit
 from deepring_chain.encoding import encode_fields
 from deepring_chain.errors import ChainError, StoreError
-from deepring_chain.protocol.audit_step import AuditFailure, Check
-from deepring_chain.protocol.events import LoggedEvent, ModelRegistered, WorkerAdmitted
+from deepring_chain.protocol.audit_step import Check
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import QueryPhase, RejectReason, RingMode
 from tests.chain.ring_driver import ScriptedRing, named
-from tests.chain.stored_ring import StoredRing, card_of, envelope_of, notes_of
+from tests.chain.stored_ring import (
+    StoredRing,
+    answer_one,
+    audit_of,
+    card_of,
+    envelope_of,
+    failure_of,
+    notes_of,
+    open_client,
+)
 
 BLOBS = {
     "card": ("model version 1", "ModelRegistered.card"),
@@ -34,36 +38,7 @@ BLOBS = {
 }
 
 
-@pytest.fixture
-def stored(bare_ring: ScriptedRing, querent: LocalAccount, tmp_path: Path) -> StoredRing:
-    """A ring in query mode with a store."""
-    return StoredRing(bare_ring, tmp_path / "store", querent).register().arrange()
-
-
-def open_client(stored: StoredRing) -> LedgerClient:
-    """A connection without any key."""
-    ledger = stored.ring.ledger
-    return LedgerClient.open(ledger.url, ledger.address)
-
-
-def audit_of(stored: StoredRing, client: LedgerClient | None = None) -> AuditReport:
-    return audit(client or open_client(stored), stored.store, stored.ring.ledger.first_block)
-
-
-def failure_of(stored: StoredRing, client: LedgerClient | None = None) -> AuditFailure:
-    report = audit_of(stored, client)
-    assert not report.passed
-    assert report.failure is not None
-    return report.failure
-
-
-def answer_one(stored: StoredRing) -> None:
-    stored.deliver(stored.compute(stored.submit()))
-
-
 # ---------------------------------------------------------------------- honest trails
-
-
 def test_trail_with_every_kind_of_end_passes(stored: StoredRing) -> None:
     first, second = stored.submit(), stored.submit()
     for query in (first, second):
@@ -126,8 +101,6 @@ def test_blocks_are_read_in_ranges(stored: StoredRing, monkeypatch: pytest.Monke
 
 
 # ---------------------------------------------------------------------- blobs
-
-
 @pytest.mark.parametrize("name", BLOBS)
 def test_deleted_blob_is_named(stored: StoredRing, name: str) -> None:
     answer_one(stored)
@@ -241,109 +214,7 @@ def test_store_that_cannot_be_read_is_an_error_and_no_finding(stored: StoredRing
         audit_of(stored)
 
 
-# ---------------------------------------------------------------------- a node that lies
-
-
-class LyingClient(LedgerClient):
-    """A client of a node that changes what it shows."""
-
-    lie: Callable[[list[LoggedEvent]], list[LoggedEvent]]
-
-    def events(self, first_block: int, last_block: int) -> list[LoggedEvent]:
-        return self.lie(super().events(first_block, last_block))
-
-
-def lying(stored: StoredRing, lie: Callable[[list[LoggedEvent]], list[LoggedEvent]]) -> LedgerClient:
-    ledger = stored.ring.ledger
-    client = LyingClient.open(ledger.url, ledger.address)
-    assert isinstance(client, LyingClient)
-    client.lie = lie
-    return client
-
-
-def kinds(events: Sequence[LoggedEvent]) -> list[str]:
-    return [type(logged.event).__name__ for logged in events]
-
-
-def changed(kind: type, **changes: Any) -> Callable[[list[LoggedEvent]], list[LoggedEvent]]:
-    """Changes the last event of a kind."""
-
-    def lie(events: list[LoggedEvent]) -> list[LoggedEvent]:
-        index = max(place for place, name in enumerate(kinds(events)) if name == kind.__name__)
-        logged = events[index]
-        events[index] = replace(logged, event=replace(logged.event, **changes))
-        return events
-
-    return lie
-
-
-@pytest.mark.parametrize(
-    ("made", "member"),
-    [("submitted", "queryCount"), ("routed", "queryAt(1).phase"), ("answered", "queryAt(1).phase")],
-)
-def test_last_event_that_is_left_out_is_found_in_the_storage(stored: StoredRing, made: str, member: str) -> None:
-    query = stored.submit()
-    if made != "submitted":
-        stored.open_route(query)
-    if made == "answered":
-        for _ in query.signers:
-            stored.post(query)
-        stored.deliver(query)
-    failure = failure_of(stored, lying(stored, lambda events: events[:-1]))
-    assert (failure.subject, failure.field) == ("the ledger's storage", member)
-
-
-@pytest.mark.parametrize(
-    ("kind", "change", "member"),
-    [
-        (ModelRegistered, {"root": named("other")}, "model.root"),
-        (WorkerAdmitted, {"sealing_key": named("other")}, "sealingKeyOf("),
-    ],
-)
-def test_changed_field_that_no_event_binds_is_found_in_the_storage(
-    stored: StoredRing, kind: type, change: dict[str, Any], member: str
-) -> None:
-    failure = failure_of(stored, lying(stored, changed(kind, **change)))
-    assert failure.subject == "the ledger's storage"
-    assert failure.field.startswith(member)
-
-
-def test_first_wrong_event_ends_the_audit(stored: StoredRing) -> None:
-    answer_one(stored)
-    report = audit_of(stored, lying(stored, lambda events: [*events[:5], *events[6:]]))
-    assert report.failure is not None
-    assert report.stored_values == 0
-    assert report.trail.events == {"ModelRegistered": 1, "WorkerAdmitted": 4}
-    assert report.blobs == {BlobKind.CARD: 1}
-
-
-def test_event_that_names_another_block_is_found(stored: StoredRing) -> None:
-    client = lying(stored, lambda events: [*events[:-1], replace(events[-1], block_hash=named("another block"))])
-    assert failure_of(stored, client).field == "AuthenticityDerived's block hash"
-
-
-def test_event_from_outside_of_the_range_is_found(stored: StoredRing) -> None:
-    client = lying(stored, lambda events: [*events[:-1], replace(events[-1], block_number=10**6)])
-    assert failure_of(stored, client).field == "blockNumber"
-
-
-def test_blocks_that_are_not_one_chain_are_found(stored: StoredRing, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = open_client(stored)
-    real = client.web3.eth.get_block
-    cut = stored.ring.ledger.first_block + 2
-
-    def get_block(number: Any) -> Any:
-        header = dict(real(number))
-        return {**header, "parentHash": bytes(32)} if header["number"] == cut else header
-
-    monkeypatch.setattr(client.web3.eth, "get_block", get_block)
-    failure = failure_of(stored, client)
-    assert (failure.subject, failure.field) == (f"block {cut}", "parentHash")
-
-
 # ---------------------------------------------------------------------- range
-
-
 def test_range_that_begins_after_the_first_event_is_refused(stored: StoredRing) -> None:
     client = open_client(stored)
     (first, *_) = client.events(stored.ring.ledger.first_block, client.head().number)
