@@ -69,9 +69,9 @@ class RevertDecoder:
         inputs = entry["inputs"]
         try:
             values = abi_decode([item["type"] for item in inputs], data[4:])
-        except DecodingError:
+            arguments = {item["name"]: _typed(item, value) for item, value in zip(inputs, values, strict=True)}
+        except (DecodingError, ValueError):  # ValueError: a number that the enum does not have
             return TransactionFailed(f"the contract reverted with malformed {entry['name']} 0x{data.hex()}")
-        arguments = {item["name"]: _typed(item, value) for item, value in zip(inputs, values, strict=True)}
         return LedgerReverted(entry["name"], arguments)
 
 

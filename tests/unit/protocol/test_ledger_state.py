@@ -90,10 +90,8 @@ def test_new_arrangement_must_be_attested_anew() -> None:
 
 def test_new_model_sends_the_ring_back_to_setup() -> None:
     """An arrangement attests the model it was made for: after a new one nothing runs until the next."""
-    state = after(*READY, model(2))
-    assert state.mode is RingMode.SETUP
-    state.apply(logged(arranged(2, version=2)))
-    assert state.mode is RingMode.ATTESTING
+    assert after(*READY, model(2)).mode is RingMode.SETUP
+    assert after(*READY, model(2), arranged(2, version=2)).mode is RingMode.ATTESTING
 
 
 def test_arrangement_without_a_model_is_setup() -> None:
