@@ -78,7 +78,9 @@ def test_seat_that_a_larger_ring_had_is_refused(ring: ScriptedRing) -> None:
         post(ring, leaf, ring.sign_attestation(leaf))
 
 
-@pytest.mark.parametrize("changes", [{}, {"leaf": named("other")}, {"sealing_key": named("other")}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{}, {"leaf": named("other")}, {"sealing_key": named("other")}], ids=["same", "other leaf", "other key"]
+)
 def test_second_leaf_of_a_seat_is_refused(arranged: ScriptedRing, changes: dict[str, Any]) -> None:
     arranged.attest(1)
     again = replace(arranged.attestation(1), **changes)

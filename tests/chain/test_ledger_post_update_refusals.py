@@ -66,7 +66,7 @@ def test_other_attempt_is_refused(query: ScriptedQuery, attempt: int) -> None:
         carry(query, query.sign(query.update(attempt=Attempt(attempt))))
 
 
-@pytest.mark.parametrize("trail", [ZERO, named("trail")])
+@pytest.mark.parametrize("trail", [ZERO, named("trail")], ids=["zero", "random"])
 def test_other_trail_is_refused(query: ScriptedQuery, trail: bytes) -> None:
     query.advance(1)
     with refused("UnexpectedTrail", query=1, expected=query.trail, actual=trail):

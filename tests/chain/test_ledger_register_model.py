@@ -35,7 +35,11 @@ def test_least_and_greatest_number_of_layers_are_accepted(bare_ring: ScriptedRin
     assert bare_ring.ledger.read("model").layers == layers
 
 
-@pytest.mark.parametrize(("root", "layers"), [(ZERO, 3), (named("root"), 0), (named("root"), 65_534), (ZERO, 65_535)])
+@pytest.mark.parametrize(
+    ("root", "layers"),
+    [(ZERO, 3), (named("root"), 0), (named("root"), 65_534), (ZERO, 65_535)],
+    ids=["no root", "no layer", "one layer too many", "neither"],
+)
 def test_unusable_model_is_refused(bare_ring: ScriptedRing, root: Digest, layers: int) -> None:
     with refused("InvalidModel", root=root, layers=layers):
         bare_ring.owner_client.register_model(root, named("card"), layers)
