@@ -119,14 +119,16 @@ def _two_layers(folder: Path) -> tuple[Layer, Layer]:
 def _check_manifest(folder: Path, member: Member) -> None:
     """The worker's slice of the manifest must lead to the root on the ledger: it serves the registered model."""
     path = folder / MANIFEST_FILE
-    try:
-        held = ManifestSlice.decode(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); restore it from a backup") from None
     member.follower.refresh()
     model = member.state.model
-    if model is not None:
-        held.verify(model.root)
+    try:
+        held = ManifestSlice.decode(path.read_bytes())
+        if model is not None:
+            held.verify(model.root)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); restore it from a backup") from None
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}; it is damaged, or this is another ring's folder") from None
 
 
 def _open_ouroboros(ring: RingFolder, member: Member, device: torch.device, options: ActorOptions) -> Ouroboros:

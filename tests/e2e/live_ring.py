@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.session import Session
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import QueryId, TensorBytes
+from deepring_chain.types import QueryId, RingMode, TensorBytes
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery staple 7c1f"
@@ -164,6 +164,13 @@ class LiveRing:
             time.sleep(0.01)
         raise AssertionError(f"query {query} did not get there: {self.session(query)}")
 
+    def await_mode(self, mode: RingMode, seconds: float = 20) -> None:
+        """Waits until the ledger derives a mode."""
+        client, deadline = self.client(), time.monotonic() + seconds
+        while client.mode() is not mode and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert client.mode() is mode
+
     def plain_output(self, images: NDArray[np.uint8]) -> TensorBytes:
         """What the integer model says without ring and chain."""
         return self.model.run(self.model.card.quantise_input(images))
@@ -210,18 +217,25 @@ def await_ended(pids: set[int], seconds: float = 5) -> set[int]:
 
 @contextmanager
 def running_ring(
-    path: Path, model: QuantisedModel, *, kind: NodeKind = "anvil", arrange_every: int = 1, faults: Path | None = None
+    path: Path,
+    model: QuantisedModel,
+    *,
+    kind: NodeKind = "anvil",
+    port: int | None = None,
+    extra: Sequence[str] = (),
+    arrange_every: int = 1,
+    faults: Path | None = None,
 ) -> Iterator[LiveRing]:
     """A ring on a node of its own, from its making to its end, after which none of their processes is left.
 
     Args:
         path: the ring's folder, which is not there yet.
         model: what it serves.
-        kind: the node.
+        kind, port, extra: the node.
         arrange_every: queries per arrangement.
         faults: where the host of `faulty_host.py` looks for what shall go wrong; None for the real one.
     """
-    with Devnet(kind=kind) as devnet:
+    with Devnet(kind=kind, port=port, extra=extra) as devnet:
         ring = LiveRing(RingFolder(path), model, devnet, ActorOptions(arrange_every=arrange_every))
         ring.faults = faults
         ring.start_all()
