@@ -71,3 +71,11 @@ lock:  ## write requirements/lock.txt anew from pyproject.toml
 	@{ printf '%s\n' '# Exact versions of everything that `make setup` installs, on CPython 3.10 to 3.12. `make lock` writes it anew.' \
 	  '# Not listed: what only the CUDA builds of torch need; torch pins that itself, and its CPU build goes without.'; \
 	  grep -Ev '^(#|cuda-|nvidia-|triton=)' requirements/lock.txt; } > build/lock.txt && mv build/lock.txt requirements/lock.txt
+
+.PHONY: gas vectors
+
+gas: setup  ## measure the ledger's gas and write tests/chain/gas_snapshot.json anew
+	@$(BIN)/python -m tests.chain.gas_report
+
+vectors: setup  ## write the golden digests, tests/vectors/digests.json, anew
+	@$(BIN)/python -m tests.differential.make_vectors

@@ -36,6 +36,9 @@ LOG = logging.getLogger(__name__)
 LONGEST_PAUSE = 2.0
 """Seconds between tries while the node or the store is away."""
 
+IDLE_PAUSE = 0.2
+"""Seconds between looks at a chain on which nothing happens: twenty actors that look fifty times a second fill a core."""
+
 
 class Acting(Protocol):
     """An actor that looks at the ledger and does what is due."""
@@ -61,6 +64,7 @@ class Actor:
                     complaint = ""
                     pause = options.poll_seconds
                     continue
+                pause = min(2 * pause, max(IDLE_PAUSE, options.poll_seconds))
             except DeepRingError as error:
                 pause = min(2 * pause, LONGEST_PAUSE)
                 if str(error) != complaint:
@@ -108,14 +112,16 @@ def _open_worker(folder: Path, member: Member, device: torch.device) -> Worker:
 def _open_manifest(folder: Path, member: Member) -> ManifestSlice:
     """The worker's slice of the manifest, which must lead to the root on the ledger: it serves the registered model."""
     path = folder / MANIFEST_FILE
-    try:
-        held = ManifestSlice.decode(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); restore it from a backup") from None
     member.follower.refresh()
     model = member.state.model
-    if model is not None:
-        held.verify(model.root)
+    try:
+        held = ManifestSlice.decode(path.read_bytes())
+        if model is not None:
+            held.verify(model.root)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); restore it from a backup") from None
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}; it is damaged, or this is another ring's folder") from None
     return held
 
 

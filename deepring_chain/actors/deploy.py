@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from web3 import Web3
 
 from deepring_chain.actors.ring_folder import MODEL_FILE, Deployment, RingFolder
 from deepring_chain.chain.client import LedgerClient, deploy_ledger
 from deepring_chain.chain.connection import connect, node_errors
-from deepring_chain.chain.errors import TransactionFailed
+from deepring_chain.chain.errors import NodeUnreachable, TransactionFailed
 from deepring_chain.crypto.keys import ActorKeys, load_keys, read_address
+from deepring_chain.errors import ChainError
 from deepring_chain.model.checkpoint import load_model
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import Address
@@ -39,6 +41,38 @@ def fund_actors(web3: Web3, url: str, addresses: Sequence[Address]) -> None:
                 raise TransactionFailed(f"{url}: account {address} has no funds; send it some and try again")
 
 
+def ring_accounts(folder: RingFolder) -> list[Address]:
+    """Everyone in the ring who pays for transactions: the ouroboros, the workers, the querent."""
+    config = folder.load_config()
+    return [config.ouroboros, *(entry.address for entry in config.workers), read_address(folder.querent)]
+
+
+def find_deployment(folder: RingFolder, url: str) -> Deployment | None:
+    """The ring's deployment on the node at `url`, if it is there (a fresh devnet has none).
+
+    A deployment that was made under another address of the same chain is written down anew with this one.
+
+    Raises:
+        ConfigError: deployment.toml is damaged.
+        NodeUnreachable: nothing answers at `url`.
+    """
+    if not folder.is_deployed:
+        return None
+    known = folder.load_deployment()
+    try:
+        client = LedgerClient.open(url, known.ledger, None, known.chain_id)
+        if client.block_at(known.first_block).block_hash.hex() != known.block_hash:
+            return None
+    except NodeUnreachable:
+        raise
+    except ChainError:
+        return None
+    if known.rpc_url != url:
+        known = replace(known, rpc_url=url)
+        folder.save_deployment(known)
+    return known
+
+
 def deploy_ring(
     folder: RingFolder, url: str, password: str, store_url: str | None, on_step: Callable[[str], None]
 ) -> Deployment:
@@ -52,9 +86,8 @@ def deploy_ring(
         on_step: told what is done, for progress.
     """
     owner = load_keys(folder.ouroboros, password)
-    members = [read_address(folder.querent), *(entry.address for entry in folder.load_config().workers)]
     web3 = connect(url)
-    fund_actors(web3, url, [owner.address, *members])
+    fund_actors(web3, url, ring_accounts(folder))
     on_step("accounts are funded")
     ledger, first_block = deploy_ledger(web3, url, owner.account, owner.address)
     on_step(f"ledger deployed at {ledger}")

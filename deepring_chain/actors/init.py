@@ -21,7 +21,9 @@ from deepring_chain.model.checkpoint import save_layers, save_model
 from deepring_chain.model.quantised import QuantisedModel
 
 
-def init_ring(path: Path, model: QuantisedModel, password: str, on_step: Callable[[str], None]) -> RingConfig:
+def init_ring(
+    path: Path, model: QuantisedModel, password: str, on_step: Callable[[str], None], standbys: int = 0
+) -> RingConfig:
     """Splits `model` into a new ring folder.
 
     Each actor's folder is complete by itself and can be carried to another machine. `ring.toml` is written last: a
@@ -32,6 +34,7 @@ def init_ring(path: Path, model: QuantisedModel, password: str, on_step: Callabl
         model: the committed model.
         password: protects all key files.
         on_step: told what is made, for progress.
+        standbys: further workers for each layer, which take over when one fails.
 
     Raises:
         ConfigError: there is a ring, or the folder is not empty or not writable; the password is empty.
@@ -48,8 +51,9 @@ def init_ring(path: Path, model: QuantisedModel, password: str, on_step: Callabl
     on_step("ouroboros and querent")
     workers = []
     for index in range(1, model.card.layers + 1):
-        workers.append(_init_worker(folder.worker(index), model, index, password))
-        on_step(f"worker of layer {index}")
+        for standby in range(standbys + 1):
+            workers.append(_init_worker(folder.worker(index, standby), model, index, password))
+        on_step(f"worker of layer {index}" + (f" and {standbys} standby" if standbys else ""))
     config = RingConfig(model.card.name, manifest.root(), owner.address, owner.sealing_public, tuple(workers))
     folder.save_config(config)
     return config

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from deepring_chain.errors import ConfigError
 
@@ -32,17 +33,21 @@ class Journal:
 
     def read(self, key: str) -> bytes | None:
         """The record under `key`, if there is one."""
-        row = self._execute("SELECT payload FROM record WHERE key = ?", (key,)).fetchone()
-        return None if row is None else bytes(row[0])
+        rows = self._execute("SELECT payload FROM record WHERE key = ?", (key,))
+        return bytes(rows[0][0]) if rows else None
 
     def record_once(self, key: str, make: Callable[[], bytes]) -> bytes:
-        """The record under `key`; made by `make` and flushed to disk if there was none."""
+        """The record under `key`; made by `make` and flushed to disk if there was none.
+
+        Of two processes that make one at a time the first to write wins, and both get its record.
+        """
         known = self.read(key)
         if known is not None:
             return known
         payload = make()
-        self._execute("INSERT INTO record (key, payload) VALUES (?, ?)", (key, payload))
-        return payload
+        self._execute("INSERT INTO record (key, payload) VALUES (?, ?) ON CONFLICT DO NOTHING", (key, payload))
+        recorded = self.read(key)
+        return payload if recorded is None else recorded
 
     def forget(self, key: str) -> None:
         """Removes a record, such as a key that opens nothing any more."""
@@ -57,8 +62,8 @@ class Journal:
         """Closes the file."""
         self._database.close()
 
-    def _execute(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+    def _execute(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         try:
-            return self._database.execute(statement, values)
+            return self._database.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise ConfigError(f"{self._path}: journal failed ({error}); check the disk") from None

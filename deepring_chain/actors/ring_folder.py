@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli_w
+from eth_utils import is_checksum_address
 
 from deepring_chain.errors import ConfigError
 from deepring_chain.files import write_atomic
@@ -50,7 +51,7 @@ class RingConfig:
         model_name: from the card.
         model_root: root of the model's manifest.
         ouroboros: account of the model's owner, and its X25519 key.
-        workers: one per layer, in the layers' order.
+        workers: in the layers' order, for each layer first its worker and then its standbys.
     """
 
     model_name: str
@@ -113,9 +114,19 @@ class RingFolder:
         """URL of the store that lies in this folder."""
         return (self.path / "store").absolute().as_uri()
 
-    def worker(self, layer: int) -> Path:
-        """Folder of the worker of one layer."""
-        return self.path / f"worker-{layer}"
+    @property
+    def is_initialized(self) -> bool:
+        """Whether there is a ring."""
+        return (self.path / RING_FILE).exists()
+
+    @property
+    def is_deployed(self) -> bool:
+        """Whether the ring was ever deployed."""
+        return (self.path / DEPLOYMENT_FILE).exists()
+
+    def worker(self, layer: int, standby: int = 0) -> Path:
+        """Folder of the worker of one layer, or of one of its standbys, counted from 1."""
+        return self.path / (f"worker-{layer}-standby-{standby}" if standby else f"worker-{layer}")
 
     def save_config(self, config: RingConfig) -> None:
         """Writes ring.toml."""
@@ -165,7 +176,7 @@ def load_deployment(path: Path) -> Deployment:
 
 def _read_toml(path: Path, missing: str, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed:
     try:
-        return parse(tomllib.loads(path.read_text()))
+        return parse(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ConfigError(missing) from None
     except OSError as error:
@@ -176,34 +187,55 @@ def _read_toml(path: Path, missing: str, parse: Callable[[dict[str, Any]], Parse
 
 def _parse_config(data: dict[str, Any]) -> RingConfig:
     _check_format(data)
-    workers = tuple(
-        WorkerEntry(str(entry["name"]), int(entry["layer"]), Address(entry["address"]), _digest(entry["sealing_key"]))
-        for entry in data["worker"]
-    )
-    if [entry.layer for entry in workers] != list(range(1, len(workers) + 1)):
+    workers = tuple(_parse_worker(entry) for entry in data["worker"])
+    if not workers or [entry.layer for entry in workers] != list(range(1, len(workers) + 1)):
         raise ValueError("the workers' layers are not 1, 2, ...")
     owner, model = data["ouroboros"], data["model"]
-    return RingConfig(
-        str(model["name"]), _digest(model["root"]), Address(owner["address"]), _digest(owner["sealing_key"]), workers
-    )
+    keys = _address(owner["address"]), _digest(owner["sealing_key"])
+    return RingConfig(_typed(model["name"], str), _digest(model["root"]), *keys, workers)
+
+
+def _parse_worker(entry: dict[str, Any]) -> WorkerEntry:
+    name, layer = _typed(entry["name"], str), _typed(entry["layer"], int)
+    if name != Path(name).name:
+        raise ValueError(f"worker {name!r} is no plain folder name")
+    return WorkerEntry(name, layer, _address(entry["address"]), _digest(entry["sealing_key"]))
 
 
 def _parse_deployment(data: dict[str, Any]) -> Deployment:
     _check_format(data)
-    kinds = {"rpc_url": str, "chain_id": int, "ledger": str, "first_block": int, "block_hash": str, "store_url": str}
-    for name, kind in kinds.items():
-        if type(data[name]) is not kind:
-            raise TypeError(f"{name} is no {kind.__name__}")
-    return Deployment(**{name: data[name] for name in kinds})
+    chain_id, first_block = _typed(data["chain_id"], int), _typed(data["first_block"], int)
+    if min(chain_id, first_block) < 0:
+        raise ValueError("a negative chain id or block number")
+    return Deployment(
+        rpc_url=_typed(data["rpc_url"], str),
+        chain_id=chain_id,
+        ledger=_address(data["ledger"]),
+        first_block=first_block,
+        block_hash=_digest(data["block_hash"]).hex(),
+        store_url=_typed(data["store_url"], str),
+    )
 
 
 def _check_format(data: dict[str, Any]) -> None:
-    if data["format"] != FORMAT:
+    if _typed(data["format"], int) != FORMAT:
         raise ValueError(f"format {data['format']}, this program reads {FORMAT}")
+
+
+def _typed(value: object, kind: type[Parsed]) -> Parsed:
+    if type(value) is not kind:
+        raise TypeError(f"{type(value).__name__} in place of {kind.__name__}")
+    return value
+
+
+def _address(text: object) -> Address:
+    if not is_checksum_address(text):
+        raise ValueError("an address that is not 20 bytes with the checksum of EIP-55")
+    return Address(str(text))
 
 
 def _digest(text: str) -> Digest:
     raw = bytes.fromhex(text)
-    if len(raw) != 32:
-        raise ValueError("a digest that is not 32 bytes")
+    if len(raw) != 32 or raw.hex() != text:
+        raise ValueError("a digest that is not 32 bytes in lower-case hexadecimal")
     return Digest(raw)

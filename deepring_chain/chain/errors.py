@@ -8,7 +8,7 @@ from typing import Any
 
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
-from eth_utils import function_signature_to_4byte_selector
+from eth_utils import function_signature_to_4byte_selector, to_checksum_address
 
 from deepring_chain.errors import ChainError
 from deepring_chain.types import ComplaintKind, QueryPhase, RejectReason, RingMode
@@ -71,9 +71,9 @@ class RevertDecoder:
         inputs = entry["inputs"]
         try:
             values = abi_decode([item["type"] for item in inputs], data[4:])
-        except DecodingError:
+            arguments = {item["name"]: _typed(item, value) for item, value in zip(inputs, values, strict=True)}
+        except (DecodingError, ValueError):  # ValueError: a number that the enum does not have
             return TransactionFailed(f"the contract reverted with malformed {entry['name']} 0x{data.hex()}")
-        arguments = {item["name"]: _typed(item, value) for item, value in zip(inputs, values, strict=True)}
         return LedgerReverted(entry["name"], arguments)
 
 
@@ -83,5 +83,7 @@ def _selector(entry: dict[str, Any]) -> bytes:
 
 
 def _typed(item: dict[str, Any], value: Any) -> Any:
+    if item["type"] == "address":
+        return to_checksum_address(value)
     kind = _ENUM_NAMES.get(item.get("internalType", ""))
     return kind(value) if kind else value

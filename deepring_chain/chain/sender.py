@@ -99,6 +99,8 @@ class TransactionSender:
         return TransactionFailed(f"transaction {receipt['transactionHash'].to_0x_hex()} failed without a reason")
 
     def _decoded(self, error: ContractLogicError) -> ChainError:
-        if isinstance(error.data, str) and error.data.startswith("0x") and len(error.data) >= 10:
-            return self._decoder.decode(bytes.fromhex(error.data[2:]))
+        # For an estimate, Ganache wraps what the contract returned; other nodes give it as it is.
+        data = error.data.get("result") if isinstance(error.data, dict) else error.data
+        if isinstance(data, str) and data.startswith("0x") and len(data) >= 10:
+            return self._decoder.decode(bytes.fromhex(data[2:]))
         return TransactionFailed(f"the contract reverted: {error.message or error}")

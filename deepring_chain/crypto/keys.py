@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -28,6 +29,13 @@ SEALING_FILE = "sealing.pem"
 # The work factor of geth's "light" keystores is of this order: 16 MB and tens of milliseconds, so that a ring of 20
 # workers starts in seconds. The passwords that `deepring init` makes have 256 bits and need no stretching at all.
 SCRYPT_N = 1 << 14
+
+MAX_PASSWORD_BYTES = 1023
+"""OpenSSL's limit for PEM keys."""
+
+PUBLIC_LABEL = b"X25519 public key: "
+"""Begins a sealing key's file (explanatory text, RFC 7468). PKCS#8 encryption has no checksum: after a flipped bit the
+right password can open another key; the public key in this line tells."""
 
 
 class KeyMissing(ConfigError):
@@ -67,12 +75,15 @@ def create_keys(folder: Path, password: str) -> ActorKeys:
     """Makes both key pairs and writes them to `folder`, readable by the owner only.
 
     Raises:
-        ConfigError: keys are there already, or the folder is not writable.
+        ConfigError: a key is there already, the folder is not writable, or the password is empty or too long.
     """
-    if (folder / ACCOUNT_FILE).exists():
+    if not 0 < len(password.encode()) <= MAX_PASSWORD_BYTES:
+        raise ConfigError(f"{folder}: password empty or too long; choose one of 1 to {MAX_PASSWORD_BYTES} bytes")
+    if any((folder / name).exists() for name in (ACCOUNT_FILE, SEALING_FILE)):
         raise ConfigError(f"{folder}: holds keys already; they are never overwritten")
     keys = ActorKeys(Account.create(), X25519PrivateKey.generate())
-    write_atomic(folder / SEALING_FILE, sealing_pem(keys.sealing, password), 0o600)
+    named = PUBLIC_LABEL + keys.sealing_public.hex().encode() + b"\n"
+    write_atomic(folder / SEALING_FILE, named + sealing_pem(keys.sealing, password), 0o600)
     keystore = Account.encrypt(keys.account.key, password, kdf="scrypt", iterations=SCRYPT_N)
     write_atomic(folder / ACCOUNT_FILE, json.dumps(keystore).encode(), 0o600)
     return keys
@@ -121,8 +132,12 @@ def load_sealing(path: Path, password: str) -> X25519PrivateKey:
         if b"BEGIN ENCRYPTED PRIVATE KEY" in data and "password" in str(error).lower():
             raise WrongPassword(f"{path}: wrong password") from None
         raise KeyDamaged(f"{path}: not an encrypted PEM key; restore it from a backup") from None
+    except (UnsupportedAlgorithm, InternalError):
+        raise KeyDamaged(f"{path}: encrypted or encoded in an unknown way; restore it from a backup") from None
     if not isinstance(key, X25519PrivateKey):
-        raise KeyDamaged(f"{path}: holds another kind of key than X25519")
+        raise KeyDamaged(f"{path}: holds another kind of key than X25519; restore it from a backup")
+    if not data.startswith(PUBLIC_LABEL + public_bytes(key).hex().encode() + b"\n"):
+        raise KeyDamaged(f"{path}: the key is not that of the public key in its first line; restore it from a backup")
     return key
 
 
@@ -140,8 +155,12 @@ def _load_account(path: Path, password: str) -> LocalAccount:
         if "MAC mismatch" in str(error):
             raise WrongPassword(f"{path}: wrong password") from None
         raise KeyDamaged(f"{path}: unusable keystore ({error}); restore it from a backup") from None
-    except (KeyError, TypeError, NotImplementedError) as error:
+    except (LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, NotImplementedError) as error:
         raise KeyDamaged(f"{path}: unusable keystore ({error}); restore it from a backup") from None
+    # The keystore's checksum leaves out the initialization vector: a change there opens to another account.
+    held, named = Address(account.address), read_address(path.parent)
+    if held != named:
+        raise KeyDamaged(f"{path}: holds the key of {held}, but names {named}; restore it from a backup")
     return account
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import (
     AuthenticityDerived,
     BlockAttested,
@@ -88,7 +89,11 @@ class LedgerState:
             self.apply(logged)
 
     def apply(self, logged: LoggedEvent) -> None:
-        """Takes in the next event."""
+        """Takes in the next event.
+
+        Raises:
+            ProtocolError: it speaks of a query that no event has opened.
+        """
         match logged.event:
             case ModelRegistered() as event:
                 self.model = event
@@ -134,6 +139,8 @@ class LedgerState:
                 current.reports.append(event)
 
     def _apply_to_session(self, query: QueryId, event: QueryEvent) -> None:
+        if query not in self.sessions:
+            raise ProtocolError(f"query {query}: the events begin after it; read them from the ledger's first block")
         current = self.arrangement
         arrangement = current.arranged.arrangement if current else ArrangementId(0)
         seats = len(current.arranged.seats) if current else 0

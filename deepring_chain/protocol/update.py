@@ -53,5 +53,7 @@ def decode_signed_update(data: bytes) -> SignedUpdate:
     check_digests("signed update", envelope, output, next_output, trail, salt, rest)
     if len(signature) != 65:
         raise ProtocolError(f"signed update: a signature of {len(signature)} bytes, expected 65")
+    if not (0 <= query < 2**64 and 0 <= attempt < 2**16 and 0 <= hop < 2**16):
+        raise ProtocolError("signed update: query, attempt or hop out of range")
     update = Update(QueryId(query), Attempt(attempt), Hop(hop), envelope, output, next_output, trail)
     return SignedUpdate(update, signature, salt, rest)

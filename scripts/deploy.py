@@ -1,0 +1,54 @@
+"""`brownie run deploy`: puts contracts/Ledger.sol on the chain, and the ring in $DEEPRING_RING (./ring) on it."""
+
+import os
+from pathlib import Path
+
+from brownie import Ledger, accounts, web3
+from brownie.exceptions import VirtualMachineError
+
+from deepring_chain.actors.deploy import find_deployment, fund_actors, register_ring, ring_accounts
+from deepring_chain.actors.init import init_ring
+from deepring_chain.actors.ring_folder import Deployment, RingFolder
+from deepring_chain.cli.console import errors_as_one_line, print_step
+from deepring_chain.cli.password import read_password
+from deepring_chain.crypto.keys import load_keys
+from deepring_chain.errors import ChainError
+from deepring_chain.model.checkpoint import load_model
+from deepring_chain.model.samples import shipped_model_path
+
+
+def main() -> None:
+    with errors_as_one_line():
+        folder, password = open_ring()
+        deployment = deploy(folder, password)
+        print(f"ring in {folder.path}: ledger {deployment.ledger} on {deployment.rpc_url}")
+
+
+def ring_folder() -> RingFolder:
+    return RingFolder(Path(os.environ.get("DEEPRING_RING", "ring")))
+
+
+def open_ring() -> tuple[RingFolder, str]:
+    """The ring's folder, made from the shipped model if there is none, and its password."""
+    folder, password = ring_folder(), read_password(may_ask=False)
+    if not folder.is_initialized:
+        init_ring(folder.path, load_model(shipped_model_path()), password, print_step)
+    return folder, password
+
+
+def deploy(folder: RingFolder, password: str) -> Deployment:
+    """Deploys a ledger from brownie's first account; the ring's members are then registered with it."""
+    owner, url = load_keys(folder.ouroboros, password), web3.provider.endpoint_uri
+    if not accounts:
+        raise ChainError(f"{url}: brownie has no account there; add one with `brownie accounts`")
+    try:
+        ledger = Ledger.deploy(owner.address, {"from": accounts[0]})
+    except (VirtualMachineError, ValueError) as error:
+        raise ChainError(f"{url}: the ledger could not be deployed from {accounts[0]}: {error}") from None
+    fund_actors(web3, url, ring_accounts(folder))
+    return register_ring(folder, url, ledger.address, ledger.tx.block_number, owner, None, print_step)
+
+
+def deployed(folder: RingFolder, password: str) -> Deployment:
+    """The ring's deployment on this chain, made if there is none, as on a node that brownie has just started."""
+    return find_deployment(folder, web3.provider.endpoint_uri) or deploy(folder, password)

@@ -1,0 +1,96 @@
+"""Gas of every kind of transaction, for a ring of five layers as in the paper; `make gas` writes gas_snapshot.json.
+
+Keys, names and the ledger's address are the same in every run, and so is every byte of calldata: the figures are exact.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from web3 import Web3
+from web3.types import TxReceipt
+
+from deepring_chain.chain.connection import connect
+from deepring_chain.chain.devnet import Devnet
+from tests.chain.ring_driver import Ledger, ScriptedRing, account_named, fund, named
+
+PATH = Path(__file__).with_name("gas_snapshot.json")
+LAYERS = 5
+
+
+def measure() -> dict[str, int]:
+    """Gas used, by what was done, in the order of a ring's life."""
+    with Devnet() as node:
+        web3 = connect(node.url)
+        owner, querent = account_named("owner"), account_named("querent")
+        workers = tuple(account_named(f"worker {layer}") for layer in range(1, LAYERS + 1))
+        fund(web3, [owner, querent, *workers])
+        ring = ScriptedRing(Ledger.deploy(web3, node.url, owner), owner, workers)
+        receipts = {**_setting_up(ring), **_queries(ring), **_disputes(ring)}
+        gas = {"deploy the ledger": _deployment_gas(web3, ring.ledger)}
+        gas.update({name: receipt["gasUsed"] for name, receipt in receipts.items()})
+    gas["a whole query of 5 layers"] = gas["submit a query"] + gas["open a route"] + _hops(gas) + gas["deliver"]
+    return gas
+
+
+def _deployment_gas(web3: Web3, ledger: Ledger) -> int:
+    (transaction,) = web3.eth.get_block(ledger.first_block)["transactions"]
+    return web3.eth.get_transaction_receipt(transaction)["gasUsed"]  # type: ignore[arg-type]
+
+
+def _hops(gas: dict[str, int]) -> int:
+    return gas["post update, hop 0"] + (LAYERS - 1) * gas["post update, middle hop"] + gas["post update, last hop"]
+
+
+def _setting_up(ring: ScriptedRing) -> dict[str, TxReceipt]:
+    receipts = {
+        "register a model": ring.register_model(),
+        "admit 6 accounts": ring.admit(),
+        "arrange 6 seats, first time": ring.arrange(),
+        "attest, leaf that is next in the ring": ring.attest(0),
+        "attest, leaf that waits for another": ring.attest(2),
+    }
+    ring.attest(3, 4, 5)
+    receipts["attest, leaf that folds 5 seats"] = ring.attest(1)
+    receipts["arrange 6 seats, again"] = ring.arrange()
+    receipts["attest, 6 leaves in one transaction"] = ring.attest(*range(6))
+    return receipts
+
+
+def _queries(ring: ScriptedRing) -> dict[str, TxReceipt]:
+    querent = account_named("querent")
+    client = ring.ledger.by(querent)
+    receipts = {"submit the first query": client.submit_query(named("first"), named("key"))[1]}
+    query = ring.submit(querent)
+    receipts["submit a query"] = client.submit_query(named("third"), named("key"))[1]
+    receipts["open a route"] = ring.owner_client.open_route(query.query, query.links[0], named("notes"))
+    receipts["post update, hop 0"] = query.post()
+    query.advance(2)
+    receipts["post update, middle hop"] = query.post()
+    query.advance(LAYERS)
+    receipts["post update, last hop"] = query.post()
+    receipts["deliver"] = query.deliver()
+    receipts["reject a query"] = ring.submit(querent).reject()
+    return receipts
+
+
+def _disputes(ring: ScriptedRing) -> dict[str, TxReceipt]:
+    querent = account_named("querent")
+    query, delivered = ring.submit(querent).open_route().advance(2), ring.submit(querent).compute()
+    return {
+        "post update, other output than expected": query.post(output=named("another output")),
+        "deliver, other output than expected": delivered.deliver(output=named("another output")),
+    }
+
+
+def main() -> None:
+    """Writes the snapshot and prints it."""
+    gas = measure()
+    PATH.write_text(json.dumps(gas, indent=1) + "\n", encoding="utf-8")
+    for name, used in gas.items():
+        print(f"{used:>12,}  {name}")
+
+
+if __name__ == "__main__":
+    main()

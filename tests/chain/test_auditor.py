@@ -1,0 +1,230 @@
+"""The auditor on a real chain: it passes an honest trail, and names a blob that is absent, damaged or no such thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from eth_account.signers.local import LocalAccount
+
+from deepring_chain.actors import audit_chain
+from deepring_chain.actors.audit_blobs import BlobKind
+from deepring_chain.actors.auditor import audit
+from deepring_chain.encoding import encode_fields
+from deepring_chain.errors import ChainError, StoreError
+from deepring_chain.protocol.audit_step import Check
+from deepring_chain.store.content import ContentStore
+from deepring_chain.types import QueryPhase, RejectReason, RingMode
+from tests.chain.ring_driver import ScriptedRing, named
+from tests.chain.stored_ring import (
+    StoredRing,
+    answer_one,
+    audit_of,
+    card_of,
+    envelope_of,
+    failure_of,
+    notes_of,
+    open_client,
+)
+
+BLOBS = {
+    "card": ("model version 1", "ModelRegistered.card"),
+    "arrangement notes 1": ("arrangement 1", "RingArranged.notes"),
+    "input 1": ("query 1", "QuerySubmitted.sealed_input"),
+    "route notes 1": ("query 1", "RouteOpened.notes"),
+    "envelope 1/0": ("query 1, hop 0", "UpdatePosted.signed.update.envelope"),
+    "envelope 1/3": ("query 1, hop 3", "UpdatePosted.signed.update.envelope"),
+    "answer 1": ("query 1, delivery", "AnswerDelivered.answer"),
+}
+
+
+# ---------------------------------------------------------------------- honest trails
+def test_trail_with_every_kind_of_end_passes(stored: StoredRing) -> None:
+    first, second = stored.submit(), stored.submit()
+    for query in (first, second):
+        stored.open_route(query)
+        stored.post(query)
+    stored.post(second, output=named("a lie"))
+    for _ in range(3):
+        stored.post(first)
+    stored.deliver(first)
+    third = stored.submit()
+    stored.submit().reject()
+    stored.arrange(recorded=named("what other parameters give"))
+    stored.arrange()
+    stored.deliver(stored.compute(third), output=named("another lie"))
+    stored.register().arrange()
+    last = stored.submit()
+    stored.open_route(last)
+    stored.post(last)
+    stored.submit()
+    report = audit_of(stored)
+    assert report.failure is None
+    assert report.trail.ended == {QueryPhase.DELIVERED: 1, QueryPhase.DISPUTED: 2, QueryPhase.REJECTED: 1}
+    assert [(query.query, query.next_hop) for query in report.trail.open_queries] == [(5, 1), (6, 0)]
+    assert report.trail.mode is RingMode.QUERY
+    assert set(report.trail.checks) == set(Check)
+    assert report.blobs == {
+        BlobKind.CARD: 2,
+        BlobKind.ARRANGEMENT_NOTES: 4,
+        BlobKind.INPUT: 6,
+        BlobKind.ROUTE_NOTES: 4,
+        BlobKind.ENVELOPE: 11,
+        BlobKind.ANSWER: 2,
+    }
+    assert report.remarks == ()
+    # Count, mode, model (4), arrangement (6), a key for each seat (4), the two open queries (7 each).
+    assert report.stored_values == 1 + 1 + 4 + 6 + 4 + 2 * 7
+    newest = open_client(stored).head()
+    assert report.last_block == newest
+    assert report.blocks == newest.number - report.first_block + 1
+
+
+def test_ledger_without_events_passes(bare_ring: ScriptedRing, querent: LocalAccount, tmp_path: Path) -> None:
+    report = audit_of(StoredRing(bare_ring, tmp_path / "store", querent))
+    assert report.passed
+    assert report.trail.mode is RingMode.SETUP
+    assert report.trail.events == {}
+
+
+def test_report_says_what_needs_keys_and_who_has_them(stored: StoredRing) -> None:
+    unchecked = {item.what: item.who for item in audit_of(stored).not_checked}
+    assert any("parameters" in what and "ouroboros" in who for what, who in unchecked.items())
+    assert any("envelope" in what and "recipient" in who for what, who in unchecked.items())
+
+
+def test_blocks_are_read_in_ranges(stored: StoredRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer_one(stored)
+    whole = audit_of(stored)
+    monkeypatch.setattr(audit_chain, "BLOCKS_AT_ONCE", 3)
+    assert audit_of(stored) == whole
+
+
+# ---------------------------------------------------------------------- blobs
+@pytest.mark.parametrize("name", BLOBS)
+def test_deleted_blob_is_named(stored: StoredRing, name: str) -> None:
+    answer_one(stored)
+    stored.file_of(name).unlink()
+    failure = failure_of(stored)
+    assert (failure.subject, failure.field, failure.found) == (*BLOBS[name], "none")
+    assert stored.pointers[name].hex() in str(failure)
+
+
+@pytest.mark.parametrize("place", [0, -1])
+@pytest.mark.parametrize("name", BLOBS)
+def test_flipped_byte_of_a_blob_is_named(stored: StoredRing, name: str, place: int) -> None:
+    answer_one(stored)
+    blob = bytearray(stored.file_of(name).read_bytes())
+    blob[place] ^= 1
+    stored.file_of(name).write_bytes(blob)
+    failure = failure_of(stored)
+    assert (failure.subject, failure.field) == BLOBS[name]
+    assert "bytes that hash to" in failure.found
+    assert stored.pointers[name].hex() in str(failure)
+
+
+def test_blob_larger_than_the_store_reads_is_named(stored: StoredRing) -> None:
+    answer_one(stored)
+    client, store = open_client(stored), ContentStore(str(stored.folder), max_bytes=100)
+    failure = audit(client, store, stored.ring.ledger.first_block).failure
+    assert failure is not None
+    assert "100 bytes or less" in failure.expected
+
+
+@pytest.mark.parametrize(
+    ("blob", "message"),
+    [
+        (notes_of("x", 2), "2 of them for 3 workers"),
+        (notes_of("x", 4), "4 of them for 3 workers"),
+        (encode_fields("notes", [[bytes(48), bytes(48), bytes(49)]]), "of different lengths"),
+        (encode_fields("notes", [[bytes(47)] * 3]), "no sealed message"),
+        (encode_fields("notes", [[1, 2, 3]]), "no sealed message"),
+        (envelope_of("x"), "are not a notes"),
+    ],
+)
+def test_notes_of_another_format_are_named(stored: StoredRing, blob: bytes, message: str) -> None:
+    stored.open_route(stored.submit(), notes=blob)
+    failure = failure_of(stored)
+    assert (failure.subject, failure.field) == ("query 1", "RouteOpened.notes")
+    assert message in failure.found
+
+
+@pytest.mark.parametrize(
+    ("blob", "message"),
+    [
+        (b"not CBOR at all", "envelope"),
+        (encode_fields("envelope", [bytes(79), bytes(28)]), "wrapped key of 79 bytes"),
+        (encode_fields("envelope", [bytes(80), bytes(27)]), "ciphertext of 27 bytes"),
+        (notes_of("x", 3), "are not a envelope"),
+    ],
+)
+def test_envelope_and_answer_of_another_format_are_named(stored: StoredRing, blob: bytes, message: str) -> None:
+    query = stored.submit()
+    stored.open_route(query)
+    stored.post(query, envelope=blob)
+    failure = failure_of(stored)
+    assert (failure.subject, failure.field) == BLOBS["envelope 1/0"]
+    assert message in failure.found
+
+
+def test_answer_of_another_format_is_named(stored: StoredRing) -> None:
+    stored.deliver(stored.compute(stored.submit()), answer=card_of(3))
+    assert failure_of(stored).field == "AnswerDelivered.answer"
+
+
+@pytest.mark.parametrize(("card", "message"), [(card_of(2), "of 2 layers, registered with 3"), (b"", "card")])
+def test_card_that_is_none_or_of_another_model_is_named(
+    bare_ring: ScriptedRing, querent: LocalAccount, tmp_path: Path, card: bytes, message: str
+) -> None:
+    stored = StoredRing(bare_ring, tmp_path / "store", querent)
+    stored.ring.owner_client.register_model(named("root"), stored.put("card", card), 3)
+    failure = failure_of(stored)
+    assert (failure.subject, failure.field) == BLOBS["card"]
+    assert message in failure.found
+
+
+def test_arrangement_notes_of_another_format_are_named(stored: StoredRing) -> None:
+    stored.arrange(notes=notes_of("x", 2))
+    assert failure_of(stored).subject == "arrangement 2"
+
+
+def test_unusable_input_of_a_rejected_query_is_a_remark(stored: StoredRing) -> None:
+    stored.submit_pointer(named("nowhere")).reject(RejectReason.BLOB_UNAVAILABLE)
+    stored.submit(b"not an envelope").reject(RejectReason.MALFORMED)
+    report = audit_of(stored)
+    assert report.passed
+    absent, malformed = report.remarks
+    assert "query 1" in absent
+    assert "rejected (BLOB_UNAVAILABLE)" in absent
+    assert "query 2" in malformed
+
+
+def test_unusable_input_that_nobody_accepted_is_a_remark(stored: StoredRing) -> None:
+    stored.submit_pointer(named("nowhere"))
+    report = audit_of(stored)
+    assert report.passed
+    (remark,) = report.remarks
+    assert "nobody has accepted it yet" in remark
+
+
+def test_store_that_cannot_be_read_is_an_error_and_no_finding(stored: StoredRing) -> None:
+    stored.file_of("card").unlink()
+    stored.file_of("card").mkdir()
+    with pytest.raises(StoreError, match="cannot read the store"):
+        audit_of(stored)
+
+
+# ---------------------------------------------------------------------- range
+def test_range_that_begins_after_the_first_event_is_refused(stored: StoredRing) -> None:
+    client = open_client(stored)
+    (first, *_) = client.events(stored.ring.ledger.first_block, client.head().number)
+    failure = audit(client, stored.store, first.block_number + 1).failure
+    assert failure is not None
+    assert failure.subject == "arrangement 1"
+
+
+@pytest.mark.parametrize("first_block", [-1, 10**9])
+def test_range_that_does_not_exist_is_one_clear_line(stored: StoredRing, first_block: int) -> None:
+    with pytest.raises(ChainError, match=f"no block {first_block}") as error:
+        audit(open_client(stored), stored.store, first_block)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,65 @@
+"""Mallory copies a signed update out of the pool and gets it mined before its worker's own transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from eth_account.signers.local import LocalAccount
+from hexbytes import HexBytes
+from web3 import Web3
+from web3.types import RPCEndpoint, TxData
+
+from deepring_chain.types import QueryPhase
+from tests.chain.expect import refused
+from tests.chain.ring_driver import ScriptedQuery
+
+
+@pytest.fixture
+def pool(chain: Web3) -> Iterator[Callable[[], list[TxData]]]:
+    """Transactions wait until `evm_mine`; gives those that wait."""
+    chain.provider.make_request(RPCEndpoint("evm_setAutomine"), [False])
+    yield lambda: list(chain.eth.get_block("pending", full_transactions=True)["transactions"])  # type: ignore[arg-type]
+    chain.provider.make_request(RPCEndpoint("evm_setAutomine"), [True])
+
+
+def wait_for_one(pool: Callable[[], list[TxData]]) -> TxData:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        waiting = pool()
+        if waiting:
+            return waiting[0]
+        time.sleep(0.01)
+    raise TimeoutError("no transaction in the pool")
+
+
+def copy_with_higher_fee(web3: Web3, seen: TxData, mallory: LocalAccount) -> HexBytes:
+    tip = 10 * seen["maxPriorityFeePerGas"]
+    transaction: dict[str, Any] = {
+        "to": seen["to"],
+        "gas": seen["gas"],
+        "data": seen["input"],
+        "nonce": web3.eth.get_transaction_count(mallory.address),
+        "chainId": web3.eth.chain_id,
+        "maxFeePerGas": seen["maxFeePerGas"] + tip,
+        "maxPriorityFeePerGas": tip,
+    }
+    return web3.eth.send_raw_transaction(mallory.sign_transaction(transaction).raw_transaction)
+
+
+def test_worker_is_told_that_its_hop_is_taken_and_the_query_goes_on(
+    query: ScriptedQuery, pool: Callable[[], list[TxData]], chain: Web3, mallory: LocalAccount
+) -> None:
+    client, signed = query.ring.ledger.by(query.signer), query.sign(query.update())
+    with ThreadPoolExecutor(1) as thread:
+        own = thread.submit(client.post_update, signed)
+        copied = copy_with_higher_fee(chain, wait_for_one(pool), mallory)
+        chain.provider.make_request(RPCEndpoint("evm_mine"), [])
+        assert chain.eth.wait_for_transaction_receipt(copied, 10, 0.01)["status"] == 1
+        with refused("UnexpectedHop", query=1, expected=1, actual=0):
+            own.result(10)
+    assert query.state.phase == QueryPhase.ROUTED
+    assert query.state.hop == 1

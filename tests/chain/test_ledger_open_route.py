@@ -1,0 +1,43 @@
+"""`openRoute`: the owner commits to who will sign, and in which order."""
+
+from __future__ import annotations
+
+from eth_account.signers.local import LocalAccount
+
+from deepring_chain.protocol.events import RouteOpened
+from deepring_chain.types import ZERO, Attempt, Hop, QueryPhase
+from tests.chain.expect import refused
+from tests.chain.ring_driver import ScriptedRing, named
+
+
+def test_route_is_committed_with_one_hop_for_each_seat(ring: ScriptedRing, querent: LocalAccount) -> None:
+    query = ring.submit(querent)
+    receipt = ring.owner_client.open_route(query.query, query.links[0], named("notes"))
+    opened = RouteOpened(query.query, Attempt(1), Hop(0), query.links[0], named("notes"))
+    assert ring.ledger.events(receipt) == [opened]
+    assert tuple(query.state) == (QueryPhase.ROUTED, 1, 0, 4, query.links[0], ZERO, query.trail)
+
+
+def test_routes_of_several_queries_are_open_at_once(ring: ScriptedRing, querent: LocalAccount) -> None:
+    first, second = ring.submit(querent), ring.submit(querent)
+    second.open_route()
+    first.open_route()
+    assert (first.state.route, second.state.route) == (first.links[0], second.links[0])
+
+
+def test_others_than_the_owner_are_refused(ring: ScriptedRing, querent: LocalAccount, mallory: LocalAccount) -> None:
+    query = ring.submit(querent)
+    for account in (mallory, querent, ring.workers[0]):
+        with refused("NotOuroboros", ouroboros=ring.owner.address, caller=account.address):
+            ring.ledger.by(account).open_route(query.query, query.links[0], named("notes"))
+
+
+def test_empty_route_is_refused(ring: ScriptedRing, querent: LocalAccount) -> None:
+    query = ring.submit(querent)
+    with refused("EmptyRoute", query=query.query):
+        ring.owner_client.open_route(query.query, ZERO, named("notes"))
+
+
+def test_route_of_an_unknown_query_is_refused(ring: ScriptedRing) -> None:
+    with refused("UnexpectedPhase", query=7, expected=QueryPhase.SUBMITTED, actual=QueryPhase.NONE):
+        ring.owner_client.open_route(7, named("route"), named("notes"))  # type: ignore[arg-type]

@@ -1,0 +1,104 @@
+"""One Anvil for the whole run, and roles and rings on it; every test finds the chain as the one before found it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from eth_account.signers.local import LocalAccount
+from web3 import Web3
+from web3.types import RPCEndpoint
+
+from deepring_chain.chain.connection import connect
+from deepring_chain.chain.devnet import Devnet
+from tests.chain.ring_driver import Ledger, ScriptedQuery, ScriptedRing, account_named, fund
+
+
+@pytest.fixture(scope="session")
+def devnet() -> Iterator[Devnet]:
+    """A node that lives as long as the run."""
+    with Devnet() as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def web3(devnet: Devnet) -> Web3:
+    """Connection to the node."""
+    return connect(devnet.url)
+
+
+@pytest.fixture(scope="session")
+def owner() -> LocalAccount:
+    """The ouroboros."""
+    return account_named("owner")
+
+
+@pytest.fixture(scope="session")
+def workers() -> tuple[LocalAccount, ...]:
+    """Serve layers 1, 2 and 3."""
+    return tuple(account_named(f"worker {layer}") for layer in (1, 2, 3))
+
+
+@pytest.fixture(scope="session")
+def querent() -> LocalAccount:
+    """Asks."""
+    return account_named("querent")
+
+
+@pytest.fixture(scope="session")
+def mallory() -> LocalAccount:
+    """Has no part in the ring."""
+    return account_named("mallory")
+
+
+@pytest.fixture(scope="session")
+def _funded(
+    web3: Web3, owner: LocalAccount, workers: tuple[LocalAccount, ...], querent: LocalAccount, mallory: LocalAccount
+) -> None:
+    fund(web3, [owner, *workers, querent, mallory])
+
+
+@pytest.fixture(scope="session")
+def _bare(
+    web3: Web3, devnet: Devnet, owner: LocalAccount, workers: tuple[LocalAccount, ...], _funded: None
+) -> ScriptedRing:
+    return ScriptedRing(Ledger.deploy(web3, devnet.url, owner), owner, workers)
+
+
+@pytest.fixture(scope="session")
+def _ready(
+    web3: Web3, devnet: Devnet, owner: LocalAccount, workers: tuple[LocalAccount, ...], _funded: None
+) -> ScriptedRing:
+    return ScriptedRing(Ledger.deploy(web3, devnet.url, owner), owner, workers).make_authentic()
+
+
+@pytest.fixture
+def chain(web3: Web3, _funded: None) -> Iterator[Web3]:
+    """The node; what a test does to the chain is undone after it."""
+    snapshot = web3.provider.make_request(RPCEndpoint("evm_snapshot"), [])["result"]
+    yield web3
+    assert web3.provider.make_request(RPCEndpoint("evm_revert"), [snapshot])["result"] is True
+
+
+@pytest.fixture
+def bare_ring(_bare: ScriptedRing, chain: Web3) -> ScriptedRing:
+    """A ring whose ledger is deployed, and no more."""
+    return _bare
+
+
+@pytest.fixture
+def ring(_ready: ScriptedRing, chain: Web3) -> ScriptedRing:
+    """A ring of three layers in query mode."""
+    return _ready
+
+
+@pytest.fixture
+def other_ring(_bare: ScriptedRing, ring: ScriptedRing) -> ScriptedRing:
+    """The same people in query mode on another ledger of the same chain."""
+    return _bare.make_authentic()
+
+
+@pytest.fixture
+def query(ring: ScriptedRing, querent: LocalAccount) -> ScriptedQuery:
+    """A query of `ring` that is routed: hop 0 is due."""
+    return ring.submit(querent).open_route()

@@ -1,0 +1,219 @@
+"""Signatures speak of one message for one ledger, have one form, and recover to nobody otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepring_chain.crypto.digest import keccak256
+from deepring_chain.crypto.signing import (
+    SignatureInvalid,
+    SignedMessage,
+    as_struct,
+    message_digest,
+    recover_signer,
+    sign_message,
+)
+from deepring_chain.types import (
+    Address,
+    ArrangementId,
+    Attempt,
+    Attestation,
+    Delivery,
+    Digest,
+    Domain,
+    Hop,
+    Position,
+    QueryId,
+    Update,
+)
+
+ACCOUNT = Account.from_key(bytes([1]) * 32)
+DOMAIN = Domain(31337, Address("0x5FbDB2315678afecb367f032d93F642f64180aa3"))
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+"""n of secp256k1 (SEC 2)."""
+
+
+def digest(number: int) -> Digest:
+    return Digest(bytes([number]) * 32)
+
+
+UPDATE = Update(QueryId(5), Attempt(1), Hop(2), digest(1), digest(2), digest(3), digest(4))
+ATTESTATION = Attestation(ArrangementId(5), Position(1), digest(1), digest(2))
+DELIVERY = Delivery(QueryId(5), Attempt(1), digest(1), digest(2), digest(3))
+MESSAGES: list[SignedMessage] = [UPDATE, ATTESTATION, DELIVERY]
+
+
+def names(message: SignedMessage) -> str:
+    return type(message).__name__
+
+
+def changed(message: Any) -> list[SignedMessage]:
+    """The message with each of its fields changed, one at a time, and every two fields of one type exchanged."""
+    values = {member.name: getattr(message, member.name) for member in fields(message)}
+    other: list[Any] = []
+    for name, value in values.items():
+        bumped = value + 1 if isinstance(value, int) else bytes([value[0] ^ 1]) + value[1:]
+        other.append(replace(message, **{name: bumped}))
+        if isinstance(value, bytes):
+            other.append(replace(message, **{name: value[:-1] + bytes([value[-1] ^ 1])}))
+        for second, replaced in values.items():
+            if name < second and type(value) is type(replaced) and value != replaced:
+                other.append(replace(message, **{name: replaced, second: value}))
+    return other
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=names)
+def test_signature_recovers_to_its_signer(message: SignedMessage) -> None:
+    signature = sign_message(ACCOUNT, DOMAIN, message)
+    assert len(signature) == 65
+    assert recover_signer(DOMAIN, message, signature) == ACCOUNT.address
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=names)
+def test_every_field_is_signed(message: SignedMessage) -> None:
+    """Mallory takes a signed message and changes one field, or exchanges two: it is another message."""
+    signature = sign_message(ACCOUNT, DOMAIN, message)
+    others = changed(message)
+    assert len(others) >= len(fields(message))
+    digests = {message_digest(DOMAIN, other) for other in [message, *others]}
+    assert len(digests) == len(others) + 1
+    for other in others:
+        assert recover_signer(DOMAIN, other, signature) != ACCOUNT.address
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=names)
+@pytest.mark.parametrize(
+    "domain",
+    [
+        replace(DOMAIN, chain_id=1),
+        replace(DOMAIN, chain_id=31338),
+        replace(DOMAIN, ledger=Address("0x5FbDB2315678afecb367f032d93F642f64180aa4")),
+    ],
+)
+def test_signature_for_one_ledger_is_none_for_another(message: SignedMessage, domain: Domain) -> None:
+    """Mallory carries a signature from one deployment of the same contract to another, or to another chain."""
+    signature = sign_message(ACCOUNT, DOMAIN, message)
+    assert message_digest(domain, message) != message_digest(DOMAIN, message)
+    assert recover_signer(domain, message, signature) != ACCOUNT.address
+
+
+def test_messages_of_different_kinds_never_share_a_digest() -> None:
+    assert len({message_digest(DOMAIN, message) for message in MESSAGES}) == 3
+
+
+@pytest.mark.parametrize(
+    ("message", "type_text"),
+    [
+        (
+            UPDATE,
+            b"Update(uint64 query,uint16 attempt,uint16 hop,bytes32 envelope,bytes32 output,bytes32 nextOutput,"
+            b"bytes32 trail)",
+        ),
+        (ATTESTATION, b"Attestation(uint64 arrangement,uint16 position,bytes32 leaf,bytes32 sealingKey)"),
+        (DELIVERY, b"Delivery(uint64 query,uint16 attempt,bytes32 answer,bytes32 output,bytes32 trail)"),
+    ],
+    ids=["Update", "Attestation", "Delivery"],
+)
+def test_digest_is_that_of_eip_712(message: SignedMessage, type_text: bytes) -> None:
+    """Computed here step by step from the standard's text, without the library that the package uses."""
+
+    def word(value: int | bytes) -> bytes:
+        return value.to_bytes(32, "big") if isinstance(value, int) else value
+
+    domain_type = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+    ledger = int(DOMAIN.ledger, 16)
+    parts = [keccak256(domain_type), keccak256(b"DeepRing"), keccak256(b"1"), word(DOMAIN.chain_id), word(ledger)]
+    members = [word(getattr(message, member.name)) for member in fields(message)]
+    struct_hash = keccak256(b"".join([keccak256(type_text), *members]))
+    assert message_digest(DOMAIN, message) == keccak256(b"\x19\x01" + keccak256(b"".join(parts)) + struct_hash)
+
+
+def test_digest_is_that_of_the_library_for_the_struct() -> None:
+    types = {"Delivery": [{"name": "query", "type": "uint64"}, {"name": "attempt", "type": "uint16"}]}
+    types["Delivery"] += [{"name": name, "type": "bytes32"} for name in ("answer", "output", "trail")]
+    data = {"name": "DeepRing", "version": "1", "chainId": 31337, "verifyingContract": DOMAIN.ledger}
+    signable = encode_typed_data(data, types, as_struct(DELIVERY))
+    assert sign_message(ACCOUNT, DOMAIN, DELIVERY) == ACCOUNT.sign_message(signable).signature
+
+
+# ---------------------------------------------------------------- form
+
+SIGNATURE = sign_message(ACCOUNT, DOMAIN, UPDATE)
+R, S, V = SIGNATURE[:32], int.from_bytes(SIGNATURE[32:64], "big"), SIGNATURE[64]
+
+
+def word(value: int) -> bytes:
+    return value.to_bytes(32, "big")
+
+
+def test_signature_made_here_has_a_low_s() -> None:
+    for number in range(1, 30):
+        signature = sign_message(ACCOUNT, DOMAIN, replace(UPDATE, query=QueryId(number)))
+        assert int.from_bytes(signature[32:64], "big") <= ORDER // 2
+
+
+def test_signature_with_the_mirrored_s_is_refused() -> None:
+    """Mallory makes the second valid signature of the same message (EIP-2), to post the same update as a new one."""
+    with pytest.raises(SignatureInvalid, match="high s"):
+        recover_signer(DOMAIN, UPDATE, R + word(ORDER - S) + bytes([55 - V]))
+
+
+@pytest.mark.parametrize("v", [0, 1, 2, 26, 29, 37, 255])
+def test_signature_with_another_v_is_refused(v: int) -> None:
+    with pytest.raises(SignatureInvalid, match="v 27 or 28"):
+        recover_signer(DOMAIN, UPDATE, SIGNATURE[:64] + bytes([v]))
+
+
+def test_signature_with_the_other_v_recovers_to_somebody_else() -> None:
+    assert recover_signer(DOMAIN, UPDATE, SIGNATURE[:64] + bytes([55 - V])) != ACCOUNT.address
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 66, 130])
+def test_signature_of_another_length_is_refused(size: int) -> None:
+    with pytest.raises(SignatureInvalid, match=f"of {size} bytes"):
+        recover_signer(DOMAIN, UPDATE, (SIGNATURE * 2)[:size])
+
+
+@pytest.mark.parametrize(
+    ("r", "s"),
+    [
+        (bytes(32), word(S)),
+        (R, bytes(32)),
+        (bytes(32), bytes(32)),
+        (word(ORDER), word(S)),
+        (b"\xff" * 32, word(S)),
+        (word(5), word(S)),  # no point of the curve has this x
+        (R, word(ORDER // 2 + 1)),
+        (R, b"\xff" * 32),
+    ],
+)
+def test_signature_outside_of_the_curve_is_refused(r: bytes, s: bytes) -> None:
+    with pytest.raises(SignatureInvalid):
+        recover_signer(DOMAIN, UPDATE, r + s + bytes([V]))
+
+
+@given(st.binary(min_size=64, max_size=64), st.sampled_from([27, 28]))
+@settings(max_examples=200, deadline=None)
+def test_arbitrary_signature_recovers_to_nobody_or_a_stranger(data: bytes, v: int) -> None:
+    try:
+        assert recover_signer(DOMAIN, UPDATE, data + bytes([v])) != ACCOUNT.address
+    except SignatureInvalid:
+        return
+
+
+def test_every_flipped_bit_of_a_signature_is_noticed() -> None:
+    for place in range(8 * len(SIGNATURE)):
+        flipped = bytearray(SIGNATURE)
+        flipped[place // 8] ^= 1 << place % 8
+        try:
+            signer = recover_signer(DOMAIN, UPDATE, bytes(flipped))
+        except SignatureInvalid:
+            continue
+        assert signer != ACCOUNT.address

@@ -1,0 +1,183 @@
+"""The projection of a whole ledger, from its events alone."""
+
+from __future__ import annotations
+
+import pytest
+from protocol_tools import address, arranged, digest, logged, opened, posted, submitted
+
+from deepring_chain.errors import ProtocolError
+from deepring_chain.protocol.events import (
+    AnswerDelivered,
+    AuthenticityDerived,
+    BlockAttested,
+    BlockHashed,
+    Event,
+    ModelRegistered,
+    OutputDisputed,
+    QueryRejected,
+    WorkerAdmitted,
+)
+from deepring_chain.protocol.ledger_state import LedgerState
+from deepring_chain.types import (
+    ArrangementId,
+    Attempt,
+    Attestation,
+    Hop,
+    Position,
+    QueryId,
+    QueryPhase,
+    RejectReason,
+    RingMode,
+)
+
+
+def model(version: int = 1) -> ModelRegistered:
+    return ModelRegistered(version, digest(1), digest(2), 2)
+
+
+def attested(position: int, arrangement: int = 1) -> BlockAttested:
+    place = ArrangementId(arrangement), Position(position)
+    attestation = Attestation(*place, digest(40 + position), digest(50 + position))
+    return BlockAttested(attestation, address(position + 1), bytes(65))
+
+
+def hashed(position: int, value: int, arrangement: int = 1) -> BlockHashed:
+    return BlockHashed(ArrangementId(arrangement), Position(position), digest(value))
+
+
+def derived(is_authentic: bool, arrangement: int = 1) -> AuthenticityDerived:
+    return AuthenticityDerived(ArrangementId(arrangement), is_authentic, digest(70), digest(72))
+
+
+def after(*events: Event) -> LedgerState:
+    state = LedgerState()
+    state.apply_all(logged(event, number) for number, event in enumerate(events, start=1))
+    return state
+
+
+READY = [
+    model(),
+    arranged(),
+    *(event for seat in range(3) for event in (attested(seat), hashed(seat, 60 + seat))),
+    derived(True),
+]
+
+
+# ---------------------------------------------------------------- ring
+
+
+def test_mode_follows_the_events() -> None:
+    state = LedgerState()
+    modes = [state.mode]
+    for number, event in enumerate(READY, start=1):
+        state.apply(logged(event, number))
+        modes.append(state.mode)
+    assert modes == [RingMode.SETUP] * 2 + [RingMode.ATTESTING] * 7 + [RingMode.QUERY]
+
+
+def test_false_authenticity_is_tracking() -> None:
+    assert after(*READY[:-1], derived(False)).mode is RingMode.TRACKING
+
+
+def test_new_arrangement_must_be_attested_anew() -> None:
+    state = after(*READY, arranged(2))
+    assert state.mode is RingMode.ATTESTING
+    assert state.arrangement is not None
+    assert state.arrangement.attestations == {}
+    assert state.arrangement.block_hashes == []
+    assert state.arrangement.arranged.arrangement == 2
+
+
+def test_new_model_sends_the_ring_back_to_setup() -> None:
+    """An arrangement attests the model it was made for: after a new one nothing runs until the next."""
+    assert after(*READY, model(2)).mode is RingMode.SETUP
+    assert after(*READY, model(2), arranged(2, version=2)).mode is RingMode.ATTESTING
+
+
+def test_arrangement_without_a_model_is_setup() -> None:
+    assert after(arranged()).mode is RingMode.SETUP
+
+
+def test_events_of_a_ring_that_was_never_arranged_change_nothing() -> None:
+    state = after(model(), attested(0), hashed(0, 1), derived(True))
+    assert state.arrangement is None
+    assert state.mode is RingMode.SETUP
+
+
+def test_hashes_are_kept_in_ring_order_and_refolded_from_a_seat() -> None:
+    state = after(*READY)
+    assert state.arrangement is not None
+    assert state.arrangement.block_hashes == [digest(60), digest(61), digest(62)]
+    state.apply_all([logged(hashed(1, 81))])
+    assert state.arrangement.block_hashes == [digest(60), digest(81)]
+    state.apply_all([logged(hashed(2, 82))])
+    assert state.arrangement.block_hashes == [digest(60), digest(81), digest(82)]
+
+
+def test_admitted_keys_and_attested_keys_are_kept_apart() -> None:
+    state = after(WorkerAdmitted(address(1), digest(5)), WorkerAdmitted(address(1), digest(6)), *READY[:4])
+    current = state.arrangement
+    assert current is not None
+    assert state.sealing_keys == {address(1): digest(6)}
+    assert current.sealing_key_of(address(1)) == digest(50)
+    assert current.sealing_key_of(address(2)) is None
+    assert current.sealing_key_of(address(9)) is None
+    assert [current.position_of(address(number)) for number in (1, 2, 3, 9)] == [0, 1, 2, None]
+
+
+# ---------------------------------------------------------------- queries
+
+
+def test_queries_run_side_by_side() -> None:
+    state = after(
+        *READY, submitted(1), submitted(2), opened(1), posted(0, 1), opened(2), posted(0, 2), posted(1, 2), posted(2, 2)
+    )
+    first, second = (state.sessions[QueryId(number)] for number in (1, 2))
+    assert (first.phase, first.next_hop, first.hops, first.arrangement) == (QueryPhase.ROUTED, 1, 3, 1)
+    assert (second.phase, second.next_hop) == (QueryPhase.COMPUTED, 3)
+    assert state.open_sessions() == [first, second]
+
+
+def test_open_sessions_are_those_that_wait_oldest_first() -> None:
+    answer = AnswerDelivered(QueryId(2), Attempt(1), digest(1), digest(2), bytes(65), digest(3))
+    state = after(
+        *READY,
+        submitted(1),
+        submitted(2),
+        submitted(3),
+        submitted(4),
+        submitted(5),
+        opened(2),
+        *(posted(hop, 2) for hop in range(3)),
+        answer,
+        QueryRejected(QueryId(3), RejectReason.MALFORMED),
+        opened(4),
+        posted(0, 4),
+        posted(1, 4),
+        OutputDisputed(QueryId(4), Attempt(1), Hop(1), digest(1), digest(2)),
+    )
+    assert [session.query for session in state.open_sessions()] == [1, 5]
+    assert [state.sessions[QueryId(query)].phase for query in (2, 3, 4)] == [
+        QueryPhase.DELIVERED,
+        QueryPhase.REJECTED,
+        QueryPhase.DISPUTED,
+    ]
+
+
+def test_route_belongs_to_the_arrangement_in_force() -> None:
+    state = after(*READY, submitted(1), opened(1), arranged(2, seats=5), posted(0), posted(1), posted(2))
+    session = state.sessions[QueryId(1)]
+    assert (session.arrangement, session.hops, session.phase) == (1, 3, QueryPhase.COMPUTED)
+
+
+def test_event_of_an_unknown_query_is_refused() -> None:
+    """Somebody names a first block that lies after a query: its events have no beginning."""
+    for event in (opened(7), posted(0, 7), QueryRejected(QueryId(7), RejectReason.MALFORMED)):
+        with pytest.raises(ProtocolError, match="query 7: the events begin after it"):
+            after(*READY, event)
+
+
+def test_same_events_give_the_same_state() -> None:
+    events = [*READY, submitted(1), opened(1), posted(0)]
+    assert after(*events) == after(*events)
+    assert after(*events) != after(*events[:-1])

@@ -1,0 +1,151 @@
+"""One query's state machine, walked through what the ledger can emit."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+from protocol_tools import digest, opened, posted, submitted
+
+from deepring_chain.errors import ProtocolError
+from deepring_chain.protocol.events import AnswerDelivered, OutputDisputed, QueryRejected
+from deepring_chain.protocol.session import QueryEvent, Session
+from deepring_chain.types import ZERO, ArrangementId, Attempt, Hop, QueryId, QueryPhase, RejectReason
+
+NOW = ArrangementId(4)
+SEATS = 3
+
+
+def after(*events: QueryEvent) -> Session:
+    session = Session.submitted(submitted())
+    for event in events:
+        session = session.apply(event, NOW, SEATS)
+    return session
+
+
+def delivered(answer: int = 50) -> AnswerDelivered:
+    return AnswerDelivered(QueryId(1), Attempt(1), digest(answer), digest(51), bytes(65), digest(52))
+
+
+def disputed(hop: int) -> OutputDisputed:
+    return OutputDisputed(QueryId(1), Attempt(1), Hop(hop), digest(60), digest(61))
+
+
+def test_submitted_query_waits_for_its_route() -> None:
+    session = after()
+    assert session.phase is QueryPhase.SUBMITTED
+    assert session.is_open
+    event = submitted()
+    assert (session.query, session.querent, session.trail) == (event.query, event.querent, event.trail)
+    assert (session.sealed_input, session.sealing_key) == (event.sealed_input, event.sealing_key)
+    assert (session.updates, session.answer, session.dispute, session.hops) == ({}, None, None, 0)
+
+
+def test_rejected_query_is_closed_with_its_reason() -> None:
+    session = after(QueryRejected(QueryId(1), RejectReason.WRONG_SHAPE))
+    assert session.phase is QueryPhase.REJECTED
+    assert session.reject_reason is RejectReason.WRONG_SHAPE
+    assert not session.is_open
+
+
+def test_opened_route_waits_for_its_first_hop() -> None:
+    session = after(opened())
+    assert session.phase is QueryPhase.ROUTED
+    assert session.is_open
+    assert (session.arrangement, session.attempt, session.next_hop, session.hops) == (NOW, 1, 0, SEATS)
+    assert (session.route, session.notes) == (opened().route, opened().notes)
+    assert session.trail == submitted().trail
+
+
+def test_update_moves_on_to_the_next_hop() -> None:
+    session = after(opened(), posted(0))
+    assert session.phase is QueryPhase.ROUTED
+    assert session.next_hop == 1
+    assert session.route == posted(0).signed.next_route
+    assert session.trail == posted(0).trail
+    assert session.commitment_of(Hop(0)) == posted(0).signed.update.output
+    assert session.notes == opened().notes
+
+
+def test_last_update_computes_the_query() -> None:
+    session = after(opened(), posted(0), posted(1), posted(2))
+    assert session.phase is QueryPhase.COMPUTED
+    assert session.is_open
+    assert session.next_hop == SEATS
+    assert [session.commitment_of(Hop(hop)) for hop in range(3)] == [digest(31), digest(131), digest(231)]
+
+
+def test_delivered_query_is_closed_with_its_answer() -> None:
+    session = after(opened(), posted(0), posted(1), posted(2), delivered())
+    assert session.phase is QueryPhase.DELIVERED
+    assert session.answer == delivered()
+    assert session.trail == delivered().trail
+    assert not session.is_open
+
+
+@pytest.mark.parametrize("hop", [1, 2])
+def test_disputed_update_stops_the_query(hop: int) -> None:
+    """The ledger emits the accepted entry first and then what it contradicts; also after the last hop."""
+    session = after(opened(), *(posted(number) for number in range(hop + 1)), disputed(hop))
+    assert session.phase is QueryPhase.DISPUTED
+    assert session.dispute == disputed(hop)
+    assert not session.is_open
+    assert session.updates[Hop(hop)] == posted(hop)
+
+
+def test_disputed_delivery_is_no_answer() -> None:
+    """The ouroboros delivers something else than the last layer committed to: nobody may take it for an answer."""
+    session = after(opened(), posted(0), posted(1), posted(2), delivered(), disputed(3))
+    assert session.phase is QueryPhase.DISPUTED
+    assert session.answer is None
+    assert session.trail == delivered().trail
+
+
+def test_second_attempt_keeps_the_accepted_updates() -> None:
+    session = after(opened(), posted(0), posted(1), opened(attempt=2, first_hop=2))
+    assert (session.attempt, session.next_hop, session.phase) == (2, 2, QueryPhase.ROUTED)
+    assert session.commitment_of(Hop(1)) == posted(1).signed.update.output
+    assert session.trail == posted(1).trail
+
+
+def test_number_of_hops_stays_that_of_the_route() -> None:
+    session = after(opened()).apply(posted(0), ArrangementId(5), 9).apply(posted(1), ArrangementId(5), 9)
+    assert (session.hops, session.arrangement) == (SEATS, NOW)
+    assert session.apply(posted(2), ArrangementId(5), 9).phase is QueryPhase.COMPUTED
+
+
+def test_route_of_another_length_computes_after_its_own_last_hop() -> None:
+    session = Session.submitted(submitted()).apply(opened(), NOW, 2)
+    assert session.apply(posted(0), NOW, 2).phase is QueryPhase.ROUTED
+    assert session.apply(posted(0), NOW, 2).apply(posted(1), NOW, 2).phase is QueryPhase.COMPUTED
+
+
+def test_session_of_before_does_not_change() -> None:
+    before = after(opened())
+    after_update = before.apply(posted(0), NOW, SEATS)
+    assert before.updates == {}
+    assert before.next_hop == 0
+    with pytest.raises(FrozenInstanceError):
+        after_update.next_hop = Hop(5)  # type: ignore[misc]
+    updates: Any = after_update.updates
+    with pytest.raises(TypeError):
+        updates[Hop(0)] = posted(1)
+
+
+def test_commitment_of_a_hop_that_has_not_acted_is_unknown() -> None:
+    with pytest.raises(KeyError):
+        after(opened()).commitment_of(Hop(0))
+
+
+def test_event_of_another_kind_is_refused() -> None:
+    foreign: Any = submitted(2)
+    with pytest.raises(ProtocolError, match="query 1: an event of another kind"):
+        after(foreign)
+
+
+def test_delivery_is_the_message_that_was_signed() -> None:
+    message = delivered().delivery(digest(77))
+    assert (message.query, message.attempt, message.answer) == (1, 1, digest(50))
+    assert (message.output, message.trail) == (digest(51), digest(77))
+    assert ZERO not in (message.answer, message.output)
