@@ -37,7 +37,7 @@ LONGEST_PAUSE = 2.0
 """Seconds between tries while the node or the store is away."""
 
 IDLE_PAUSE = 0.2
-"""Seconds between looks at a chain on which nothing happens: twenty actors that look fifty times a second fill a core."""
+"""Seconds between looks at a chain on which nothing happens: twenty actors at 50 looks a second fill a core."""
 
 
 class Acting(Protocol):

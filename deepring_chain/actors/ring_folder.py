@@ -197,7 +197,7 @@ def _parse_config(data: dict[str, Any]) -> RingConfig:
 
 def _parse_worker(entry: dict[str, Any]) -> WorkerEntry:
     name, layer = _typed(entry["name"], str), _typed(entry["layer"], int)
-    if name != Path(name).name:
+    if name in ("", "..") or name != Path(name).name:
         raise ValueError(f"worker {name!r} is no plain folder name")
     return WorkerEntry(name, layer, _address(entry["address"]), _digest(entry["sealing_key"]))
 

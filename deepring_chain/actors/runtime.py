@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 
 from deepring_chain.actors.options import ActorOptions
@@ -175,6 +175,10 @@ class RingProcesses:
             name = fields.pop("actor")
             status = ActorStatus(**fields)
             with self._changed:
+                before = self._statuses.get(name)
+                if status.state == "exited" and before is not None:
+                    # What it said last is the reason; whoever waits may see only this newer state.
+                    status = replace(status, error=before.error)
                 self._statuses[name] = status
                 self._changed.notify_all()
             self._on_status(name, status)

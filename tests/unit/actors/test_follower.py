@@ -1,0 +1,140 @@
+"""Following the ledger: each event once, in order, and everything anew when the chain was another one."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from fake_ledger import FakeClient, FakeLedger
+from fake_ring import make_keys
+
+from deepring_chain.actors.follower import LedgerFollower
+from deepring_chain.errors import ChainError
+from deepring_chain.protocol.events import ModelRegistered, WorkerAdmitted
+from deepring_chain.types import Address, Digest
+
+KEY = Digest(bytes([7]) * 32)
+MEMBERS = [make_keys(number).address for number in range(1, 8)]
+
+
+@pytest.fixture
+def ledger() -> FakeLedger:
+    found = FakeLedger(MEMBERS[0])
+    found.emit(ModelRegistered(1, KEY, KEY, 2))
+    found.emit(WorkerAdmitted(MEMBERS[0], KEY))
+    return found
+
+
+def follow(ledger: FakeLedger, first_block: int = 1) -> tuple[LedgerFollower, FakeClient]:
+    client: Any = FakeClient(ledger, MEMBERS[0])
+    return LedgerFollower(client, first_block), client
+
+
+def admit(ledger: FakeLedger, *numbers: int) -> None:
+    for number in numbers:
+        ledger.emit(WorkerAdmitted(MEMBERS[number], KEY))
+
+
+def known(follower: LedgerFollower) -> list[Address]:
+    return list(follower.state.sealing_keys)
+
+
+def test_first_refresh_reads_from_the_first_block(ledger: FakeLedger) -> None:
+    follower, client = follow(ledger)
+    assert follower.refresh()
+    assert follower.state.model is not None
+    assert known(follower) == MEMBERS[:1]
+    assert client.ranges == [(1, 2)]
+
+
+def test_first_block_is_where_the_ledger_begins(ledger: FakeLedger) -> None:
+    follower, client = follow(ledger, first_block=2)
+    follower.refresh()
+    assert client.ranges == [(2, 2)]
+    assert follower.state.model is None
+
+
+def test_each_event_is_taken_in_once(ledger: FakeLedger) -> None:
+    follower, client = follow(ledger)
+    follower.refresh()
+    admit(ledger, 1, 2)
+    assert follower.refresh()
+    admit(ledger, 3)
+    assert follower.refresh()
+    assert known(follower) == MEMBERS[:4]
+    assert client.ranges == [(1, 2), (3, 4), (5, 5)]
+
+
+def test_nothing_new_is_nothing_read(ledger: FakeLedger) -> None:
+    follower, client = follow(ledger)
+    follower.refresh()
+    assert not follower.refresh()
+    assert len(client.ranges) == 1
+
+
+def test_chain_set_back_is_read_anew(ledger: FakeLedger, caplog: pytest.LogCaptureFixture) -> None:
+    """A node is restarted from an older state: what it does not tell any more did not happen."""
+    admit(ledger, 1, 2, 3)
+    follower, client = follow(ledger)
+    follower.refresh()
+    ledger.set_back(3)
+    with caplog.at_level(logging.WARNING):
+        assert follower.refresh()
+    assert known(follower) == MEMBERS[:2]
+    assert client.ranges[-1] == (1, 3)
+    assert "reorganized below block 5" in caplog.text
+
+
+def test_other_block_at_the_same_height_is_read_anew(ledger: FakeLedger) -> None:
+    """A reorganization exchanges the newest block for another one: same number, other hash, other events."""
+    admit(ledger, 1)
+    follower, client = follow(ledger)
+    follower.refresh()
+    ledger.set_back(2)
+    admit(ledger, 4)
+    assert follower.refresh()
+    assert known(follower) == [MEMBERS[0], MEMBERS[4]]
+    assert client.ranges[-1] == (1, 3)
+
+
+def test_longer_chain_with_another_past_is_read_anew(ledger: FakeLedger) -> None:
+    """A reorganization replaces blocks that were taken in, and the new chain is longer already."""
+    admit(ledger, 1)
+    follower, client = follow(ledger)
+    follower.refresh()
+    ledger.set_back(2)
+    admit(ledger, 4, 5, 6)
+    assert follower.refresh()
+    assert known(follower) == [MEMBERS[0], *MEMBERS[4:7]]
+    assert client.ranges[-1] == (1, 5)
+
+
+def test_after_a_reorganization_it_goes_on_from_there(ledger: FakeLedger) -> None:
+    follower, client = follow(ledger)
+    follower.refresh()
+    ledger.set_back(1)
+    admit(ledger, 1, 2)
+    follower.refresh()
+    admit(ledger, 3)
+    assert follower.refresh()
+    assert not follower.refresh()
+    assert client.ranges[-1] == (4, 4)
+    assert known(follower) == MEMBERS[1:4]
+
+
+def test_node_that_fails_midway_loses_no_event(ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    follower, client = follow(ledger)
+    follower.refresh()
+    admit(ledger, 1)
+
+    def fail(first_block: int, last_block: int) -> Any:
+        raise ChainError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "events", fail)
+        with pytest.raises(ChainError, match="away"):
+            follower.refresh()
+    assert known(follower) == MEMBERS[:1]
+    assert follower.refresh()
+    assert known(follower) == MEMBERS[:2]

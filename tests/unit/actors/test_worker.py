@@ -1,0 +1,300 @@
+"""A worker attests when seated, computes when it is its turn, signs once, and checks what it gets."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from fake_ledger import DOMAIN
+from fake_ring import CPU, IMAGES, FakeRing, client_of, make_keys
+
+from deepring_chain.actors.member import Member
+from deepring_chain.actors.worker import Worker
+from deepring_chain.crypto.signing import recover_signer
+from deepring_chain.errors import ChainError, ProtocolError
+from deepring_chain.model.dense import DenseLayer
+from deepring_chain.protocol.envelope import hop_context, seal_output
+from deepring_chain.protocol.events import RingArranged
+from deepring_chain.protocol.route import RouteNote
+from deepring_chain.protocol.session import Session
+from deepring_chain.protocol.update import decode_signed_update
+from deepring_chain.protocol.validation import UnexpectedOutput
+from deepring_chain.store.content import BlobMissing
+from deepring_chain.types import Digest, Hop, QueryId, QueryPhase, RingMode, TensorBytes
+
+
+def session_of(ring: FakeRing, query: QueryId) -> Session:
+    return ring.ledger.state.sessions[query]
+
+
+def posts(ring: FakeRing, layer: int) -> list[str]:
+    return [call for call in client_of(ring.members[layer]).calls if call.startswith("post_update")]
+
+
+def ask_up_to(ring: FakeRing, layer: int) -> QueryId:
+    """A query that has come to `layer`, which has not looked yet."""
+    ring.settle()
+    query = ring.ask()
+    ring.settle(*range(layer, len(ring.members)))
+    assert session_of(ring, query).next_hop == layer
+    return query
+
+
+# ---------------------------------------------------------------- a query goes round
+
+
+def test_query_goes_round_and_the_answer_is_the_plain_models(ring: FakeRing) -> None:
+    ring.settle()
+    query = ring.ask()
+    ring.settle()
+    result = ring.querent.wait(query, 0, lambda _session, _mode: None)
+    assert result.output == ring.model.run(ring.model.card.quantise_input(IMAGES))
+    assert [posts(ring, layer) for layer in range(4)] == [[f"post_update {query} {hop}"] for hop in range(4)]
+
+
+def test_each_hop_is_signed_by_its_layer(ring: FakeRing) -> None:
+    ring.settle()
+    query = ring.ask()
+    ring.settle()
+    for hop, posted in session_of(ring, query).updates.items():
+        signer = recover_signer(DOMAIN, posted.signed.update, posted.signed.signature)
+        assert signer == ring.members[hop].keys.address
+
+
+def test_queries_run_side_by_side(ring: FakeRing) -> None:
+    ring.settle()
+    queries = [ring.ask() for _ in range(3)]
+    ring.settle()
+    assert [session_of(ring, query).phase for query in queries] == [QueryPhase.DELIVERED] * 3
+    outputs = {ring.querent.wait(query, 0, lambda _s, _m: None).output for query in queries}
+    assert len(outputs) == 1
+
+
+# ---------------------------------------------------------------- turns
+
+
+def test_worker_waits_for_its_turn(ring: FakeRing) -> None:
+    query = ask_up_to(ring, 1)
+    assert not ring.step(2)
+    assert not ring.step(3)
+    assert ring.step(1)
+    assert posts(ring, 1) == [f"post_update {query} 1"]
+    assert posts(ring, 2) == posts(ring, 3) == []
+
+
+def test_worker_does_nothing_while_authenticity_is_off(ring: FakeRing) -> None:
+    """The ring is arranged anew, another worker was tampered with: nobody computes for it."""
+    query = ask_up_to(ring, 1)
+    client_of(ring.members[0]).arrange(
+        [member.keys.address for member in ring.members], Digest(bytes(32)), Digest(bytes(32))
+    )
+    ring.members[1].follower.refresh()
+    assert ring.members[1].state.mode is RingMode.ATTESTING
+    with pytest.raises(BlobMissing):  # it looks for its challenge, and for nothing else
+        ring.step(1)
+    assert posts(ring, 1) == []
+    assert session_of(ring, query).next_hop == 1
+
+
+def test_worker_without_a_note_does_nothing(ring: FakeRing) -> None:
+    """Somebody who is in no query's route runs a worker."""
+    ask_up_to(ring, 1)
+    stranger = ring._member(9, make_keys(99))
+    stranger.follower.refresh()
+    assert not Worker(stranger, ring.model.layer(1), ring.model.layer(2), CPU).act()
+    assert client_of(stranger).calls == []
+
+
+# ---------------------------------------------------------------- never twice
+
+
+def test_worker_killed_between_signing_and_posting_posts_the_same_update(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second, different signature for one place would convict an honest worker."""
+    query = ask_up_to(ring, 1)
+    signed: list[Any] = []
+
+    def die(update: Any) -> None:
+        signed.append(update)
+        raise ChainError("killed")
+
+    monkeypatch.setattr(client_of(ring.members[1]), "post_update", die)
+    with pytest.raises(ChainError, match="killed"):
+        ring.step(1)
+    ring.restart(1)
+    assert ring.step(1)
+    assert session_of(ring, query).updates[Hop(1)].signed == signed[0]
+    ring.settle()
+    assert session_of(ring, query).phase is QueryPhase.DELIVERED
+
+
+def test_worker_that_looks_again_posts_nothing_new(ring: FakeRing) -> None:
+    query = ask_up_to(ring, 1)
+    ring.members[1].follower.refresh()
+    assert ring.workers[0].act()
+    before = session_of(ring, query)
+    assert ring.workers[0].act()  # has not heard of its own update yet: the ledger refuses, which is no error
+    assert session_of(ring, query) == before
+    assert not ring.step(1)
+
+
+def test_update_is_recorded_before_it_is_posted(ring: FakeRing) -> None:
+    query = ask_up_to(ring, 1)
+    ring.step(1)
+    (key,) = ring.members[1].journal.keys("update/")
+    assert key.startswith(f"update/{query}/1/1/")
+    recorded = ring.members[1].journal.read(key)
+    assert recorded is not None
+    assert decode_signed_update(recorded) == session_of(ring, query).updates[Hop(1)].signed
+
+
+# ---------------------------------------------------------------- what a neighbor can do
+
+
+class LyingWorker(Worker):
+    """Commits to what it computed and sends something else."""
+
+    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
+        changed = replace(output, data=bytes([output.data[0] ^ 1]) + output.data[1:])
+        return super()._send_output(session, note, changed)
+
+
+class SilentWorker(Worker):
+    """Points to an envelope that it never stores."""
+
+    def _send_output(self, *_: object) -> Digest:
+        return Digest(bytes(32))
+
+
+class MisdirectingWorker(Worker):
+    """Seals its output for another query."""
+
+    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
+        place = hop_context(self._member.client.domain, QueryId(99), session.attempt, note.hop)
+        return self._member.store.put(seal_output(note.next_sealing_key, output, place))
+
+
+def replaced(ring: FakeRing, layer: int, kind: type[Worker]) -> None:
+    following = ring.model.layer(ring.model.next_index(layer))
+    ring.workers[layer - 1] = kind(ring.members[layer], ring.model.layer(layer), following, CPU)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [(LyingWorker, UnexpectedOutput), (SilentWorker, BlobMissing), (MisdirectingWorker, ProtocolError)],
+)
+def test_worker_computes_nothing_from_what_was_not_committed_to(
+    ring: FakeRing, kind: type[Worker], error: type[Exception]
+) -> None:
+    """The layer before echoes the expected hash on the ledger and sends its neighbor something else, or nothing."""
+    replaced(ring, 1, kind)
+    query = ask_up_to(ring, 2)
+    with pytest.raises(error) as caught:
+        ring.step(2)
+    assert posts(ring, 2) == []
+    assert ring.members[2].journal.keys("update/") == []
+    if isinstance(caught.value, UnexpectedOutput):
+        assert (caught.value.query, caught.value.hop) == (query, 1)
+
+
+def test_worker_goes_on_when_a_lost_blob_is_back(ring: FakeRing) -> None:
+    query = ask_up_to(ring, 1)
+    pointer = session_of(ring, query).updates[Hop(0)].signed.update.envelope
+    path = next((ring.folder / "store").rglob(pointer.hex()))
+    content = path.read_bytes()
+    path.unlink()
+    with pytest.raises(BlobMissing):
+        ring.step(1)
+    path.write_bytes(content)
+    ring.settle()
+    assert session_of(ring, query).phase is QueryPhase.DELIVERED
+
+
+def test_update_signed_by_another_than_the_notes_predecessor_is_refused(ring: FakeRing) -> None:
+    """The route note names who must have signed the hop before."""
+    query = ask_up_to(ring, 1)
+    member = ring.members[1]
+    member.follower.refresh()
+    session = member.state.sessions[query]
+    posted = replace(session.updates[Hop(0)], signer=ring.members[3].keys.address)
+    member.state.sessions[query] = replace(session, updates={Hop(0): posted})
+    with pytest.raises(ProtocolError, match=f"hop 0: {ring.members[3].keys.address} is not its layer"):
+        ring.workers[0].act()
+    assert posts(ring, 1) == []
+
+
+# ---------------------------------------------------------------- attestation
+
+
+def test_ring_attests_and_the_flag_is_on(ring: FakeRing) -> None:
+    ring.settle()
+    assert ring.ledger.state.mode is RingMode.QUERY
+    assert [client_of(member).calls.count("attest") for member in ring.members] == [1, 1, 1, 1]
+
+
+def test_tampered_parameters_turn_the_flag_off_and_are_named(ring: FakeRing, caplog: pytest.LogCaptureFixture) -> None:
+    """One weight of layer 2 is changed in the memory of its worker."""
+    layer = ring.model.layer(2)
+    assert isinstance(layer, DenseLayer)
+    weight = layer.weight.clone()
+    weight[0, 0] = -weight[0, 0] - 1
+    changed = replace(layer, weight=weight)
+    ring.workers[1] = Worker(ring.members[2], changed, ring.model.layer(3), CPU)
+    with caplog.at_level(logging.ERROR):
+        ring.settle()
+    assert ring.ledger.state.mode is RingMode.TRACKING
+    assert "the block of layer 2" in caplog.text
+    assert ring.members[2].keys.address in caplog.text
+    query = ring.ask()
+    ring.settle()
+    assert session_of(ring, query).phase is QueryPhase.SUBMITTED
+    assert torch.equal(changed.bias, layer.bias)
+
+
+def test_stale_note_for_another_seat_is_refused(ring: FakeRing) -> None:
+    """The notes of an arrangement are published again with the seats exchanged."""
+    ring.settle()
+    current = ring.ledger.state.arrangement
+    assert current is not None
+    arranged = current.arranged
+    seats = (arranged.seats[0], *reversed(arranged.seats[1:]))
+    ring.ledger.emit(RingArranged(arranged.arrangement, 1, seats, arranged.recorded_hash, arranged.notes))
+    moved = [layer for layer in (1, 2, 3) if seats.index(ring.members[layer].keys.address) != 2]
+    for layer in moved:
+        with pytest.raises(ProtocolError, match="note for seat"):
+            ring.step(layer)
+
+
+def test_worker_without_its_challenge_does_not_attest(ring: FakeRing) -> None:
+    ring.step(0)
+    other = ring._member(9, make_keys(2))
+    stranger = replace(other, keys=replace(other.keys, sealing=make_keys(60).sealing))
+    stranger.follower.refresh()
+    position = stranger.seat_due()
+    assert position is not None
+    with pytest.raises(ProtocolError, match="no note for"):
+        stranger.read_challenge(position)
+
+
+def test_attested_key_is_kept_and_forgotten_when_no_query_needs_it(ring: FakeRing) -> None:
+    """Keys change with the order (paper 3.4.3): what is gone cannot be stolen later."""
+    ring.settle()
+    query = ring.ask()
+    ring.settle()
+    assert session_of(ring, query).phase is QueryPhase.DELIVERED
+    kept: list[Member] = ring.members
+    assert [member.journal.keys("sealing-key/") for member in kept] == [["sealing-key/2"]] * 4
+
+
+def test_attested_key_survives_a_restart(ring: FakeRing) -> None:
+    ring.settle()
+    arrangement = ring.ledger.state.arrangement
+    assert arrangement is not None
+    before = ring.members[1].sealing_key(arrangement.arranged.arrangement).private_bytes_raw()
+    ring.restart(1)
+    ring.members[1].follower.refresh()
+    assert ring.members[1].sealing_key(arrangement.arranged.arrangement).private_bytes_raw() == before
