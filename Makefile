@@ -57,6 +57,8 @@ contracts-check: setup  ## fail when a checked-in artifact is not what the contr
 #   gas-named-return-values  a named result that is never assigned is silently zero
 #   gas-strict-inequalities  saves 3 gas and needs a + 1 or a - 1 that can be wrong
 #   gas-length-in-loops      the loops are over calldata, whose length costs nothing to read again
+#   gas-indexed-events       what a reader searches by is indexed, and nothing else
+#   not-rely-on-time         deadlines are what the chain's clock is for; minutes of drift do no harm
 #   immutablesAsConstants    an immutable's getter is part of the interface, and is named like a function
 #   comprehensive-interface  off in contracts/mocks alone: a harness has no users but the tests
 solhint: setup  ## lint the contracts

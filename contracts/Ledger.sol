@@ -3,12 +3,12 @@ pragma solidity 0.8.30;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {QueryBook} from "./QueryBook.sol";
-import {RingBook} from "./RingBook.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {Digests} from "./libraries/Digests.sol";
 import {Routes} from "./libraries/Routes.sol";
 import {Trails} from "./libraries/Trails.sol";
+import {QueryBook} from "./QueryBook.sol";
+import {RingBook} from "./RingBook.sol";
 import {Pointer, RouteLink, TrailHash} from "./types/Types.sol";
 
 /// @title The common ledger of a DeepRing
@@ -37,8 +37,8 @@ contract Ledger is QueryBook {
     {
         Query storage stored = _queries[complaint.query];
         if (stored.phase != QueryPhase.Computed) _expectPhase(complaint.query, QueryPhase.Routed);
-        _checkPlace({stored: stored, query: complaint.query, attempt: complaint.attempt, trail: complaint.trail});
         if (complaint.hop != stored.hop) revert UnexpectedHop(complaint.query, stored.hop, complaint.hop);
+        _checkPlace({stored: stored, query: complaint.query, attempt: complaint.attempt, trail: complaint.trail});
         bytes32 digest = _hashTypedDataV4(complaint.hash());
         address signer = ECDSA.recover(digest, signature);
         // INVARIANT [I-8]: only the recipient whose turn it is can dispute what it was sent.
@@ -60,8 +60,8 @@ contract Ledger is QueryBook {
     /// @inheritdoc ILedger
     function judge(Verdict calldata verdict, bytes calldata signature) external override {
         Query storage stored = _expectPhase(verdict.query, QueryPhase.Disputed);
-        _checkPlace({stored: stored, query: verdict.query, attempt: verdict.attempt, trail: verdict.trail});
         if (verdict.hop != stored.hop) revert UnexpectedHop(verdict.query, stored.hop, verdict.hop);
+        _checkPlace({stored: stored, query: verdict.query, attempt: verdict.attempt, trail: verdict.trail});
         bytes32 digest = _hashTypedDataV4(verdict.hash());
         address signer = ECDSA.recover(digest, signature);
         if (signer != ouroboros) revert UnexpectedOwner(verdict.query, ouroboros, signer);

@@ -2,11 +2,11 @@
 pragma solidity 0.8.30;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {RingBook} from "./RingBook.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {Digests} from "./libraries/Digests.sol";
 import {Routes} from "./libraries/Routes.sol";
 import {Trails} from "./libraries/Trails.sol";
+import {RingBook} from "./RingBook.sol";
 import {OutputCommitment, Pointer, RouteLink, SealingKey, TrailHash} from "./types/Types.sol";
 
 /// @title The queries' half of the ledger: submission, route, updates, delivery
@@ -78,8 +78,8 @@ abstract contract QueryBook is RingBook {
     {
         Query storage stored = _expectPhase(update.query, QueryPhase.Routed);
         // INVARIANT [I-2]: an entry is accepted at one place only: query, attempt, hop and history.
-        _checkPlace({stored: stored, query: update.query, attempt: update.attempt, trail: update.trail});
         if (update.hop != stored.hop) revert UnexpectedHop(update.query, stored.hop, update.hop);
+        _checkPlace({stored: stored, query: update.query, attempt: update.attempt, trail: update.trail});
         _checkDeadline(stored, update.query);
         bytes32 digest = _hashTypedDataV4(update.hash());
         address signer = ECDSA.recover(digest, signature);
@@ -134,7 +134,7 @@ abstract contract QueryBook is RingBook {
     {
         if (RouteLink.unwrap(route) == 0) revert EmptyRoute(query);
         stored.phase = QueryPhase.Routed;
-        stored.attempt += 1;
+        ++stored.attempt;
         stored.hop = firstHop;
         stored.hops = _model.layers + 1;
         stored.touchedAt = uint40(block.timestamp);
@@ -146,6 +146,31 @@ abstract contract QueryBook is RingBook {
             route: route,
             notes: notes
         });
+    }
+
+    function _expectPhase(uint64 query, QueryPhase expected) internal view returns (Query storage stored) {
+        stored = _queries[query];
+        if (stored.phase != expected) revert UnexpectedPhase(query, expected, stored.phase);
+    }
+
+    /// @dev Submitted or interrupted: the query waits for the ouroboros.
+    function _expectWaiting(uint64 query) internal view returns (Query storage stored) {
+        stored = _queries[query];
+        if (stored.phase != QueryPhase.Interrupted) return _expectPhase(query, QueryPhase.Submitted);
+    }
+
+    function _checkPlace(Query storage stored, uint64 query, uint16 attempt, TrailHash trail) internal view {
+        if (attempt != stored.attempt) revert UnexpectedAttempt(query, stored.attempt, attempt);
+        if (TrailHash.unwrap(trail) != TrailHash.unwrap(stored.trail)) {
+            revert UnexpectedTrail(query, stored.trail, trail);
+        }
+    }
+
+    /// @dev Time in which the ring was not authentic does not count against the hop that waits.
+    function _deadlineOf(Query storage stored) internal view returns (uint256) {
+        uint256 start = stored.touchedAt;
+        if (start < _arrangement.authenticSince) start = _arrangement.authenticSince;
+        return start + hopSeconds;
     }
 
     function _advance(Query storage stored, Update calldata update) private {
@@ -176,34 +201,11 @@ abstract contract QueryBook is RingBook {
         return true;
     }
 
-    function _expectPhase(uint64 query, QueryPhase expected) internal view returns (Query storage stored) {
-        stored = _queries[query];
-        if (stored.phase != expected) revert UnexpectedPhase(query, expected, stored.phase);
-    }
-
-    /// @dev Submitted or interrupted: the query waits for the ouroboros.
-    function _expectWaiting(uint64 query) internal view returns (Query storage stored) {
-        stored = _queries[query];
-        if (stored.phase != QueryPhase.Interrupted) return _expectPhase(query, QueryPhase.Submitted);
-    }
-
-    function _checkPlace(Query storage stored, uint64 query, uint16 attempt, TrailHash trail) internal view {
-        if (attempt != stored.attempt) revert UnexpectedAttempt(query, stored.attempt, attempt);
-        if (TrailHash.unwrap(trail) != TrailHash.unwrap(stored.trail)) {
-            revert UnexpectedTrail(query, stored.trail, trail);
-        }
-    }
-
-    /// @dev Time in which the ring was not authentic does not count against the hop that waits.
-    function _deadlineOf(Query storage stored) internal view returns (uint256) {
-        uint256 start = stored.touchedAt;
-        if (start < _arrangement.authenticSince) start = _arrangement.authenticSince;
-        return start + hopSeconds;
-    }
-
     function _checkDeadline(Query storage stored, uint64 query) private view {
         uint256 deadline = _deadlineOf(stored);
-        if (block.timestamp > deadline) revert DeadlinePassed(query, stored.hop, deadline, block.timestamp);
+        if (block.timestamp > deadline) {
+            revert DeadlinePassed({query: query, hop: stored.hop, deadline: deadline, time: block.timestamp});
+        }
     }
 
     /// @dev INVARIANT [I-3]: a hop is signed by whom the committed route names, and in its order.
@@ -213,7 +215,13 @@ abstract contract QueryBook is RingBook {
     {
         RouteLink actual = Routes.link(signer, opening.salt, opening.next);
         if (RouteLink.unwrap(actual) != RouteLink.unwrap(expected)) {
-            revert UnexpectedSigner(update.query, update.hop, signer, expected, actual);
+            revert UnexpectedSigner({
+                query: update.query,
+                hop: update.hop,
+                signer: signer,
+                expected: expected,
+                actual: actual
+            });
         }
     }
 }

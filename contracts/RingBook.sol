@@ -14,7 +14,7 @@ import {BlockHash, Leaf, ModelRoot, Pointer, SealingKey} from "./types/Types.sol
 abstract contract RingBook is ILedger, EIP712 {
     using Digests for Attestation;
 
-    uint256 internal constant REPORT_LIMIT = 256;
+    uint256 private constant _REPORT_LIMIT = 256;
 
     /// @inheritdoc ILedger
     address public immutable override ouroboros;
@@ -145,7 +145,7 @@ abstract contract RingBook is ILedger, EIP712 {
             recordedLast: recordedLast,
             parameters: parameters
         });
-        seat.round += 1;
+        ++seat.round;
         seat.attestedIn = 0;
         ring.folded = position;
         ring.currentHash = _hashBefore(position);
@@ -158,7 +158,7 @@ abstract contract RingBook is ILedger, EIP712 {
         Seat storage seat = _seats[position];
         if (msg.sender != seat.worker) revert NotSeated(id, position, seat.worker, msg.sender);
         if (seat.reported == seat.round) revert NothingToReport(id, position);
-        if (bytes(changed).length > REPORT_LIMIT) revert ReportTooLong(REPORT_LIMIT, bytes(changed).length);
+        if (bytes(changed).length > _REPORT_LIMIT) revert ReportTooLong(_REPORT_LIMIT, bytes(changed).length);
         seat.reported = seat.round;
         emit RestoreReported({
             arrangement: id,

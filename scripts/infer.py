@@ -5,7 +5,7 @@ The ring is the one that `brownie run deploy` put on this chain; where there is 
 
 import numpy as np
 
-from deepring_chain.actors.history import query_of, read_history
+from deepring_chain.actors.history import read_history
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.querent import QueryResult
 from deepring_chain.actors.ring_folder import Deployment
@@ -15,6 +15,7 @@ from deepring_chain.cli.console import errors_as_one_line, print_step
 from deepring_chain.cli.query import print_progress
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.samples import load_mnist_samples
+from deepring_chain.protocol.events import query_of
 
 from .deploy import deployed, open_ring
 

@@ -25,7 +25,7 @@ from deepring_chain.actors.tracker import Tracker
 from deepring_chain.actors.worker import Worker
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.crypto.keys import load_keys
-from deepring_chain.errors import ConfigError, DeepRingError
+from deepring_chain.errors import ConfigError, DeepRingError, ModelError
 from deepring_chain.model.kernels import INT8
 from deepring_chain.model.manifest import ManifestSlice
 from deepring_chain.model.self_test import run_self_test

@@ -188,7 +188,8 @@ def _read_toml(path: Path, missing: str, parse: Callable[[dict[str, Any]], Parse
 def _parse_config(data: dict[str, Any]) -> RingConfig:
     _check_format(data)
     workers = tuple(_parse_worker(entry) for entry in data["worker"])
-    if not workers or [entry.layer for entry in workers] != list(range(1, len(workers) + 1)):
+    layers = [entry.layer for entry in workers]
+    if not workers or sorted(layers) != layers or set(layers) != set(range(1, layers[-1] + 1)):
         raise ValueError("the workers' layers are not 1, 2, ...")
     owner, model = data["ouroboros"], data["model"]
     keys = _address(owner["address"]), _digest(owner["sealing_key"])

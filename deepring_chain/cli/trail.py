@@ -13,7 +13,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from deepring_chain.actors.history import HistoryEntry, query_of, read_history
+from deepring_chain.actors.history import HistoryEntry, read_history
 from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
 from deepring_chain.cli.clients import member_names, open_reader
@@ -30,6 +30,7 @@ from deepring_chain.protocol.events import (
     RingArranged,
     RouteOpened,
     UpdatePosted,
+    query_of,
 )
 from deepring_chain.types import Address, QueryId
 

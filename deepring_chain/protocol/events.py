@@ -254,3 +254,16 @@ class LoggedEvent:
     block_hash: Digest
     transaction_hash: Digest
     log_index: int
+
+
+def query_of(event: Event) -> QueryId | None:
+    """The query that an event belongs to, if it belongs to one."""
+    match event:
+        case UpdatePosted():
+            return event.signed.update.query
+        case EnvelopeDisputed():
+            return event.complaint.query
+        case VerdictPosted():
+            return event.verdict.query
+        case _:
+            return getattr(event, "query", None)

@@ -11,16 +11,14 @@ from deepring_chain.protocol.events import (
     AuthenticityDerived,
     BlockAttested,
     BlockHashed,
-    EnvelopeDisputed,
     LoggedEvent,
     ModelRegistered,
     QuerySubmitted,
     RestoreOrdered,
     RestoreReported,
     RingArranged,
-    UpdatePosted,
-    VerdictPosted,
     WorkerAdmitted,
+    query_of,
 )
 from deepring_chain.protocol.session import QueryEvent, Session
 from deepring_chain.types import Address, ArrangementId, Attestation, Digest, Position, QueryId, RingMode
@@ -108,7 +106,7 @@ class LedgerState:
             case QuerySubmitted() as event:
                 self.sessions[event.query] = Session.submitted(event)
             case _ as event:
-                self._apply_to_session(query_of(event), event)
+                self._apply_to_session(event)
 
     def _arrange(self, event: RingArranged) -> None:
         if self.arrangement is not None:
@@ -138,22 +136,11 @@ class LedgerState:
             case RestoreReported():
                 current.reports.append(event)
 
-    def _apply_to_session(self, query: QueryId, event: QueryEvent) -> None:
-        if query not in self.sessions:
+    def _apply_to_session(self, event: QueryEvent) -> None:
+        query = query_of(event)
+        if query is None or query not in self.sessions:
             raise ProtocolError(f"query {query}: the events begin after it; read them from the ledger's first block")
         current = self.arrangement
         arrangement = current.arranged.arrangement if current else ArrangementId(0)
         seats = len(current.arranged.seats) if current else 0
         self.sessions[query] = self.sessions[query].apply(event, arrangement, seats)
-
-
-def query_of(event: QueryEvent | QuerySubmitted) -> QueryId:
-    """The query that an event belongs to."""
-    match event:
-        case UpdatePosted():
-            return event.signed.update.query
-        case EnvelopeDisputed():
-            return event.complaint.query
-        case VerdictPosted():
-            return event.verdict.query
-    return event.query
