@@ -150,6 +150,7 @@ def test_envelope_with_a_content_key_of_another_length_is_refused(size: int) -> 
         encode_tensor(OUTPUT),
         b"\x84\x68envelope\x18\x01" + ENVELOPE[11:],
     ],
+    ids=lambda blob: f"{len(blob)} bytes",  # the bytes themselves are others in each run
 )
 def test_envelope_of_another_structure_is_refused(blob: bytes) -> None:
     with pytest.raises(ProtocolError):
