@@ -73,7 +73,16 @@ class Actor:
             time.sleep(pause)
 
 
-def load_actor(folder: Path, deployment: Deployment, password: str, options: ActorOptions) -> Actor:
+WorkerFactory = Callable[[Member, Block, torch.device], Worker]
+
+
+def load_actor(
+    folder: Path,
+    deployment: Deployment,
+    password: str,
+    options: ActorOptions,
+    make_worker: WorkerFactory = Worker,
+) -> Actor:
     """Builds the actor whose folder this is, after a self-test of its kernels.
 
     Raises:
@@ -83,7 +92,8 @@ def load_actor(folder: Path, deployment: Deployment, password: str, options: Act
     run_self_test(INT8, device)
     member = _open_member(folder, deployment, password)
     if (folder / PARAMS_FILE).exists():
-        return Actor(member, _open_worker(folder, member, device))
+        manifest = _open_manifest(folder, member)
+        return Actor(member, make_worker(member, Block(folder, manifest, device), device))
     if (folder / MODEL_FILE).exists():
         return Actor(member, _open_ouroboros(RingFolder(folder.parent), member, device, options))
     raise ConfigError(f"{folder}: neither {PARAMS_FILE} (a worker) nor {MODEL_FILE} (the ouroboros) is here")
@@ -103,10 +113,6 @@ def _open_member(folder: Path, deployment: Deployment, password: str) -> Member:
     store = ContentStore(deployment.store_url)
     store.check_writable()
     return Member(keys, password, client, follower, store, Journal(folder / deployment.journal_name))
-
-
-def _open_worker(folder: Path, member: Member, device: torch.device) -> Worker:
-    return Worker(member, Block(folder, _open_manifest(folder, member), device), device)
 
 
 def _open_manifest(folder: Path, member: Member) -> ManifestSlice:

@@ -40,6 +40,7 @@ class Block:
     """
 
     def __init__(self, folder: Path, manifest: ManifestSlice, device: torch.device) -> None:
+        self.folder = folder
         self._path = folder / PARAMS_FILE
         self._manifest = manifest
         self._device = device

@@ -8,7 +8,7 @@ from dataclasses import replace
 from web3 import Web3
 
 from deepring_chain.actors.ring_folder import MODEL_FILE, Deployment, RingFolder
-from deepring_chain.chain.client import LedgerClient, deploy_ledger
+from deepring_chain.chain.client import Deadlines, LedgerClient, deploy_ledger
 from deepring_chain.chain.connection import connect, node_errors
 from deepring_chain.chain.errors import NodeUnreachable, TransactionFailed
 from deepring_chain.crypto.keys import ActorKeys, load_keys, read_address
@@ -74,7 +74,12 @@ def find_deployment(folder: RingFolder, url: str) -> Deployment | None:
 
 
 def deploy_ring(
-    folder: RingFolder, url: str, password: str, store_url: str | None, on_step: Callable[[str], None]
+    folder: RingFolder,
+    url: str,
+    password: str,
+    store_url: str | None,
+    on_step: Callable[[str], None],
+    deadlines: Deadlines | None = None,
 ) -> Deployment:
     """Deploys a ledger for the ring in `folder`, registers its model and members, and writes deployment.toml.
 
@@ -84,12 +89,13 @@ def deploy_ring(
         password: of the owner's keys.
         store_url: ciphertext store; the one in the ring's folder by default.
         on_step: told what is done, for progress.
+        deadlines: of the ledger; those of `Deadlines` if None.
     """
     owner = load_keys(folder.ouroboros, password)
     web3 = connect(url)
     fund_actors(web3, url, ring_accounts(folder))
     on_step("accounts are funded")
-    ledger, first_block = deploy_ledger(web3, url, owner.account, owner.address)
+    ledger, first_block = deploy_ledger(web3, url, owner.account, owner.address, deadlines)
     on_step(f"ledger deployed at {ledger}")
     return register_ring(folder, url, ledger, first_block, owner, store_url, on_step)
 

@@ -109,6 +109,18 @@ class RingFolder:
         """Where the actors write their logs."""
         return self.path / "logs"
 
+    def log_file(self, name: str) -> Path:
+        """Path of one log, in a folder that is there.
+
+        Raises:
+            ConfigError: the folder cannot be made.
+        """
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{self.logs}: cannot be made ({error.strerror}); choose a writable place") from None
+        return self.logs / f"{name}.log"
+
     @property
     def default_store(self) -> str:
         """URL of the store that lies in this folder."""

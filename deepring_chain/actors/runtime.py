@@ -17,6 +17,7 @@ from deepring_chain.errors import ConfigError
 
 READY_SECONDS = 120.0
 STOP_SECONDS = 10.0
+HONEST_HOST = "deepring_chain.actors"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class RingProcesses:
         password: of all key files.
         options: how the actors run.
         restarts: whether an actor that vanishes is started again.
+        host_module: what `python -m` runs; an experiment may put its own workers in place.
         on_status: told each change, from another thread.
     """
 
@@ -49,6 +51,7 @@ class RingProcesses:
         options: ActorOptions,
         *,
         restarts: bool = True,
+        host_module: str = HONEST_HOST,
         on_status: Callable[[str, ActorStatus], None] = lambda _name, _status: None,
     ) -> None:
         names = [OUROBOROS, *(entry.name for entry in folder.load_config().workers)]
@@ -61,8 +64,9 @@ class RingProcesses:
             "restarts": restarts,
         }
         self._names = names
-        self._log = folder.logs / "host.log"
+        self._log = folder.log_file("host")
         self._on_status = on_status
+        self._host_module = host_module
         self._statuses: dict[str, ActorStatus] = {}
         self._changed = threading.Condition()
         self._host: subprocess.Popen[str] | None = None
@@ -88,11 +92,10 @@ class RingProcesses:
         Raises:
             ConfigError: an actor failed, in its own words, or did not get ready in time.
         """
-        self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             # A session of its own: Ctrl-C in the terminal reaches the parent alone, which then stops all in order.
             self._host = subprocess.Popen(
-                [sys.executable, "-m", "deepring_chain.actors"],
+                [sys.executable, "-m", self._host_module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

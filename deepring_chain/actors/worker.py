@@ -116,19 +116,28 @@ class Worker:
         key = f"update/{session.query}/{session.attempt}/{session.next_hop}/{session.trail.hex()}"
         recorded = self._member.journal.read(key)
         if recorded is None:
-            try:
-                received = self._receive(session, note)
-            except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
-                return self._complain(session, note, ComplaintKind.MISSING, error)
-            except UnexpectedOutput as error:
-                return self._complain(session, note, ComplaintKind.ALTERED, error)
-            except ProtocolError as error:
-                return self._complain(session, note, ComplaintKind.UNREADABLE, error)
-            signed = self._execute(session, note, received, self._block.layers)
-            recorded = self._member.journal.record_once(key, lambda: encode_signed_update(signed))
+            signed = self._compute_turn(session, note, self._block.layers)
+            if signed is None:
+                return False
+            made = encode_signed_update(signed)
+            recorded = self._member.journal.record_once(key, lambda: made)
         self._member.client.post_update(decode_signed_update(recorded))
         LOG.info("query %d: hop %d posted", session.query, note.hop)
         return True
+
+    def _compute_turn(self, session: Session, note: RouteNote, layers: BlockLayers) -> SignedUpdate | None:
+        """The signed update; None if what the hop before sent is unusable, after a complaint."""
+        try:
+            received = self._receive(session, note)
+        except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
+            self._complain(session, note, ComplaintKind.MISSING, str(error))
+        except UnexpectedOutput as error:
+            self._complain(session, note, ComplaintKind.ALTERED, str(error))
+        except ProtocolError as error:
+            self._complain(session, note, ComplaintKind.UNREADABLE, str(error))
+        else:
+            return self._execute(session, note, received, layers)
+        return None
 
     def _note(self, session: Session) -> RouteNote | None:
         place = (session.query, session.attempt)
@@ -156,10 +165,13 @@ class Worker:
         output = run_layer(layers.own, received, self._device)
         following = run_layer(layers.following, output, self._device)
         envelope = self._send_output(session, note, output)
-        own, after = commit_output(note.own_key, output), commit_output(note.next_key, following)
-        update = next_update(session, envelope, own, after)
+        update = next_update(session, envelope, *self._commitments(note, output, following))
         domain = self._member.client.domain
         return sign_update(self._member.keys.account, domain, update, note.salt, note.next_route)
+
+    def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
+        """O_i's own commitment, and H_i (eq. 8)."""
+        return commit_output(note.own_key, output), commit_output(note.next_key, following)
 
     def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
         place = hop_context(self._member.client.domain, session.query, session.attempt, note.hop)
@@ -171,19 +183,20 @@ class Worker:
 
     # ------------------------------------------------------------------ disputes
 
-    def _complain(self, session: Session, note: RouteNote, kind: ComplaintKind, error: Exception) -> bool:
+    def _complain(
+        self, session: Session, note: RouteNote, kind: ComplaintKind, reason: str, key: bytes | None = None
+    ) -> None:
         """Disputes what the hop before sent, and shows the ouroboros the key with which to see for itself."""
-        LOG.error("query %d: hop %d: %s; complaint posted", session.query, note.hop - 1, error)
+        LOG.error("query %d: hop %d: %s; complaint posted", session.query, note.hop - 1, reason)
         domain = self._member.client.domain
         sent = session.updates[Hop(note.hop - 1)].signed.update
-        key = self._member.sealing_key(session.arrangements[sent.attempt])
+        revealed = key or self._member.sealing_key(session.arrangements[sent.attempt]).private_bytes_raw()
         place = complaint_context(domain, session.query, session.attempt, note.hop)
         owner = self._member.state.sealing_keys[self._member.client.ouroboros]
-        evidence = self._member.store.put(seal_content(owner, key.private_bytes_raw(), place))
+        evidence = self._member.store.put(seal_content(owner, revealed, place))
         complaint = Complaint(session.query, session.attempt, note.hop, kind, evidence, session.trail)
         signature = sign_message(self._member.keys.account, domain, complaint)
         self._member.client.complain(complaint, note.salt, note.next_route, signature)
-        return True
 
     def _put_back(self, session: Session) -> bool:
         """Puts an envelope of this block's back into the store if its receiver misses it."""

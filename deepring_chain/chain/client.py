@@ -40,6 +40,9 @@ from deepring_chain.types import (
 FOLD_GAS_PER_SEAT = 45_000
 """Folding one leaf: two storage words, one SHA-256, one event. Whoever attests last may fold the whole ring."""
 
+TIMED_GAS = 100_000
+"""More than a timeout or a withdrawal takes."""
+
 LOG_RANGE = 5_000
 """Blocks per `eth_getLogs` request; public nodes limit the range."""
 
@@ -220,11 +223,11 @@ class LedgerClient:
 
     def time_out(self, query: QueryId) -> TxReceipt:
         """`ILedger.timeOut`."""
-        return self._send("timeOut", query)
+        return self._send("timeOut", query, fixed_gas=TIMED_GAS)
 
     def withdraw_query(self, query: QueryId) -> TxReceipt:
         """`ILedger.withdrawQuery`."""
-        return self._send("withdrawQuery", query)
+        return self._send("withdrawQuery", query, fixed_gas=TIMED_GAS)
 
     def post_update(self, signed: SignedUpdate) -> TxReceipt:
         """`ILedger.postUpdate`."""
@@ -237,10 +240,10 @@ class LedgerClient:
 
     # ------------------------------------------------------------------ inside
 
-    def _send(self, function: str, *arguments: object, extra_gas: int = 0) -> TxReceipt:
+    def _send(self, function: str, *arguments: object, extra_gas: int = 0, fixed_gas: int | None = None) -> TxReceipt:
         if self._sender is None:
             raise ChainError(f"{function}: this connection has no account to sign with")
-        return self._sender.send(self._contract.functions[function](*arguments), extra_gas)
+        return self._sender.send(self._contract.functions[function](*arguments), extra_gas, fixed_gas)
 
     def _block(self, which: int | str) -> BlockPlace:
         with node_errors(self.url):

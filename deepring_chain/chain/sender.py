@@ -39,12 +39,16 @@ class TransactionSender:
         """The account's address."""
         return str(self._account.address)
 
-    def send(self, call: ContractFunction | ContractConstructor, extra_gas: int = 0) -> TxReceipt:
+    def send(
+        self, call: ContractFunction | ContractConstructor, extra_gas: int = 0, fixed_gas: int | None = None
+    ) -> TxReceipt:
         """Sends `call` and waits until it is mined.
 
         Args:
             call: a bound contract function or constructor.
             extra_gas: to add to the estimate, where the work depends on what others do meanwhile.
+            fixed_gas: gas limit to use without an estimate, for calls that depend on the time: an estimate runs at the
+                last block's time, which stands still on a chain without blocks.
 
         Raises:
             LedgerReverted: the ledger's custom error, decoded.
@@ -52,7 +56,7 @@ class TransactionSender:
             NodeUnreachable: the node went away.
         """
         with node_errors(self._url):
-            gas = int(self._estimate(call) * GAS_MARGIN) + extra_gas
+            gas = fixed_gas or int(self._estimate(call) * GAS_MARGIN) + extra_gas
             receipt = self._send_with_fresh_nonce(call, gas)
             if receipt["status"] != 1:
                 raise self._reason(call, receipt)

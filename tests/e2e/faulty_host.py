@@ -14,7 +14,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from deepring_chain.actors.__main__ import main
+from deepring_chain.actors.host import main
+from deepring_chain.actors.worker import Worker
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.store.content import ContentStore
 
@@ -46,4 +47,4 @@ if __name__ == "__main__":
     _arm(ContentStore, "put")
     for function in ("arrange", "attest", "open_route", "post_update", "deliver"):
         _arm(LedgerClient, function)
-    main()
+    main(Worker)

@@ -25,8 +25,8 @@ from deepring_chain.actors.journal import Journal
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.querent import Querent, QueryResult
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
-from deepring_chain.actors.runtime import ActorStatus, RingProcesses
-from deepring_chain.chain.client import LedgerClient
+from deepring_chain.actors.runtime import HONEST_HOST, ActorStatus, RingProcesses
+from deepring_chain.chain.client import Deadlines, LedgerClient
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.chain.node_command import NodeKind
@@ -66,17 +66,34 @@ def no_step(_text: str) -> None:
 class LiveRing:
     """A ring that runs."""
 
-    def __init__(self, folder: RingFolder, model: QuantisedModel, devnet: Devnet, options: ActorOptions) -> None:
+    def __init__(
+        self,
+        folder: RingFolder,
+        model: QuantisedModel,
+        devnet: Devnet,
+        options: ActorOptions,
+        *,
+        host_module: str = HONEST_HOST,
+        standbys: int = 0,
+        deadlines: Deadlines | None = None,
+    ) -> None:
         self.folder, self.model, self.devnet, self.options = folder, model, devnet, options
-        init_ring(folder.path, model, PASSWORD, no_step)
-        self.deployment: Deployment = deploy_ring(folder, devnet.url, PASSWORD, None, no_step)
+        self.host_module = host_module
+        init_ring(folder.path, model, PASSWORD, no_step, standbys)
+        self.deployment: Deployment = deploy_ring(folder, devnet.url, PASSWORD, None, no_step, deadlines)
         self.processes = self._new_processes(restarts=False)
         self.process_ids: set[int] = set()
         self.faults: Path | None = None
 
     def _new_processes(self, *, restarts: bool) -> RingProcesses:
         return RingProcesses(
-            self.folder, self.deployment, PASSWORD, self.options, restarts=restarts, on_status=self._note_process
+            self.folder,
+            self.deployment,
+            PASSWORD,
+            self.options,
+            restarts=restarts,
+            host_module=self.host_module,
+            on_status=self._note_process,
         )
 
     def _note_process(self, _name: str, status: ActorStatus) -> None:
@@ -225,6 +242,9 @@ def running_ring(
     extra: Sequence[str] = (),
     arrange_every: int = 1,
     faults: Path | None = None,
+    host_module: str = HONEST_HOST,
+    standbys: int = 0,
+    deadlines: Deadlines | None = None,
 ) -> Iterator[LiveRing]:
     """A ring on a node of its own, from its making to its end, after which none of their processes is left.
 
@@ -234,9 +254,21 @@ def running_ring(
         kind, port, extra: the node.
         arrange_every: queries per arrangement.
         faults: where the host of `faulty_host.py` looks for what shall go wrong; None for the real one.
+        host_module: what hosts the processes, such as the liars of `deepring_chain.attacks`.
+        standbys: per layer.
+        deadlines: of the ledger.
     """
     with Devnet(kind=kind, port=port, extra=extra) as devnet:
-        ring = LiveRing(RingFolder(path), model, devnet, ActorOptions(arrange_every=arrange_every))
+        options = ActorOptions(arrange_every=arrange_every)
+        ring = LiveRing(
+            RingFolder(path),
+            model,
+            devnet,
+            options,
+            host_module=host_module,
+            standbys=standbys,
+            deadlines=deadlines,
+        )
         ring.faults = faults
         ring.start_all()
         try:

@@ -1,0 +1,189 @@
+"""Host of a ring's processes, the body of `python -m deepring_chain.actors`; `actors.runtime` starts and speaks to it.
+
+It imports torch and web3 once, stays single-threaded, and forks one process per actor, so that a ring of twenty starts
+in seconds. It reads one JSON object per line: first the plan, then commands; it writes one JSON object per change of an
+actor's state. The end of its input means that nobody waits for it any more: it stops the actors and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from deepring_chain.actors.actor import WorkerFactory, load_actor
+from deepring_chain.actors.options import ActorOptions
+from deepring_chain.actors.ring_folder import Deployment
+from deepring_chain.errors import DeepRingError
+
+FORK = multiprocessing.get_context("fork")
+STOP_SECONDS = 5.0
+RESTART_SECONDS = 0.5
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the host is to run."""
+
+    deployment: Deployment
+    folders: dict[str, Path]
+    passwords: dict[str, str]
+    options: ActorOptions
+    logs: Path
+    restarts: bool
+
+    @classmethod
+    def parse(cls, line: str) -> Plan:
+        """Reads the first line of input."""
+        data = json.loads(line)
+        return cls(
+            Deployment(**data["deployment"]),
+            {name: Path(folder) for name, folder in data["folders"].items()},
+            data["passwords"],
+            ActorOptions(**data["options"]),
+            Path(data["logs"]),
+            data["restarts"],
+        )
+
+
+def run_process(plan: Plan, name: str, told: Connection, make_worker: WorkerFactory) -> None:
+    """Body of one actor's process."""
+    host = os.getppid()
+    stopping = False
+
+    def stop(_number: int, _frame: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    open_log(plan.logs / f"{name}.log")
+    try:
+        actor = load_actor(plan.folders[name], plan.deployment, plan.passwords[name], plan.options, make_worker)
+    except DeepRingError as error:
+        told.send({"state": "failed", "error": str(error)})
+        return
+    LOG.info("ready as %s", actor.member.keys.address)
+    told.send({"state": "ready"})
+    # An orphan would go on alone and unseen: it ends with its host.
+    actor.run(plan.options, lambda: not stopping and os.getppid() == host)
+
+
+def open_log(path: Path) -> None:
+    """Sends this process's log to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    layout = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(filename=path, level=logging.INFO, format=layout, datefmt="%Y-%m-%dT%H:%M:%S", force=True)
+
+
+class Host:
+    """The actors' processes and what is known of each."""
+
+    def __init__(self, plan: Plan, make_worker: WorkerFactory) -> None:
+        self._plan = plan
+        self._make_worker = make_worker
+        self._processes: dict[str, BaseProcess] = {}
+        self._told: dict[str, Connection] = {}
+        self._restart_at: dict[str, float] = {}
+        self._failed: set[str] = set()
+
+    def start(self, name: str) -> None:
+        """Forks one actor."""
+        receiving, sending = FORK.Pipe(duplex=False)
+        process = FORK.Process(target=run_process, args=(self._plan, name, sending, self._make_worker), name=name)
+        process.start()
+        sending.close()
+        self._processes[name], self._told[name] = process, receiving
+        self._failed.discard(name)
+        report(name, state="started", pid=process.pid)
+
+    def run(self) -> None:
+        """Starts all, then serves commands and events until the input ends."""
+        for name in self._plan.folders:
+            self.start(name)
+        while True:
+            waiting: list[Any] = [sys.stdin.fileno(), *self._told.values()]
+            waiting += [process.sentinel for process in self._processes.values()]
+            ready = wait(waiting, timeout=0.2)
+            if sys.stdin.fileno() in ready and not self._obey(os.read(sys.stdin.fileno(), 65536)):
+                return
+            self._hear()
+            self._reap()
+            self._restart_due()
+
+    def stop(self) -> None:
+        """Ends all processes, gently first."""
+        for process in self._processes.values():
+            process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in self._processes.values():
+            process.join(max(0.0, deadline - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+    def _obey(self, data: bytes) -> bool:
+        for line in data.splitlines():
+            name = json.loads(line)["start"]
+            if name not in self._processes:
+                self.start(name)
+        return bool(data)
+
+    def _hear(self) -> None:
+        for name, connection in list(self._told.items()):
+            try:
+                while connection.poll():
+                    message = connection.recv()
+                    if message["state"] == "failed":
+                        self._failed.add(name)
+                    report(name, pid=self._processes[name].pid, **message)
+            except (EOFError, OSError):
+                connection.close()
+                del self._told[name]
+
+    def _reap(self) -> None:
+        for name, process in list(self._processes.items()):
+            if process.is_alive() or name in self._told:
+                continue
+            process.join()
+            del self._processes[name]
+            report(name, state="exited", code=process.exitcode)
+            # An actor that said what is wrong would say it again; one that vanished is started again.
+            if self._plan.restarts and name not in self._failed:
+                self._restart_at[name] = time.monotonic() + RESTART_SECONDS
+
+    def _restart_due(self) -> None:
+        for name, due in list(self._restart_at.items()):
+            if time.monotonic() >= due:
+                del self._restart_at[name]
+                self.start(name)
+
+
+def report(actor: str, **state: object) -> None:
+    """Tells the parent."""
+    sys.stdout.write(json.dumps({"actor": actor, **state}) + "\n")
+    sys.stdout.flush()
+
+
+def main(make_worker: WorkerFactory) -> None:
+    """Runs the host until its input ends or it is told to stop.
+
+    Args:
+        make_worker: `Worker`, or what an attack puts in its place.
+    """
+    host = Host(Plan.parse(sys.stdin.readline()), make_worker)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        host.run()
+    finally:
+        host.stop()

@@ -1,0 +1,1 @@
+"""Attacks on one's own ring, for demonstrations, experiments and tests. The actors never import this package."""

@@ -1,0 +1,62 @@
+"""Single flipped bits, in a worker's parameter file and in a live layer's memory."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import torch
+
+from deepring_chain.errors import ModelError
+from deepring_chain.files import write_atomic
+from deepring_chain.model.layer import Layer
+
+
+def tensor_places(data: bytes) -> dict[str, tuple[int, int]]:
+    """First and last + 1 byte of every tensor in a safetensors file (u64 header length, JSON header, elements)."""
+    (size,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8 : 8 + size])
+    return {
+        name: (8 + size + entry["data_offsets"][0], 8 + size + entry["data_offsets"][1])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+
+
+def flip_file_bit(path: Path, tensor: str, bit: int) -> None:
+    """Flips one bit of a tensor in a parameter file; it takes effect when the worker starts the next time.
+
+    Raises:
+        ModelError: no such tensor or bit.
+    """
+    data = bytearray(path.read_bytes())
+    start, end = _find(tensor_places(bytes(data)), tensor, str(path))
+    _check_bit(tensor, bit, end - start)
+    data[start + bit // 8] ^= 1 << bit % 8
+    write_atomic(path, bytes(data), 0o600)
+
+
+def flip_memory_bit(layers: tuple[Layer, ...], tensor: str, bit: int) -> None:
+    """Flips one bit of a tensor that a worker computes with.
+
+    Raises:
+        ModelError: no such tensor or bit.
+    """
+    tensors = {f"layer.{layer.index}.{name}": value for layer in layers for name, value in layer.tensors.items()}
+    if tensor not in tensors:
+        raise ModelError(f"no tensor {tensor}; there are {', '.join(sorted(tensors))}")
+    flat = tensors[tensor].view(-1).view(torch.uint8)
+    _check_bit(tensor, bit, flat.numel())
+    flat[bit // 8] ^= 1 << bit % 8
+
+
+def _find(places: dict[str, tuple[int, int]], tensor: str, where: str) -> tuple[int, int]:
+    if tensor not in places:
+        raise ModelError(f"{where}: no tensor {tensor}; there are {', '.join(sorted(places))}")
+    return places[tensor]
+
+
+def _check_bit(tensor: str, bit: int, size: int) -> None:
+    if not 0 <= bit < 8 * size:
+        raise ModelError(f"tensor {tensor}: no bit {bit}, it has {8 * size}")
