@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,7 +54,7 @@ def up(
     folder.load_config()
     password = read_password()
     options = ActorOptions(device=device, threads=threads, arrange_every=arrange_every)
-    with _stopped_by_signals(), running_node(ring, chain, port, rpc) as (url, devnet):
+    with _stopped_by_signals(), running_node(folder, chain, port, rpc) as (url, devnet):
         deployment = find_or_deploy(folder, url, password, store)
         with RingProcesses(folder, deployment, password, options, on_status=_print_status) as processes:
             OUT.print(f"ring is up: node {url}, ledger {deployment.ledger}; Ctrl-C stops it", soft_wrap=True)
@@ -63,12 +62,14 @@ def up(
 
 
 @contextmanager
-def running_node(ring: Path, chain: Chain, port: int | None, rpc: str | None) -> Iterator[tuple[str, Devnet | None]]:
+def running_node(
+    folder: RingFolder, chain: Chain, port: int | None, rpc: str | None
+) -> Iterator[tuple[str, Devnet | None]]:
     """The node to use: the one named, or a devnet for as long as the context lasts."""
     if rpc is not None:
         yield rpc, None
         return
-    with Devnet(kind=chain.value, port=port, log=ring / "logs" / f"{chain.value}.log") as devnet:
+    with Devnet(kind=chain.value, port=port, log=folder.log_file(chain.value)) as devnet:
         print_step(f"{chain.value} runs at {devnet.url}")
         yield devnet.url, devnet
 
@@ -106,8 +107,10 @@ def _stopped_by_signals() -> Iterator[None]:
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         OUT.print("ring is down")
+    finally:
+        signal.signal(signal.SIGTERM, before)
