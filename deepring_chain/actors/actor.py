@@ -136,5 +136,5 @@ def _open_ouroboros(ring: RingFolder, member: Member, device: torch.device, opti
     owner = ModelOwner(ring.ouroboros, config.model_root, device)
     roster = Roster.of(config)
     router = Router(member, roster)
-    arranger = Arranger(member, owner, roster, options.arrange_every, router.failures)
+    arranger = Arranger(member, owner, roster, options.arrange_every, router.failures, ring.ouroboros)
     return Ouroboros(member, owner, router, arranger, Tracker(member, owner, roster, arranger))

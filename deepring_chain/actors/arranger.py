@@ -7,10 +7,12 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 from deepring_chain.actors.draws import ArrangementDraw
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.model_owner import ModelOwner, Roster
+from deepring_chain.files import write_atomic
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.ledger_state import ArrangementState
 from deepring_chain.protocol.notes import seal_notes
@@ -23,6 +25,14 @@ FINISHED = frozenset({QueryPhase.DELIVERED, QueryPhase.REJECTED, QueryPhase.WITH
 RUNNING = frozenset({QueryPhase.ROUTED, QueryPhase.COMPUTED})
 
 
+REQUEST_FILE = "arrange.request"
+
+
+def request_arrangement(folder: Path) -> None:
+    """Asks the ouroboros whose folder this is for a new arrangement."""
+    write_atomic(folder / REQUEST_FILE, b"")
+
+
 class Arranger:
     """Seats the ring anew when it is due, and attests the ouroboros's own seat.
 
@@ -32,6 +42,7 @@ class Arranger:
         roster: who may serve which layer.
         every: a new arrangement after this many finished queries.
         failures: how often each worker failed in queries.
+        folder: the ouroboros's, where requests for an arrangement are left.
         clock: seconds; for how long an attestation is awaited.
     """
 
@@ -42,6 +53,7 @@ class Arranger:
         roster: Roster,
         every: int,
         failures: Callable[[], Counter[Address]],
+        folder: Path,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._member = member
@@ -49,13 +61,14 @@ class Arranger:
         self._roster = roster
         self._every = every
         self._failures = failures
+        self._request = folder / REQUEST_FILE
         self._clock = clock
         self._awaited: tuple[ArrangementId, float] | None = None
 
     def is_due(self) -> bool:
         """Whether new routes must wait for a new arrangement.
 
-        That is so at set-up, after every so many finished queries, after a restore, and after a hop failed.
+        That is so at set-up, after every so many finished queries, after a restore, after a hop failed, and on demand.
         """
         state = self._member.state
         current = state.arrangement
@@ -64,7 +77,7 @@ class Arranger:
         here = [s for s in state.sessions.values() if s.arrangement == current.arranged.arrangement]
         finished = sum(session.phase in FINISHED for session in here)
         interrupted = any(session.phase is QueryPhase.INTERRUPTED for session in here)
-        return finished >= self._every or interrupted or bool(current.restores)
+        return finished >= self._every or interrupted or bool(current.restores) or self._request.exists()
 
     def act(self) -> bool:
         """Arranges if it is due and nothing runs; attests; replaces workers that do not attest."""
@@ -111,6 +124,7 @@ class Arranger:
         arrangement = ArrangementId(current.arranged.arrangement + 1 if current else 1)
         draw = self.draw_of(arrangement)
         self._member.client.arrange(draw.seats, fold_leaves(draw.leaves)[-1], draw.notes)
+        self._request.unlink(missing_ok=True)
         LOG.info("arrangement %d: seated %d blocks", arrangement, len(draw.seats))
 
     def _draw(self, arrangement: ArrangementId) -> ArrangementDraw:

@@ -24,6 +24,7 @@ from deepring_chain.actors.actor import WorkerFactory, load_actor
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.ring_folder import Deployment
 from deepring_chain.errors import DeepRingError
+from deepring_chain.files import write_atomic
 
 FORK = multiprocessing.get_context("fork")
 STOP_SECONDS = 5.0
@@ -105,6 +106,7 @@ class Host:
         sending.close()
         self._processes[name], self._told[name] = process, receiving
         self._failed.discard(name)
+        write_atomic(self._pid_file(name), str(process.pid).encode())
         report(name, state="started", pid=process.pid)
 
     def run(self) -> None:
@@ -131,6 +133,11 @@ class Host:
             if process.is_alive():
                 process.kill()
                 process.join()
+        for name in self._processes:
+            self._pid_file(name).unlink(missing_ok=True)
+
+    def _pid_file(self, name: str) -> Path:
+        return self._plan.logs / f"{name}.pid"
 
     def _obey(self, data: bytes) -> bool:
         for line in data.splitlines():
@@ -157,6 +164,7 @@ class Host:
                 continue
             process.join()
             del self._processes[name]
+            self._pid_file(name).unlink(missing_ok=True)
             report(name, state="exited", code=process.exitcode)
             # An actor that said what is wrong would say it again; one that vanished is started again.
             if self._plan.restarts and name not in self._failed:

@@ -11,7 +11,10 @@ from deepring_chain.actors.init import init_ring
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
 from deepring_chain.cli.console import OUT, print_step
 from deepring_chain.cli.password import read_password
+from deepring_chain.cli.training import quantise_checkpoint
+from deepring_chain.errors import ConfigError
 from deepring_chain.model.checkpoint import load_model
+from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.samples import shipped_model_path
 
 
@@ -20,6 +23,11 @@ def init(
     model: Annotated[
         Path | None, typer.Option(help="Quantised model, as `deepring quantise` writes it; by default the shipped one.")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="--model is a float checkpoint of `deepring train`: quantise it with these files."),
+    ] = None,
+    standbys: Annotated[int, typer.Option(min=0, max=9, help="Further workers for each layer, to take over.")] = 0,
 ) -> None:
     """Make a ring: split a quantised model into layers, one worker each, and make everyone's keys.
 
@@ -27,10 +35,19 @@ def init(
     The password for the key files is read from the file that DEEPRING_PASSWORD_FILE names, from DEEPRING_PASSWORD, or
     from the terminal.
     """
-    committed = load_model(model or shipped_model_path())
-    config = init_ring(ring, committed, read_password(confirm=True), print_step)
+    committed = _load(model, data)
+    config = init_ring(ring, committed, read_password(confirm=True), print_step, standbys)
     OUT.print(f"ring of {len(config.workers)} workers for {config.model_name} in {ring}", soft_wrap=True)
     for name, value in committed.card.figures.items():
         OUT.print(f"  {name}: {value}", soft_wrap=True)
     OUT.print(f"model root 0x{config.model_root.hex()}", soft_wrap=True)
     OUT.print(f"next: deepring up --ring {ring}", soft_wrap=True)
+
+
+def _load(model: Path | None, data: Path | None) -> QuantisedModel:
+    if data is None:
+        return load_model(model or shipped_model_path())
+    if model is None:
+        raise ConfigError("--data: quantises a float checkpoint; name it with --model")
+    print_step("quantising and measuring")
+    return quantise_checkpoint(model, data)

@@ -9,8 +9,10 @@ import typer
 
 from deepring_chain import __version__
 from deepring_chain.cli.console import OUT, errors_as_one_line
+from deepring_chain.cli.control import arrange, withdraw
 from deepring_chain.cli.demo import demo
 from deepring_chain.cli.init import init
+from deepring_chain.cli.lab import kill, perturb, tamper
 from deepring_chain.cli.query import answer, query
 from deepring_chain.cli.run import run
 from deepring_chain.cli.trail import trail
@@ -41,7 +43,7 @@ def options(
     """Deep-learning inference whose every step is on a tamper-evident public record."""
 
 
-for command in (demo, init, up, query, answer, trail, run):
+for command in (demo, init, up, query, answer, withdraw, trail, arrange, run, tamper, perturb, kill):
     app.command()(command)
 app.command("train")(train_network)
 app.command("quantise")(quantise_network)

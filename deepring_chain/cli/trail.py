@@ -24,12 +24,18 @@ from deepring_chain.protocol.events import (
     AuthenticityDerived,
     BlockAttested,
     BlockHashed,
+    EnvelopeDisputed,
+    HopTimedOut,
     OutputDisputed,
     QueryRejected,
     QuerySubmitted,
+    QueryWithdrawn,
+    RestoreOrdered,
+    RestoreReported,
     RingArranged,
     RouteOpened,
     UpdatePosted,
+    VerdictPosted,
     query_of,
 )
 from deepring_chain.types import Address, QueryId
@@ -71,6 +77,7 @@ def print_trail(entries: Sequence[HistoryEntry], names: Names) -> None:
 def arrangement_table(entries: Sequence[HistoryEntry], names: Names) -> Table:
     """Seats of one arrangement: leaf, block hash (eq. 1-2), and the flag that the ledger derived."""
     hashes = {e.event.position: e.event.block_hash for e in entries if isinstance(e.event, BlockHashed)}
+    told: list[str] = []
     table = _new_table("")
     for name in ("seat", "block", "UTC", "attested by", "leaf", "block hash", "gas"):
         table.add_column(name, justify="right" if name in ("seat", "block", "gas") else "left", no_wrap=True)
@@ -85,9 +92,17 @@ def arrangement_table(entries: Sequence[HistoryEntry], names: Names) -> Table:
                     *_start(seat, entry, event.worker, names), short(event.attestation.leaf), derived, _gas(entry)
                 )
             case AuthenticityDerived() as event:
-                verdict = "ON" if event.is_authentic else "OFF"
+                flag = "ON" if event.is_authentic else "OFF"
                 recorded, found = short(event.recorded_hash), short(event.recomputed_hash)
-                table.caption = f"authenticity {verdict}: recorded {recorded}, derived {found}"
+                told.append(f"authenticity {flag}: recorded {recorded}, derived {found}")
+            case RestoreOrdered() as event:
+                seated = names.get(event.worker, short(event.worker))
+                hashes_told = f"recorded {short(event.recorded_hash)}, derived {short(event.recomputed_hash)}"
+                told.append(f"restore ordered for seat {event.position} ({seated}): {hashes_told}; gas {entry.gas:,}")
+            case RestoreReported() as event:
+                seated = names.get(event.worker, short(event.worker))
+                told.append(f"{seated} restored; had changed: {event.changed}")
+    table.caption = "\n".join(told)
     return table
 
 
@@ -96,9 +111,11 @@ def query_table(query: QueryId, entries: Sequence[HistoryEntry], names: Names) -
     table = _new_table(f"\nquery {query}")
     for name in ("hop", "block", "UTC", "signed by", "pointer", "output", "next", "trail", "gas"):
         table.add_column(name, justify="right" if name in ("hop", "block", "gas") else "left", no_wrap=True)
-    for entry in entries:
-        table.add_row(*_query_row(entry, names))
-    table.caption = f"gas in all {sum({e.logged.transaction_hash: e.gas for e in entries}.values()):,}"
+    for row in (_query_row(entry, names) for entry in entries):
+        if row:
+            table.add_row(*row)
+    gas = f"gas in all {sum({e.logged.transaction_hash: e.gas for e in entries}.values()):,}"
+    table.caption = "\n".join([gas, *_delays(entries)])
     return table
 
 
@@ -108,30 +125,67 @@ def _query_row(entry: HistoryEntry, names: Names) -> list[str]:
             cells = [short(event.sealed_input, 6), "", "", short(event.trail, 6)]
             return [*_start("query", entry, event.querent, names, "querent"), *cells, _gas(entry)]
         case RouteOpened() as event:
-            return [*_start("route", entry, None, names), short(event.notes, 6), "", "", "", _gas(entry)]
+            cells = [short(event.notes, 6), f"from hop {event.first_hop}", "", ""]
+            return [*_start(f"route {event.attempt}", entry, None, names), *cells, _gas(entry)]
         case UpdatePosted() as event:
             update = event.signed.update
-            cells = [
-                short(update.envelope, 6),
-                short(update.output, 6),
-                short(update.next_output, 6),
-                short(event.trail, 6),
-            ]
-            return [*_start(update.hop, entry, event.signer, names), *cells, _gas(entry)]
-        case OutputDisputed() as event:
-            start = _start(f"dispute {event.hop}", entry, None, names)
-            return [*start, "", short(event.actual, 6), f"expected {short(event.expected, 6)}", "", ""]
+            digests = (update.envelope, update.output, update.next_output, event.trail)
+            return [*_start(update.hop, entry, event.signer, names), *(short(d, 6) for d in digests), _gas(entry)]
         case AnswerDelivered() as event:
             cells = [short(event.answer, 6), short(event.output, 6), "", short(event.trail, 6)]
             return [*_start("answer", entry, None, names), *cells, _gas(entry)]
         case QueryRejected() as event:
-            return [*_start("rejected", entry, None, names), event.reason.name, "", "", "", _gas(entry)]
-    return []
+            return [*_start("rejected", entry, None, names), "", event.reason.name.lower(), "", "", _gas(entry)]
+        case QueryWithdrawn():
+            return [*_start("withdrawn", entry, None, names), "", "", "", "", _gas(entry)]
+        case _:
+            return _trouble_row(entry, names)
+
+
+def _trouble_row(entry: HistoryEntry, names: Names) -> list[str]:
+    match entry.event:
+        case OutputDisputed() as event:
+            cells = ["", short(event.actual, 6), f"not {short(event.expected, 6)}", "", ""]
+            return [*_start(f"dispute {event.hop}", entry, None, names, "the ledger"), *cells]
+        case EnvelopeDisputed() as event:
+            complaint = event.complaint
+            cells = [short(complaint.evidence, 6), complaint.kind.name.lower(), "", short(event.trail, 6), _gas(entry)]
+            return [*_start(f"complaint {complaint.hop}", entry, event.recipient, names), *cells]
+        case VerdictPosted() as event:
+            verdict = event.verdict
+            sides = ((verdict.hop - 1, verdict.sender_guilty), (verdict.hop, verdict.receiver_guilty))
+            found = [f"hop {hop} {'guilty' if guilty else 'acquitted'}" for hop, guilty in sides]
+            cells = [short(verdict.evidence, 6), *found, short(event.trail, 6), _gas(entry)]
+            return [*_start(f"verdict {verdict.hop}", entry, None, names), *cells]
+        case HopTimedOut() as event:
+            return [*_start(f"timeout {event.hop}", entry, None, names, "anyone"), "", "", "", "", _gas(entry)]
+        case _:
+            return []
+
+
+def _delays(entries: Sequence[HistoryEntry]) -> list[str]:
+    """From each lie to its verdict, by the times of their blocks."""
+    posted: dict[int, HistoryEntry] = {}
+    found = []
+    for entry in entries:
+        match entry.event:
+            case UpdatePosted() as event:
+                posted[event.signed.update.hop] = entry
+            case EnvelopeDisputed() as event:
+                posted[event.complaint.hop] = entry
+            case VerdictPosted() as event:
+                verdict = event.verdict
+                sides = ((verdict.hop - 1, verdict.sender_guilty), (verdict.hop, verdict.receiver_guilty))
+                lies = [posted[hop] for hop, guilty in sides if guilty and hop in posted]
+                for lie in lies:
+                    blocks = f"block {lie.logged.block_number} to {entry.logged.block_number}"
+                    found.append(f"from the lie to the verdict: {entry.time - lie.time} s ({blocks})")
+    return found
 
 
 def _start(place: object, entry: HistoryEntry, who: Address | None, names: Names, role: str = "") -> list[str]:
     time = datetime.fromtimestamp(entry.time, timezone.utc).strftime("%H:%M:%S")
-    signer = "ouroboros" if who is None else names.get(who) or role or short(who)
+    signer = (role or "ouroboros") if who is None else names.get(who) or role or short(who)
     return [str(place), str(entry.logged.block_number), time, signer]
 
 
@@ -155,7 +209,8 @@ def _arrangement_of(entry: HistoryEntry) -> int | None:
     event = entry.event
     if isinstance(event, BlockAttested):
         return event.attestation.arrangement
-    return event.arrangement if isinstance(event, RingArranged | BlockHashed | AuthenticityDerived) else None
+    kinds = RingArranged | BlockHashed | AuthenticityDerived | RestoreOrdered | RestoreReported
+    return event.arrangement if isinstance(event, kinds) else None
 
 
 def _in_order(ids: Any) -> list[int]:

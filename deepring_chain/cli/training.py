@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from deepring_chain.cli.console import ERR, OUT, print_step
 from deepring_chain.model.checkpoint import save_model
 from deepring_chain.model.idx import read_mnist
+from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.train import (
     EpochReport,
     TrainOptions,
@@ -54,10 +55,14 @@ def quantise_network(
     out: Annotated[Path, typer.Option(help="Quantised model to write (safetensors).")],
 ) -> None:
     """Turn a float checkpoint into the exact integer model that a ring serves, and measure both."""
-    name, model = load_float(network)
-    training, test = read_mnist(data, "train"), read_mnist(data, "t10k")
     print_step("calibrating and measuring")
-    quantised = quantise_float(name, model, training, test)
+    quantised = quantise_checkpoint(network, data)
     save_model(out, quantised)
     for figure, value in quantised.card.figures.items():
         OUT.print(f"{figure}: {value}", soft_wrap=True)
+
+
+def quantise_checkpoint(network: Path, data: Path) -> QuantisedModel:
+    """Quantises a float checkpoint with a data set's files."""
+    name, model = load_float(network)
+    return quantise_float(name, model, read_mnist(data, "train"), read_mnist(data, "t10k"))

@@ -13,7 +13,9 @@ import typer
 from deepring_chain.actors.deploy import deploy_ring, find_deployment
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
-from deepring_chain.actors.runtime import ActorStatus, RingProcesses
+from deepring_chain.actors.runtime import HONEST_HOST, ActorStatus, RingProcesses
+from deepring_chain.attacks.orders import DEVNET_CHAINS
+from deepring_chain.chain.client import Deadlines
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.cli.arguments import (
     DEFAULT_RING,
@@ -29,6 +31,7 @@ from deepring_chain.cli.password import read_password
 from deepring_chain.errors import ChainError, ConfigError
 
 WATCH_SECONDS = 0.5
+DEADLINES = Deadlines()
 
 
 def up(
@@ -42,6 +45,15 @@ def up(
     device: DeviceOption = "cpu",
     threads: ThreadsOption = 1,
     arrange_every: ArrangeOption = 1,
+    hop_seconds: Annotated[
+        int, typer.Option(min=1, help="Seconds for a hop, in a new ledger; then the attempt is ended.")
+    ] = DEADLINES.hop,
+    withdraw_seconds: Annotated[
+        int, typer.Option(min=2, help="Seconds until a querent may withdraw a query, in a new ledger.")
+    ] = DEADLINES.withdraw,
+    lab: Annotated[
+        bool, typer.Option("--lab", help="Workers that take orders to misbehave (`deepring tamper`, `perturb`).")
+    ] = False,
 ) -> None:
     """Run the ring: start a devnet (or use --rpc), deploy the ledger, start every actor, until Ctrl-C.
 
@@ -55,8 +67,12 @@ def up(
     password = read_password()
     options = ActorOptions(device=device, threads=threads, arrange_every=arrange_every)
     with _stopped_by_signals(), running_node(folder, chain, port, rpc) as (url, devnet):
-        deployment = find_or_deploy(folder, url, password, store)
-        with RingProcesses(folder, deployment, password, options, on_status=_print_status) as processes:
+        deadlines = Deadlines(hop_seconds, withdraw_seconds)
+        deployment = find_or_deploy(folder, url, password, store, deadlines)
+        host = _choose_host(deployment, lab=lab)
+        with RingProcesses(
+            folder, deployment, password, options, host_module=host, on_status=_print_status
+        ) as processes:
             OUT.print(f"ring is up: node {url}, ledger {deployment.ledger}; Ctrl-C stops it", soft_wrap=True)
             watch(processes, devnet)
 
@@ -74,13 +90,21 @@ def running_node(
         yield devnet.url, devnet
 
 
-def find_or_deploy(folder: RingFolder, url: str, password: str, store: str | None) -> Deployment:
+def find_or_deploy(folder: RingFolder, url: str, password: str, store: str | None, deadlines: Deadlines) -> Deployment:
     """The ring's deployment on the node at `url`; a new one if there is none."""
     known = find_deployment(folder, url)
     if known is None:
-        return deploy_ring(folder, url, password, store, print_step)
+        return deploy_ring(folder, url, password, store, print_step, deadlines)
     print_step(f"ledger found at {known.ledger}")
     return known
+
+
+def _choose_host(deployment: Deployment, *, lab: bool) -> str:
+    if not lab:
+        return HONEST_HOST
+    if deployment.chain_id not in DEVNET_CHAINS:
+        raise ConfigError(f"--lab: for devnets only ({sorted(DEVNET_CHAINS)}), this is chain {deployment.chain_id}")
+    return "deepring_chain.attacks"
 
 
 def watch(processes: RingProcesses, devnet: Devnet | None) -> None:

@@ -1,0 +1,36 @@
+"""`deepring arrange` and `deepring withdraw`: what the owner and the querent can ask for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deepring_chain.actors.arranger import request_arrangement
+from deepring_chain.actors.ring_folder import RingFolder
+from deepring_chain.chain.client import LedgerClient
+from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
+from deepring_chain.cli.console import OUT
+from deepring_chain.cli.password import read_password
+from deepring_chain.crypto.keys import load_keys
+from deepring_chain.types import QueryId
+
+
+def arrange(ring: RingOption = DEFAULT_RING) -> None:
+    """Have the ouroboros seat the ring anew as soon as no query runs: every block attests under a fresh challenge."""
+    folder = RingFolder(ring)
+    folder.load_deployment()
+    request_arrangement(folder.ouroboros)
+    OUT.print("asked for a new arrangement; `deepring trail` shows it")
+
+
+def withdraw(
+    query: Annotated[int, typer.Argument(min=1, help="Id of a query of one's own.")], ring: RingOption = DEFAULT_RING
+) -> None:
+    """Give up a query that was not answered within the ledger's long deadline."""
+    folder = RingFolder(ring)
+    deployment = folder.load_deployment()
+    keys = load_keys(folder.querent, read_password())
+    client = LedgerClient.open(deployment.rpc_url, deployment.ledger, keys.account, deployment.chain_id)
+    client.withdraw_query(QueryId(query))
+    OUT.print(f"query {query}: withdrawn")
