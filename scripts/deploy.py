@@ -9,6 +9,7 @@ from brownie.exceptions import VirtualMachineError
 from deepring_chain.actors.deploy import find_deployment, fund_actors, register_ring, ring_accounts
 from deepring_chain.actors.init import init_ring
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
+from deepring_chain.chain.client import Deadlines
 from deepring_chain.cli.console import errors_as_one_line, print_step
 from deepring_chain.cli.password import read_password
 from deepring_chain.crypto.keys import load_keys
@@ -38,11 +39,11 @@ def open_ring() -> tuple[RingFolder, str]:
 
 def deploy(folder: RingFolder, password: str) -> Deployment:
     """Deploys a ledger from brownie's first account; the ring's members are then registered with it."""
-    owner, url = load_keys(folder.ouroboros, password), web3.provider.endpoint_uri
+    owner, url, limits = load_keys(folder.ouroboros, password), web3.provider.endpoint_uri, Deadlines()
     if not accounts:
         raise ChainError(f"{url}: brownie has no account there; add one with `brownie accounts`")
     try:
-        ledger = Ledger.deploy(owner.address, {"from": accounts[0]})
+        ledger = Ledger.deploy(owner.address, limits.hop, limits.withdraw, {"from": accounts[0]})
     except (VirtualMachineError, ValueError) as error:
         raise ChainError(f"{url}: the ledger could not be deployed from {accounts[0]}: {error}") from None
     fund_actors(web3, url, ring_accounts(folder))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -81,9 +79,9 @@ class LiveRing:
         self.host_module = host_module
         init_ring(folder.path, model, PASSWORD, no_step, standbys)
         self.deployment: Deployment = deploy_ring(folder, devnet.url, PASSWORD, None, no_step, deadlines)
+        self.faults: Path | None = None
         self.processes = self._new_processes(restarts=False)
         self.process_ids: set[int] = set()
-        self.faults: Path | None = None
 
     def _new_processes(self, *, restarts: bool) -> RingProcesses:
         return RingProcesses(
@@ -107,7 +105,10 @@ class LiveRing:
 
     def start_all(self) -> None:
         """Starts the ring's processes."""
-        with _host_with(self.faults):
+        if self.faults is None:
+            self.processes.start()
+            return
+        with mock.patch.dict(os.environ, {"DEEPRING_TEST_FAULTS": str(self.faults), "PYTHONPATH": str(ROOT)}):
             self.processes.start()
 
     def restart_all(self, *, restarts: bool) -> None:
@@ -265,7 +266,7 @@ def running_ring(
             model,
             devnet,
             options,
-            host_module=host_module,
+            host_module=host_module if faults is None else "tests.e2e.faulty_host",
             standbys=standbys,
             deadlines=deadlines,
         )
@@ -278,18 +279,3 @@ def running_ring(
         ring.process_ids.add(devnet.process_id)
     assert len(ring.process_ids) > len(ring.names)
     assert await_ended(ring.process_ids) == set()
-
-
-@contextmanager
-def _host_with(faults: Path | None) -> Iterator[None]:
-    if faults is None:
-        yield
-        return
-    start = subprocess.Popen
-    environment = {**os.environ, "DEEPRING_TEST_FAULTS": str(faults)}
-
-    def start_faulty(command: list[str], **options: Any) -> subprocess.Popen[Any]:
-        return start([command[0], "-m", "tests.e2e.faulty_host"], cwd=ROOT, env=environment, **options)
-
-    with mock.patch("deepring_chain.actors.runtime.subprocess.Popen", start_faulty):
-        yield
