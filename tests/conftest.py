@@ -11,6 +11,7 @@ from web3.types import RPCEndpoint
 
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
+from tests.chain.clock import Clock
 from tests.chain.ring_driver import Ledger, ScriptedQuery, ScriptedRing, account_named, fund
 
 
@@ -46,6 +47,12 @@ def querent() -> LocalAccount:
 
 
 @pytest.fixture(scope="session")
+def standby() -> LocalAccount:
+    """Would serve a layer when its worker fails."""
+    return account_named("standby")
+
+
+@pytest.fixture(scope="session")
 def mallory() -> LocalAccount:
     """Has no part in the ring."""
     return account_named("mallory")
@@ -53,9 +60,14 @@ def mallory() -> LocalAccount:
 
 @pytest.fixture(scope="session")
 def _funded(
-    web3: Web3, owner: LocalAccount, workers: tuple[LocalAccount, ...], querent: LocalAccount, mallory: LocalAccount
+    web3: Web3,
+    owner: LocalAccount,
+    workers: tuple[LocalAccount, ...],
+    standby: LocalAccount,
+    querent: LocalAccount,
+    mallory: LocalAccount,
 ) -> None:
-    fund(web3, [owner, *workers, querent, mallory])
+    fund(web3, [owner, *workers, standby, querent, mallory])
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +90,15 @@ def chain(web3: Web3, _funded: None) -> Iterator[Web3]:
     snapshot = web3.provider.make_request(RPCEndpoint("evm_snapshot"), [])["result"]
     yield web3
     assert web3.provider.make_request(RPCEndpoint("evm_revert"), [snapshot])["result"] is True
+
+
+@pytest.fixture
+def clock(chain: Web3) -> Iterator[Clock]:
+    """The node's clock, stopped."""
+    clock = Clock(chain)
+    clock.stop()
+    yield clock
+    clock.go_on()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def measure() -> dict[str, int]:
         workers = tuple(account_named(f"worker {layer}") for layer in range(1, LAYERS + 1))
         fund(web3, [owner, querent, *workers])
         ring = ScriptedRing(Ledger.deploy(web3, node.url, owner), owner, workers)
-        receipts = {**_setting_up(ring), **_queries(ring), **_disputes(ring)}
+        receipts = {**_setting_up(ring), **_queries(ring), **_disputes(ring), **_liveness(ring), **_restores(ring)}
         gas = {"deploy the ledger": _deployment_gas(web3, ring.ledger)}
         gas.update({name: receipt["gasUsed"] for name, receipt in receipts.items()})
     gas["a whole query of 5 layers"] = gas["submit a query"] + gas["open a route"] + _hops(gas) + gas["deliver"]
@@ -78,9 +78,38 @@ def _queries(ring: ScriptedRing) -> dict[str, TxReceipt]:
 def _disputes(ring: ScriptedRing) -> dict[str, TxReceipt]:
     querent = account_named("querent")
     query, delivered = ring.submit(querent).open_route().advance(2), ring.submit(querent).compute()
-    return {
-        "post update, other output than expected": query.post(output=named("another output")),
+    receipts = {
+        "post update, other output than expected": query.contradict(),
         "deliver, other output than expected": delivered.deliver(output=named("another output")),
+        "judge": query.judge(),
+        "resume a route, 2 entries later": query.resume(2),
+    }
+    query.advance(3)
+    receipts["complain, as a layer"] = query.complain()
+    query.judge()
+    receipts["resume a route, 6 entries later"] = query.resume(1)
+    receipts["complain, as the ouroboros"] = query.advance(LAYERS + 1).complain()
+    query.judge()
+    receipts["open a route again"] = query.reopen()
+    return receipts
+
+
+def _liveness(ring: ScriptedRing) -> dict[str, TxReceipt]:
+    overdue, unanswered = (ring.submit(account_named("querent")).open_route() for _ in range(2))
+    return {
+        "time out": overdue.advance(1).let_time_out(),
+        "withdraw a query": unanswered.wait_and_withdraw(),
+    }
+
+
+def _restores(ring: ScriptedRing) -> dict[str, TxReceipt]:
+    ring.tamper(1, 5)
+    return {
+        "order a restore, seat 1 of 6": ring.order_restore(1),
+        "attest after it, 5 seats are folded again": ring.attest(1),
+        "order a restore, seat 5 of 6": ring.order_restore(5),
+        "report a restore": ring.report(5),
+        "attest after it, 1 seat is folded again": ring.attest(5),
     }
 
 

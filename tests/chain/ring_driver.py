@@ -5,63 +5,42 @@ No model, no store, no torch. Everything is derived from names, so that two runs
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.types import TxReceipt
 
 from deepring_chain.chain.artifact import load_artifact
-from deepring_chain.chain.client import LedgerClient, deploy_ledger
-from deepring_chain.crypto.signing import message_digest, sign_message
+from deepring_chain.chain.client import Deadlines, LedgerClient, deploy_ledger
+from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.events import Event
-from deepring_chain.protocol.route import build_route
-from deepring_chain.protocol.trail import extend_trail, start_trail
-from deepring_chain.protocol.update import sign_update
-from deepring_chain.types import (
-    Address,
-    ArrangementId,
-    Attempt,
-    Attestation,
-    Delivery,
-    Digest,
-    Domain,
-    Hop,
-    Position,
-    QueryId,
-    RejectReason,
-    RingMode,
-    SignedUpdate,
-    Update,
-)
+from deepring_chain.protocol.trail import start_trail
+from deepring_chain.types import Address, ArrangementId, Attestation, Digest, Domain, Position, RingMode
+from tests.chain.names import account_named, address_of, named, sealing_key_of
+from tests.chain.query_driver import BRINGERS, ScriptedQuery
+
+__all__ = [
+    "BRINGERS",
+    "Ledger",
+    "ScriptedQuery",
+    "ScriptedRing",
+    "account_named",
+    "address_of",
+    "fund",
+    "named",
+    "sealing_key_of",
+]
 
 FUNDS = Web3.to_wei(10, "ether")
 
 
-def named(label: str) -> Digest:
-    """32 bytes that look random and are the same in every run."""
-    return Digest(hashlib.sha256(label.encode()).digest())
-
-
-def account_named(label: str) -> LocalAccount:
-    """An account whose key follows from its name."""
-    account: LocalAccount = Account.from_key(named(f"account {label}"))
-    return account
-
-
-def address_of(account: LocalAccount) -> Address:
-    """The account's checksummed address."""
-    return Address(account.address)
-
-
-def sealing_key_of(account: LocalAccount, arrangement: int = 0) -> Digest:
-    """A made-up X25519 key: the long-term one, or that of an arrangement."""
-    return named(f"sealing key of {account.address} in arrangement {arrangement}")
+def leaf_named(arrangement: int, position: int, round_: int) -> Digest:
+    """The leaf of an intact block."""
+    return named(f"leaf {arrangement}/{position}/{round_}")
 
 
 def fund(web3: Web3, accounts: Sequence[LocalAccount]) -> None:
@@ -83,9 +62,9 @@ class Ledger:
         self._clients: dict[str, LedgerClient] = {}
 
     @classmethod
-    def deploy(cls, web3: Web3, url: str, owner: LocalAccount) -> Ledger:
+    def deploy(cls, web3: Web3, url: str, owner: LocalAccount, deadlines: Deadlines | None = None) -> Ledger:
         """Deploys a ledger that belongs to `owner`, who pays."""
-        return cls(web3, url, *deploy_ledger(web3, url, owner, address_of(owner)))
+        return cls(web3, url, *deploy_ledger(web3, url, owner, address_of(owner), deadlines))
 
     def by(self, account: LocalAccount) -> LedgerClient:
         """The client with which `account` sends."""
@@ -100,6 +79,10 @@ class Ledger:
     def mode(self) -> RingMode:
         """The derived mode."""
         return RingMode(self.read("mode"))
+
+    def time_of(self, receipt: TxReceipt) -> int:
+        """Unix time of a transaction's block."""
+        return int(self.web3.eth.get_block(receipt["blockNumber"])["timestamp"])
 
     def events(self, receipt: TxReceipt) -> list[Event]:
         """The events of one transaction, in order."""
@@ -151,9 +134,19 @@ class ScriptedRing:
         """Admits everyone who gets a seat."""
         return self.owner_client.admit_workers(self.seat_addresses, [sealing_key_of(seat) for seat in self.seats])
 
-    def leaves(self, arrangement: int) -> list[Digest]:
-        """Leaf of each seat under an arrangement's challenge."""
-        return [named(f"leaf {arrangement}/{position}") for position in range(len(self.seats))]
+    def leaves(self, arrangement: int, rounds: Sequence[int] | None = None) -> list[Digest]:
+        """Leaf of each seat under an arrangement's challenge, in the rounds that the seats are in (0 if None)."""
+        return [
+            leaf_named(arrangement, position, round_) for position, round_ in enumerate(rounds or [0] * len(self.seats))
+        ]
+
+    def rounds(self) -> list[int]:
+        """The round that each seat is in."""
+        return [self.ledger.read("seatAt", position).round for position in range(len(self.seats))]
+
+    def expected_leaves(self) -> list[Digest]:
+        """What the owner expects of each seat now."""
+        return self.leaves(self.arrangement, self.rounds())
 
     def arrange(self, recorded_hash: Digest | None = None) -> TxReceipt:
         """Seats the ring anew and records the hash that its leaves will give, or another one."""
@@ -161,11 +154,17 @@ class ScriptedRing:
         expected = recorded_hash or fold_leaves(self.leaves(following))[-1]
         return self.owner_client.arrange(self.seat_addresses, expected, named(f"arrangement notes {following}"))
 
-    def attestation(self, position: int) -> Attestation:
-        """What the worker in a seat attests in the arrangement in force."""
-        current = self.arrangement
-        key = sealing_key_of(self.seats[position], current)
-        return Attestation(current, Position(position), self.leaves(current)[position], key)
+    def attestation(self, position: int, **changes: Any) -> Attestation:
+        """What the worker in a seat attests in the arrangement and round in force, with some fields changed."""
+        current, round_ = self.arrangement, self.ledger.read("seatAt", position).round
+        honest = Attestation(
+            arrangement=current,
+            position=Position(position),
+            round=round_,
+            leaf=leaf_named(current, position, round_),
+            sealing_key=sealing_key_of(self.seats[position], current),
+        )
+        return replace(honest, **changes)
 
     def sign_attestation(self, attestation: Attestation, account: LocalAccount | None = None) -> bytes:
         """The signature of the worker in that seat, or of another account."""
@@ -189,130 +188,32 @@ class ScriptedRing:
         self.attest(*range(len(self.seats)))
         return self
 
+    def tamper(self, *positions: int) -> ScriptedRing:
+        """Arranges anew; the blocks in these seats attest other parameters than recorded."""
+        self.arrange()
+        wrong = {position: {"leaf": named(f"tampered {position}")} for position in positions}
+        self.post_attestations([self.attestation(p, **wrong.get(p, {})) for p in range(len(self.seats))])
+        return self
+
+    def order_restore(
+        self, position: int, leaves: Sequence[Digest] | None = None, recorded_last: Digest | None = None
+    ) -> TxReceipt:
+        """Orders a restore, with the honest evidence or another."""
+        expected = self.expected_leaves()
+        rounds = self.rounds()
+        rounds[position : position + 1] = [round_ + 1 for round_ in rounds[position : position + 1]]
+        last = recorded_last or fold_leaves(self.leaves(self.arrangement, rounds))[-1]
+        evidence = expected[position:] if leaves is None else leaves
+        pointer = named(f"parameters {self.arrangement}/{position}")
+        return self.owner_client.order_restore(Position(position), evidence, last, pointer)
+
+    def report(self, position: int, changed: str = "layer1.weight") -> TxReceipt:
+        """The worker in a seat names what its restore changed."""
+        return self.ledger.by(self.seats[position]).report_restore(Position(position), changed)
+
     def submit(self, querent: LocalAccount) -> ScriptedQuery:
         """Opens a query."""
         number = self.ledger.read("queryCount") + 1
         sealed_input, key = named(f"input {number}"), sealing_key_of(querent)
         query, _ = self.ledger.by(querent).submit_query(sealed_input, key)
-        return ScriptedQuery(self, query, start_trail(query, address_of(querent), sealed_input, key))
-
-
-@dataclass
-class ScriptedQuery:
-    """A query of a scripted ring, and what its next honest entry is.
-
-    Attributes:
-        ring: the ring.
-        query: its id.
-        trail: the trail so far, computed here and never read from the ledger.
-        hop: the hop that is due.
-    """
-
-    ring: ScriptedRing
-    query: QueryId
-    trail: Digest
-    hop: Hop = field(default=Hop(0))
-    attempt: Attempt = field(default=Attempt(1))
-    signers: tuple[LocalAccount, ...] = field(init=False)
-    salts: list[Digest] = field(init=False)
-    links: list[Digest] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.signers = (self.ring.owner, *self.ring.workers)
-        self.salts = [named(f"salt {self.query}/{hop}") for hop in range(len(self.signers))]
-        self.links = build_route([address_of(signer) for signer in self.signers], self.salts)
-
-    @property
-    def signer(self) -> LocalAccount:
-        """Whose turn it is."""
-        return self.signers[self.hop]
-
-    @property
-    def state(self) -> Any:
-        """The query as the ledger holds it."""
-        return self.ring.ledger.read("queryAt", self.query)
-
-    def output(self, hop: int) -> Digest:
-        """The commitment to a hop's output."""
-        return named(f"output {self.query}/{hop}")
-
-    def reject(self, reason: RejectReason = RejectReason.MALFORMED) -> TxReceipt:
-        """Turns the query down."""
-        return self.ring.owner_client.reject_query(self.query, reason)
-
-    def open_route(self) -> ScriptedQuery:
-        """Commits the route."""
-        self.ring.owner_client.open_route(self.query, self.links[0], named(f"route notes {self.query}"))
-        return self
-
-    def update(self, **changes: Any) -> Update:
-        """The entry that is due, with some fields changed before it is signed."""
-        honest = Update(
-            query=self.query,
-            attempt=self.attempt,
-            hop=self.hop,
-            envelope=named(f"envelope {self.query}/{self.hop}"),
-            output=self.output(self.hop),
-            next_output=self.output(self.hop + 1),
-            trail=self.trail,
-        )
-        return replace(honest, **changes)
-
-    def sign(self, update: Update, account: LocalAccount | None = None, domain: Domain | None = None) -> SignedUpdate:
-        """The update with the opening of the link that is due, signed by whose turn it is or by another."""
-        rest = self.links[self.hop + 1]
-        return sign_update(
-            account or self.signer, domain or self.ring.ledger.domain, update, self.salts[self.hop], rest
-        )
-
-    def post(self, carrier: LocalAccount | None = None, **changes: Any) -> TxReceipt:
-        """Posts the entry that is due, through its signer's account or another's, and moves on."""
-        signed = self.sign(self.update(**changes))
-        receipt = self.ring.ledger.by(carrier or self.signer).post_update(signed)
-        digest = message_digest(self.ring.ledger.domain, signed.update)
-        self.trail = extend_trail(self.trail, digest, address_of(self.signer))
-        self.hop = Hop(self.hop + 1)
-        return receipt
-
-    def advance(self, hop: int) -> ScriptedQuery:
-        """Posts honest updates until `hop` is due."""
-        while self.hop < hop:
-            self.post()
-        return self
-
-    def compute(self) -> ScriptedQuery:
-        """Opens the route and posts all updates."""
-        return self.open_route().advance(len(self.signers))
-
-    def delivery(self, **changes: Any) -> Delivery:
-        """The closing entry, with some fields changed before it is signed."""
-        answer, output = named(f"answer {self.query}"), self.output(len(self.signers))
-        return replace(Delivery(self.query, self.attempt, answer, output, self.trail), **changes)
-
-    def sign_delivery(self, delivery: Delivery) -> bytes:
-        """The owner's signature."""
-        return sign_message(self.ring.owner, self.ring.ledger.domain, delivery)
-
-    def deliver(self, **changes: Any) -> TxReceipt:
-        """Posts the closing entry."""
-        delivery = self.delivery(**changes)
-        receipt = self.ring.owner_client.deliver(delivery, self.sign_delivery(delivery))
-        digest = message_digest(self.ring.ledger.domain, delivery)
-        self.trail = extend_trail(self.trail, digest, address_of(self.ring.owner))
-        return receipt
-
-    def dispute(self) -> ScriptedQuery:
-        """Brings a submitted query to a recorded violation of eq. 13 at hop 1."""
-        self.open_route().advance(1).post(output=named("another output"))
-        return self
-
-
-BRINGERS: dict[str, Callable[[ScriptedQuery], object]] = {
-    "SUBMITTED": lambda query: query,
-    "ROUTED": ScriptedQuery.open_route,
-    "COMPUTED": ScriptedQuery.compute,
-    "DELIVERED": lambda query: query.compute().deliver(),
-    "DISPUTED": ScriptedQuery.dispute,
-    "REJECTED": ScriptedQuery.reject,
-}
-"""What brings a submitted query to each phase, by the name of the phase."""
+        return ScriptedQuery(self, query, start_trail(query, address_of(querent), sealed_input, key), querent)

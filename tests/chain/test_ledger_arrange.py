@@ -26,9 +26,9 @@ def test_ring_is_seated_and_waits_for_leaves(admitted: ScriptedRing) -> None:
     recorded = fold_leaves(admitted.leaves(1))[-1]
     seated = RingArranged(ArrangementId(1), 1, admitted.seat_addresses, recorded, named("arrangement notes 1"))
     assert admitted.ledger.events(receipt) == [seated]
-    assert tuple(admitted.ledger.read("arrangement")) == (1, 1, 4, 0, recorded, ZERO)
+    assert tuple(admitted.ledger.read("arrangement")) == (1, 1, 4, 0, 0, recorded, ZERO)
     for position, seat in enumerate(admitted.seat_addresses):
-        assert tuple(admitted.ledger.read("seatAt", position)) == (seat, 0, ZERO, ZERO)
+        assert tuple(admitted.ledger.read("seatAt", position)) == (seat, 0, 0, 0, ZERO, ZERO)
     assert admitted.ledger.mode() is RingMode.ATTESTING
 
 
@@ -37,7 +37,7 @@ def test_new_arrangement_in_another_order_ends_query_mode(ring: ScriptedRing) ->
     receipt = ring.owner_client.arrange(seats, named("recorded"), named("notes"))
     seated = RingArranged(ArrangementId(2), 1, tuple(seats), named("recorded"), named("notes"))
     assert ring.ledger.events(receipt) == [seated]
-    assert tuple(ring.ledger.read("arrangement")) == (2, 1, 4, 0, named("recorded"), ZERO)
+    assert tuple(ring.ledger.read("arrangement")) == (2, 1, 4, 0, 0, named("recorded"), ZERO)
     assert [ring.ledger.read("seatAt", position).worker for position in range(4)] == seats
     assert ring.ledger.mode() is RingMode.ATTESTING
 

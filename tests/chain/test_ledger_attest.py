@@ -49,11 +49,11 @@ def test_all_leaves_in_one_transaction_make_the_ring_authentic(arranged: Scripte
 
 
 def test_state_holds_leaves_and_hashes(arranged: ScriptedRing) -> None:
-    arranged.attest(0, 1, 2, 3)
+    mined = arranged.ledger.time_of(arranged.attest(0, 1, 2, 3))
     leaves, hashes = arranged.leaves(2), fold_leaves(arranged.leaves(2))
-    assert tuple(arranged.ledger.read("arrangement")) == (2, 1, 4, 4, hashes[-1], hashes[-1])
+    assert tuple(arranged.ledger.read("arrangement")) == (2, 1, 4, 4, mined, hashes[-1], hashes[-1])
     for position, seat in enumerate(arranged.seat_addresses):
-        assert tuple(arranged.ledger.read("seatAt", position)) == (seat, 2, leaves[position], hashes[position])
+        assert tuple(arranged.ledger.read("seatAt", position)) == (seat, 2, 0, 0, leaves[position], hashes[position])
 
 
 def test_leaves_one_by_one_fold_as_they_come(arranged: ScriptedRing) -> None:

@@ -55,7 +55,7 @@ def test_leaf_for_another_arrangement_is_refused(arranged: ScriptedRing, arrange
 
 
 def test_leaf_before_any_arrangement_is_refused(bare_ring: ScriptedRing) -> None:
-    leaf = Attestation(ArrangementId(1), Position(0), named("leaf"), named("key"))
+    leaf = Attestation(ArrangementId(1), Position(0), 0, named("leaf"), named("key"))
     with refused("StaleArrangement", expected=0, actual=1):
         post(bare_ring, leaf, bare_ring.sign_attestation(leaf))
     none = replace(leaf, arrangement=ArrangementId(0))
@@ -104,6 +104,13 @@ def test_zero_sealing_key_is_refused(arranged: ScriptedRing) -> None:
         post(arranged, without, arranged.sign_attestation(without))
 
 
+@pytest.mark.parametrize("round_", [1, 65_535])
+def test_leaf_for_another_round_is_refused(arranged: ScriptedRing, round_: int) -> None:
+    other = arranged.attestation(1, round=round_)
+    with refused("UnexpectedRound", arrangement=2, position=1, expected=0, actual=round_):
+        post(arranged, other, arranged.sign_attestation(other))
+
+
 def expect_stranger(ring: ScriptedRing, leaf: Attestation, signature: bytes, signer: Address) -> None:
     seat = ring.seat_addresses[leaf.position]
     with refused("UnexpectedAttester", arrangement=2, position=leaf.position, expected=seat, actual=signer):
@@ -130,6 +137,12 @@ def test_field_changed_after_signing_is_refused(arranged: ScriptedRing, changes:
 def test_arrangement_changed_after_signing_is_refused(arranged: ScriptedRing) -> None:
     leaf = arranged.attestation(1)
     signature = arranged.sign_attestation(replace(leaf, arrangement=ArrangementId(1)))
+    expect_stranger(arranged, leaf, signature, recover_signer(arranged.ledger.domain, leaf, signature))
+
+
+def test_round_changed_after_signing_is_refused(arranged: ScriptedRing) -> None:
+    leaf = arranged.attestation(1)
+    signature = arranged.sign_attestation(replace(leaf, round=1))
     expect_stranger(arranged, leaf, signature, recover_signer(arranged.ledger.domain, leaf, signature))
 
 

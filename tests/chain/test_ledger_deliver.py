@@ -30,7 +30,7 @@ def test_answer_is_delivered(computed: ScriptedQuery) -> None:
     delivery = computed.delivery()
     receipt = computed.deliver()
     assert computed.ring.ledger.events(receipt) == [event_of(computed, delivery)]
-    assert tuple(computed.state) == (QueryPhase.DELIVERED, 1, 4, 4, ZERO, computed.output(4), computed.trail)
+    assert computed.place == (QueryPhase.DELIVERED, 1, 4, 4, ZERO, computed.output(4), computed.trail)
 
 
 def test_anyone_may_carry_the_owners_delivery(computed: ScriptedQuery, mallory: LocalAccount) -> None:
@@ -46,7 +46,7 @@ def test_output_other_than_the_last_layers_is_recorded(computed: ScriptedQuery) 
     expected, actual = computed.output(4), named("another output")
     disputed = OutputDisputed(computed.query, computed.attempt, Hop(4), expected, actual)
     assert computed.ring.ledger.events(receipt) == [event_of(computed, delivery), disputed]
-    assert tuple(computed.state) == (QueryPhase.DISPUTED, 1, 4, 4, ZERO, expected, computed.trail)
+    assert computed.place == (QueryPhase.DISPUTED, 1, 4, 4, ZERO, expected, computed.trail)
 
 
 def test_bogus_expectation_of_the_last_layer_is_recorded(query: ScriptedQuery) -> None:
@@ -80,7 +80,7 @@ def test_unknown_query_is_refused(computed: ScriptedQuery, number: int) -> None:
 
 
 def expect_stranger(query: ScriptedQuery, delivery: Delivery, signature: bytes, signer: Address) -> None:
-    with refused("UnexpectedDeliverer", query=1, expected=query.ring.owner.address, actual=signer):
+    with refused("UnexpectedOwner", query=1, expected=query.ring.owner.address, actual=signer):
         query.ring.owner_client.deliver(delivery, signature)
 
 

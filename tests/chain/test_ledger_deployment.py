@@ -37,15 +37,15 @@ def test_new_ledger_is_empty_and_in_setup(bare_ring: ScriptedRing) -> None:
     assert ledger.mode() is RingMode.SETUP
     assert ledger.read("isAuthentic") is False
     assert tuple(ledger.read("model")) == (ZERO, ZERO, 0, 0)
-    assert tuple(ledger.read("arrangement")) == (0, 0, 0, 0, ZERO, ZERO)
-    assert tuple(ledger.read("seatAt", 0)) == (NOBODY, 0, ZERO, ZERO)
+    assert tuple(ledger.read("arrangement")) == (0, 0, 0, 0, 0, ZERO, ZERO)
+    assert tuple(ledger.read("seatAt", 0)) == (NOBODY, 0, 0, 0, ZERO, ZERO)
     assert ledger.read("queryCount") == 0
 
 
 @pytest.mark.parametrize("query", [0, 1, 2**64 - 1])
 def test_unknown_query_has_phase_none(bare_ring: ScriptedRing, query: int) -> None:
     state = bare_ring.ledger.read("queryAt", query)
-    assert tuple(state) == (QueryPhase.NONE, 0, 0, 0, ZERO, ZERO, ZERO)
+    assert tuple(state) == (QueryPhase.NONE, 0, 0, 0, 0, NOBODY, 0, ZERO, ZERO, ZERO)
 
 
 def test_account_that_was_not_admitted_has_no_sealing_key(bare_ring: ScriptedRing, mallory: LocalAccount) -> None:

@@ -15,7 +15,7 @@ def test_route_is_committed_with_one_hop_for_each_seat(ring: ScriptedRing, quere
     receipt = ring.owner_client.open_route(query.query, query.links[0], named("notes"))
     opened = RouteOpened(query.query, Attempt(1), Hop(0), query.links[0], named("notes"))
     assert ring.ledger.events(receipt) == [opened]
-    assert tuple(query.state) == (QueryPhase.ROUTED, 1, 0, 4, query.links[0], ZERO, query.trail)
+    assert query.place == (QueryPhase.ROUTED, 1, 0, 4, query.links[0], ZERO, query.trail)
 
 
 def test_routes_of_several_queries_are_open_at_once(ring: ScriptedRing, querent: LocalAccount) -> None:

@@ -22,7 +22,7 @@ def test_each_hop_is_accepted_from_its_signer(query: ScriptedQuery, hop: int) ->
     assert Address(receipt["from"]) == signer
     assert query.ring.ledger.events(receipt) == [UpdatePosted(signed, signer, trail)]
     phase = QueryPhase.COMPUTED if hop == 3 else QueryPhase.ROUTED
-    assert tuple(query.state) == (phase, 1, hop + 1, 4, query.links[hop + 1], query.output(hop + 1), trail)
+    assert query.place == (phase, 1, hop + 1, 4, query.links[hop + 1], query.output(hop + 1), trail)
 
 
 def test_route_is_empty_after_the_last_hop(query: ScriptedQuery) -> None:
@@ -56,7 +56,7 @@ def test_output_other_than_the_expected_one_is_recorded(query: ScriptedQuery, ho
     expected = OutputDisputed(query.query, query.attempt, Hop(hop), query.output(hop), named("another output"))
     assert disputed == expected
     state = (QueryPhase.DISPUTED, 1, hop, 4, query.links[hop + 1], query.output(hop), query.trail)
-    assert tuple(query.state) == state
+    assert query.place == state
 
 
 @pytest.mark.parametrize("hop", [0, 1, 2])

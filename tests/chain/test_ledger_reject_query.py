@@ -18,7 +18,7 @@ from tests.chain.ring_driver import ScriptedRing
 def test_query_is_rejected_with_its_reason(ring: ScriptedRing, querent: LocalAccount, reason: RejectReason) -> None:
     query = ring.submit(querent)
     assert ring.ledger.events(query.reject(reason)) == [QueryRejected(query.query, reason)]
-    assert tuple(query.state) == (QueryPhase.REJECTED, 0, 0, 0, ZERO, ZERO, query.trail)
+    assert query.place == (QueryPhase.REJECTED, 0, 0, 0, ZERO, ZERO, query.trail)
 
 
 def test_other_queries_are_not_touched(ring: ScriptedRing, querent: LocalAccount) -> None:

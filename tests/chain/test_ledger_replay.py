@@ -105,7 +105,7 @@ def test_delivery_for_another_ledger_is_refused(
     delivery = here.delivery()
     signature = there.sign_delivery(delivery)
     signer = recover_signer(ring.ledger.domain, delivery, signature)
-    with refused("UnexpectedDeliverer", query=1, expected=ring.owner.address, actual=signer):
+    with refused("UnexpectedOwner", query=1, expected=ring.owner.address, actual=signer):
         ring.owner_client.deliver(delivery, signature)
 
 

@@ -17,7 +17,9 @@ def test_query_is_recorded_with_its_first_trail(ring: ScriptedRing, querent: Loc
     trail = start_trail(QueryId(1), asker, named("input"), named("key"))
     assert query == 1
     assert ring.ledger.events(receipt) == [QuerySubmitted(query, asker, named("input"), named("key"), trail)]
-    assert tuple(ring.ledger.read("queryAt", 1)) == (QueryPhase.SUBMITTED, 0, 0, 0, ZERO, ZERO, trail)
+    mined = ring.ledger.time_of(receipt)
+    state = (QueryPhase.SUBMITTED, 0, 0, 0, mined, asker, mined, ZERO, ZERO, trail)
+    assert tuple(ring.ledger.read("queryAt", 1)) == state
     assert ring.ledger.read("queryCount") == 1
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any, get_args
 
 import pytest
 from eth_account.signers.local import LocalAccount
 from hexbytes import HexBytes
 from web3 import Web3
+from web3.types import RPCEndpoint
 
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
-from deepring_chain.protocol.events import AnswerDelivered, Event, OutputDisputed, UpdatePosted
+from deepring_chain.protocol.events import Event, HopTimedOut, QueryWithdrawn
 from deepring_chain.types import QueryPhase
 from tests.chain.expect import refused
 from tests.chain.ring_driver import Ledger, ScriptedRing, fund, named
@@ -21,22 +23,34 @@ pytestmark = pytest.mark.ganache
 
 
 def live(ring: ScriptedRing, querent: LocalAccount) -> None:
-    """Every kind of transaction: one query answered, one disputed, one rejected."""
+    """Every kind of transaction that needs no waiting: queries answered, judged, rejected; a block restored."""
     ring.make_authentic()
     ring.submit(querent).compute().deliver()
     ring.arrange()
     ring.attest(2, 0)
     ring.attest(3, 1)
-    ring.submit(querent).dispute()
+    ring.submit(querent).dispute().judge()
     ring.submit(querent).reject()
-    ring.arrange(recorded_hash=named("not what the leaves give"))
-    ring.attest(0, 1, 2, 3)
+    resumed = ring.submit(querent).open_route().advance(3)
+    resumed.complain()
+    resumed.judge()
+    resumed.resume(2)
+    resumed.advance(4).deliver()
+    ring.tamper(1, 3)
+    ring.order_restore(1)
+    ring.report(1)
+    ring.attest(1)
 
 
 def raw_transactions(web3: Web3, first_block: int) -> Iterator[HexBytes]:
     for number in range(first_block, web3.eth.block_number + 1):
         for transaction in web3.eth.get_block(number)["transactions"]:
             yield web3.eth.get_raw_transaction(transaction)  # type: ignore[arg-type]
+
+
+def pass_time(web3: Web3, seconds: int) -> None:
+    for method, arguments in (("evm_increaseTime", [seconds]), ("evm_mine", [])):
+        web3.provider.make_request(RPCEndpoint(method), arguments)
 
 
 def replay(web3: Web3, transactions: list[HexBytes]) -> None:
@@ -53,6 +67,12 @@ def raw_logs(web3: Web3, ledger: Ledger) -> list[tuple[Sequence[HexBytes], HexBy
     return [(log["topics"], log["data"]) for log in web3.eth.get_logs({"address": ledger.address, "fromBlock": 0})]  # type: ignore[typeddict-item]
 
 
+def untimed(ledger: Ledger, query: int) -> dict[str, Any]:
+    """A query without the times of its blocks: each node has its own clock."""
+    state: dict[str, Any] = ledger.read("queryAt", query)._asdict()
+    return {name: value for name, value in state.items() if name not in {"touchedAt", "submittedAt"}}
+
+
 def test_history_of_an_anvil_gives_the_same_ledger_on_a_ganache(
     owner: LocalAccount, workers: tuple[LocalAccount, ...], querent: LocalAccount
 ) -> None:
@@ -67,10 +87,11 @@ def test_history_of_an_anvil_gives_the_same_ledger_on_a_ganache(
         assert raw_logs(there, again) == raw_logs(here, ledger)
         events = events_of(again.by(querent))
         assert events == events_of(ledger.by(querent))
-        assert {UpdatePosted, AnswerDelivered, OutputDisputed} <= {type(event) for event in events}
-        states = [again.read("queryAt", query) for query in (1, 2, 3)]
-        assert [state.phase for state in states] == [QueryPhase.DELIVERED, QueryPhase.DISPUTED, QueryPhase.REJECTED]
-        assert states == [ledger.read("queryAt", query) for query in (1, 2, 3)]
+        assert {type(event) for event in events} == set(get_args(Event)) - {HopTimedOut, QueryWithdrawn}
+        states = [untimed(again, query) for query in (1, 2, 3, 4)]
+        phases = [QueryPhase.DELIVERED, QueryPhase.INTERRUPTED, QueryPhase.REJECTED, QueryPhase.DELIVERED]
+        assert [state["phase"] for state in states] == phases
+        assert states == [untimed(ledger, query) for query in (1, 2, 3, 4)]
 
 
 def test_ring_lives_on_a_ganache_and_its_refusals_are_decoded(
@@ -83,3 +104,11 @@ def test_ring_lives_on_a_ganache_and_its_refusals_are_decoded(
         live(ring, querent)
         with refused("NotOuroboros", ouroboros=owner.address, caller=mallory.address):
             ring.ledger.by(mallory).arrange(ring.seat_addresses, named("recorded"), named("notes"))
+        query = ring.submit(querent)
+        ring.arrange()
+        ring.attest(0, 1, 2, 3)
+        query.open_route().advance(1)
+        pass_time(web3, 61)
+        assert [type(event) for event in ring.ledger.events(query.time_out())] == [HopTimedOut]
+        pass_time(web3, 601)
+        assert [type(event) for event in ring.ledger.events(query.withdraw())] == [QueryWithdrawn]

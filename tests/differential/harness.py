@@ -11,7 +11,7 @@ from web3.types import RPCEndpoint
 
 from deepring_chain.chain.artifact import read_artifact
 from deepring_chain.crypto.signing import SignedMessage, as_struct
-from deepring_chain.types import Address, Attestation, Delivery, Digest, Domain, Update
+from deepring_chain.types import Address, Attestation, Complaint, Delivery, Digest, Domain, Update, Verdict
 
 ARTIFACT = Path(__file__).parents[1] / "artifacts" / "DigestHarness.json"
 
@@ -19,6 +19,8 @@ DIGEST_FUNCTIONS: dict[type[SignedMessage], str] = {
     Update: "updateDigest",
     Attestation: "attestationDigest",
     Delivery: "deliveryDigest",
+    Complaint: "complaintDigest",
+    Verdict: "verdictDigest",
 }
 
 

@@ -20,12 +20,34 @@ from deepring_chain.crypto.signing import SignedMessage, message_digest, sign_me
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.route import build_route
 from deepring_chain.protocol.trail import extend_trail, start_trail
-from deepring_chain.types import Address, Attestation, Delivery, Digest, Domain, QueryId, Update
+from deepring_chain.types import (
+    Address,
+    Attestation,
+    Complaint,
+    ComplaintKind,
+    Delivery,
+    Digest,
+    Domain,
+    QueryId,
+    Update,
+    Verdict,
+)
 
 PATH = Path(__file__).parents[1] / "vectors" / "digests.json"
 CHAIN_ID = 31337
-WIDTHS = {"query": 64, "arrangement": 64, "attempt": 16, "hop": 16, "position": 16}
-"""Bits of the numbers in the signed messages; every other field is 32 bytes."""
+KINDS: tuple[type[SignedMessage], ...] = (Update, Attestation, Delivery, Complaint, Verdict)
+GREATEST = {
+    "query": 2**64 - 1,
+    "arrangement": 2**64 - 1,
+    "attempt": 2**16 - 1,
+    "hop": 2**16 - 1,
+    "position": 2**16 - 1,
+    "round": 2**16 - 1,
+    "kind": max(ComplaintKind),
+    "sender_guilty": True,
+    "receiver_guilty": True,
+}
+"""The greatest values of the numbers and flags in the signed messages; every other field is 32 bytes."""
 
 
 def build() -> dict[str, Any]:
@@ -35,14 +57,14 @@ def build() -> dict[str, Any]:
         "block_hashes": [_block_hashes(rng, count) for count in (1, 2, 6, 20)],
         "routes": [_route(rng, count) for count in (1, 2, 6)],
         "trails": [_trail(rng, count) for count in (0, 1, 6)],
-        "messages": [_message(rng, kind) for kind in (Update, Attestation, Delivery) for _ in range(3)]
-        + [_message(rng, kind, extreme) for kind in (Update, Attestation, Delivery) for extreme in (0, 1)],
+        "messages": [_message(rng, kind) for kind in KINDS for _ in range(3)]
+        + [_message(rng, kind, extreme) for kind in KINDS for extreme in (0, 1)],
     }
 
 
 def message_of(vector: dict[str, Any]) -> SignedMessage:
     """The message of one of the `messages`."""
-    kind: type[SignedMessage] = {each.__name__: each for each in (Update, Attestation, Delivery)}[vector["type"]]
+    kind = {each.__name__: each for each in KINDS}[vector["type"]]
     values: dict[str, Any] = {
         name: value if isinstance(value, int) else Digest(bytes.fromhex(value))
         for name, value in vector["message"].items()
@@ -89,9 +111,9 @@ def _trail(rng: random.Random, count: int) -> dict[str, Any]:
 
 
 def _message(rng: random.Random, kind: type[SignedMessage], extreme: int | None = None) -> dict[str, Any]:
-    """A random message, or one with every bit at `extreme`."""
+    """A random message, or one with every field at its least (0) or greatest (1) value."""
     domain, account = Domain(CHAIN_ID, _address(rng)), Account.from_key(_digest(rng))
-    message = kind(**{field.name: _value(rng, WIDTHS.get(field.name), extreme) for field in fields(kind)})
+    message = kind(**{field.name: _value(rng, GREATEST.get(field.name), extreme) for field in fields(kind)})
     shown = {name: value.hex() if isinstance(value, bytes) else value for name, value in vars(message).items()}
     return {
         "type": kind.__name__,
@@ -105,10 +127,12 @@ def _message(rng: random.Random, kind: type[SignedMessage], extreme: int | None 
     }
 
 
-def _value(rng: random.Random, width: int | None, extreme: int | None) -> Any:
-    bits = width or 256
-    number = rng.getrandbits(bits) if extreme is None else extreme * (2**bits - 1)
-    return number if width else Digest(number.to_bytes(32, "big"))
+def _value(rng: random.Random, greatest: int | None, extreme: int | None) -> Any:
+    most = 2**256 - 1 if greatest is None else int(greatest)
+    number = rng.randint(0, most) if extreme is None else extreme * most
+    if greatest is None:
+        return Digest(number.to_bytes(32, "big"))
+    return bool(number) if isinstance(greatest, bool) else number
 
 
 def main() -> None:

@@ -15,12 +15,15 @@ from deepring_chain.types import (
     ArrangementId,
     Attempt,
     Attestation,
+    Complaint,
+    ComplaintKind,
     Delivery,
     Digest,
     Hop,
     Position,
     QueryId,
     Update,
+    Verdict,
 )
 from tests.differential.harness import Harness
 
@@ -34,8 +37,10 @@ small = st.integers(0, 2**16 - 1)
 queries, attempts, hops = numbers.map(QueryId), small.map(Attempt), small.map(Hop)
 
 updates = st.builds(Update, queries, attempts, hops, digests, digests, digests, digests)
-attestations = st.builds(Attestation, numbers.map(ArrangementId), small.map(Position), digests, digests)
+attestations = st.builds(Attestation, numbers.map(ArrangementId), small.map(Position), small, digests, digests)
 deliveries = st.builds(Delivery, queries, attempts, digests, digests, digests)
+complaints = st.builds(Complaint, queries, attempts, hops, st.sampled_from(ComplaintKind), digests, digests)
+verdicts = st.builds(Verdict, queries, attempts, hops, st.booleans(), st.booleans(), digests, digests)
 
 
 @MANY
@@ -78,6 +83,18 @@ def test_attestation_digest_is_the_same(harness: Harness, message: SignedMessage
 @MANY
 @given(message=deliveries)
 def test_delivery_digest_is_the_same(harness: Harness, message: SignedMessage) -> None:
+    assert message_digest(harness.domain, message) == harness.digest(message)
+
+
+@MANY
+@given(message=complaints)
+def test_complaint_digest_is_the_same(harness: Harness, message: SignedMessage) -> None:
+    assert message_digest(harness.domain, message) == harness.digest(message)
+
+
+@MANY
+@given(message=verdicts)
+def test_verdict_digest_is_the_same(harness: Harness, message: SignedMessage) -> None:
     assert message_digest(harness.domain, message) == harness.digest(message)
 
 
