@@ -81,3 +81,11 @@ gas: setup  ## measure the ledger's gas and write tests/chain/gas_snapshot.json 
 
 vectors: setup  ## write the golden digests, tests/vectors/digests.json, anew
 	@$(BIN)/python -m tests.differential.make_vectors
+
+.PHONY: tamper-sweep false-alarms
+
+tamper-sweep: setup  ## flip 200 random bits in a live ring; each must be found, named and restored
+	@$(BIN)/python -m deepring_chain.attacks.tamper_sweep
+
+false-alarms: setup  ## hold 10,000 honest layer checks against each other; none may differ
+	@$(BIN)/python -m deepring_chain.attacks.false_alarms
