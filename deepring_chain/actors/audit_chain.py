@@ -7,18 +7,28 @@ from dataclasses import dataclass
 from typing import cast
 
 from eth_typing import ChecksumAddress
+from web3.contract.contract import ContractFunctions
 
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.client import BlockPlace, LedgerClient
 from deepring_chain.chain.connection import node_errors
-from deepring_chain.protocol.audit_step import AuditFailure, Place, show
+from deepring_chain.protocol.audit_step import AuditFailure, Place, Terms, show
 from deepring_chain.protocol.events import LoggedEvent
 from deepring_chain.protocol.verifier import TrailVerifier
 from deepring_chain.protocol.verifier_query import QueryVerifier
-from deepring_chain.types import ZERO, Digest, QueryId
+from deepring_chain.protocol.verifier_ring import Seating
+from deepring_chain.types import ZERO, Digest, Position, QueryId
 
 BLOCKS_AT_ONCE = 500
 """Blocks whose headers and events are held at a time."""
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What events are held against: hash and Unix time of their block."""
+
+    block_hash: Digest
+    time: int
 
 
 class LinkedBlocks:
@@ -35,8 +45,8 @@ class LinkedBlocks:
         self.last: BlockPlace | None = None
         self.count = 0
 
-    def read(self) -> Iterator[LoggedEvent]:
-        """All events from where the last call stopped to the newest block, which may move meanwhile.
+    def read(self) -> Iterator[tuple[LoggedEvent, int]]:
+        """All events with the Unix times of their blocks, up to the newest block, which may move meanwhile.
 
         Raises:
             AuditFailure: a block does not name its predecessor, or an event names another block.
@@ -44,13 +54,12 @@ class LinkedBlocks:
         """
         while (newest := self._client.head().number) >= self._next:
             end = min(self._next + BLOCKS_AT_ONCE - 1, newest)
-            hashes = {number: self._link(number) for number in range(self._next, end + 1)}
+            blocks = {number: self._link(number) for number in range(self._next, end + 1)}
             for logged in self._client.events(self._next, end):
-                _check_block(logged, hashes.get(logged.block_number))
-                yield logged
+                yield logged, _check_block(logged, blocks.get(logged.block_number)).time
             self._next = end + 1
 
-    def _link(self, number: int) -> Digest:
+    def _link(self, number: int) -> _Header:
         with node_errors(self._client.url):
             header = self._client.web3.eth.get_block(number)
         parent, own = Digest(bytes(header["parentHash"])), Digest(bytes(header["hash"]))
@@ -59,16 +68,17 @@ class LinkedBlocks:
             raise AuditFailure(f"block {number}", "parentHash", expected, found, Place(number))
         self.last = BlockPlace(number, own)
         self.count += 1
-        return own
+        return _Header(own, int(header["timestamp"]))
 
 
-def _check_block(logged: LoggedEvent, expected: Digest | None) -> None:
-    if expected is None:
+def _check_block(logged: LoggedEvent, header: _Header | None) -> _Header:
+    if header is None:
         found = str(logged.block_number)
         raise AuditFailure("the trail", "blockNumber", "a block of the range asked for", found, Place.of(logged))
-    if logged.block_hash != expected:
+    if logged.block_hash != header.block_hash:
         name = f"{type(logged.event).__name__}'s block hash"
-        raise AuditFailure("the trail", name, show(expected), show(logged.block_hash), Place.of(logged))
+        raise AuditFailure("the trail", name, show(header.block_hash), show(logged.block_hash), Place.of(logged))
+    return header
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,18 @@ class _Stored:
     members: Sequence[str]
     expected: Sequence[object]
     found: Sequence[object]
+
+
+def read_terms(client: LedgerClient) -> Terms:
+    """What the ledger is deployed with, as its getters tell; they are part of the code that was compared."""
+    withdraw_seconds = _functions(client).withdrawSeconds()
+    with node_errors(client.url):
+        return Terms(client.domain, client.ouroboros, client.hop_seconds, int(withdraw_seconds.call()))
+
+
+def _functions(client: LedgerClient) -> ContractFunctions:
+    address = cast(ChecksumAddress, client.domain.ledger)
+    return client.web3.eth.contract(address=address, abi=load_artifact().abi).functions
 
 
 def compare_storage(client: LedgerClient, verifier: TrailVerifier, block: BlockPlace) -> int:
@@ -106,8 +128,7 @@ def compare_storage(client: LedgerClient, verifier: TrailVerifier, block: BlockP
 
 
 def _read_storage(client: LedgerClient, verifier: TrailVerifier, block: BlockPlace) -> Iterator[_Stored]:
-    address = cast(ChecksumAddress, client.domain.ledger)
-    functions = client.web3.eth.contract(address=address, abi=load_artifact().abi).functions
+    functions = _functions(client)
 
     def call(name: str, *arguments: object) -> tuple[object, ...]:
         with node_errors(client.url):
@@ -117,7 +138,10 @@ def _read_storage(client: LedgerClient, verifier: TrailVerifier, block: BlockPla
     yield _Stored("queryCount", [""], [verifier.query_count], call("queryCount"))
     yield _Stored("mode", [""], [int(verifier.ring.mode)], call("mode"))
     yield _stored_model(verifier, call("model"))
-    yield _stored_arrangement(verifier, call("arrangement"))
+    yield _stored_arrangement(verifier.ring.seating, call("arrangement"))
+    if verifier.ring.seating is not None:
+        for position in range(len(verifier.ring.seating.arranged.seats)):
+            yield _stored_seat(verifier.ring.seating, Position(position), call("seatAt", position))
     for worker, key in verifier.ring.sealing_keys.items():
         yield _Stored(f"sealingKeyOf({worker})", [""], [key], call("sealingKeyOf", worker))
     for waiting in verifier.report().open_queries:
@@ -132,17 +156,42 @@ def _stored_model(verifier: TrailVerifier, found: tuple[object, ...]) -> _Stored
     return _Stored("model", [".root", ".card", ".layers", ".version"], expected, found)
 
 
-def _stored_arrangement(verifier: TrailVerifier, found: tuple[object, ...]) -> _Stored:
-    members = [".id", ".modelVersion", ".seats", ".folded", ".recordedHash", ".currentHash"]
-    ring, arranged = verifier.ring, verifier.ring.arranged
-    expected: list[object] = [0, 0, 0, 0, ZERO, ZERO]
-    if arranged is not None:
-        place = [arranged.arrangement, arranged.model_version, len(arranged.seats), ring.folded]
-        expected = [*place, arranged.recorded_hash, ring.current_hash]
+def _stored_arrangement(seating: Seating | None, found: tuple[object, ...]) -> _Stored:
+    members = [".id", ".modelVersion", ".seats", ".folded", ".authenticSince", ".recordedHash", ".currentHash"]
+    expected: list[object] = [0, 0, 0, 0, 0, ZERO, ZERO]
+    if seating is not None:
+        arranged = seating.arranged
+        place = [arranged.arrangement, arranged.model_version, len(arranged.seats), len(seating.hashes)]
+        expected = [*place, seating.authentic_since, seating.recorded_hash, seating.current_hash]
     return _Stored("arrangement", members, expected, found)
 
 
+def _stored_seat(seating: Seating, position: Position, found: tuple[object, ...]) -> _Stored:
+    """A seat keeps what an older arrangement left in it until it attests anew: that is not compared."""
+    worker, attested_in, round_, reported, leaf, block_hash = found
+    arranged, has_attested = seating.arranged, position in seating.leaves
+    expected = [arranged.seats[position], seating.rounds[position], seating.reported[position], has_attested]
+    compared = [worker, round_, reported, attested_in == arranged.arrangement]
+    members = [".worker", ".round", ".reported", ".attestedIn (this arrangement)"]
+    if has_attested:
+        members, expected, compared = [*members, ".leaf"], [*expected, seating.leaves[position]], [*compared, leaf]
+    if position < len(seating.hashes):
+        members, expected = [*members, ".blockHash"], [*expected, seating.hashes[position]]
+        compared = [*compared, block_hash]
+    return _Stored(f"seatAt({position})", members, expected, compared)
+
+
 def _stored_query(query: QueryId, state: QueryVerifier, found: tuple[object, ...]) -> _Stored:
-    members = [".phase", ".attempt", ".hop", ".hops", ".route", ".expectedOutput", ".trail"]
-    place = [int(state.phase), state.attempt, state.next_hop, state.hops]
-    return _Stored(f"queryAt({query})", members, [*place, state.route, state.expected_output, state.trail], found)
+    place: dict[str, object] = {
+        ".phase": int(state.phase),
+        ".attempt": state.attempt,
+        ".hop": state.next_hop,
+        ".hops": state.hops,
+        ".touchedAt": state.touched_at,
+        ".querent": state.querent,
+        ".submittedAt": state.submitted_at,
+        ".route": state.route,
+        ".expectedOutput": state.expected_output,
+        ".trail": state.trail,
+    }
+    return _Stored(f"queryAt({query})", list(place), list(place.values()), found)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deepring_chain.actors.audit_blobs import BlobAuditor, BlobKind
-from deepring_chain.actors.audit_chain import LinkedBlocks, compare_storage
+from deepring_chain.actors.audit_blobs import BlobAuditor
+from deepring_chain.actors.audit_chain import LinkedBlocks, compare_storage, read_terms
+from deepring_chain.actors.audit_formats import BlobKind
+from deepring_chain.actors.audit_inputs import InputAuditor
 from deepring_chain.chain.client import BlockPlace, LedgerClient
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.audit_step import AuditFailure
@@ -36,6 +38,14 @@ NOT_CHECKED = (
         "that each output is what its layer computes from its input, beyond its neighbors' agreement (eq. 13)",
         "the ouroboros, or an auditor whom it admits, by running the layer again",
     ),
+    Unchecked(
+        "that each verdict is right, and that each complaint was",
+        "an auditor whom the ouroboros admits to the evidence",
+    ),
+    Unchecked(
+        "that each restore carried the registered parameters, and that each report on one is true",
+        "the ouroboros, or an auditor whom it admits to the parameters",
+    ),
     Unchecked("that the model's root and card belong together", "the ouroboros, who has the manifest"),
     Unchecked("that a rejected query deserved it", "its querent, who knows what it sealed"),
     Unchecked(
@@ -54,10 +64,12 @@ class AuditReport:
         first_block, last_block: the range; `last_block` is where it ended, None when no block was read.
         blocks: how many headers were linked.
         trail: events and checks, up to the failure if there is one.
+        input_values: how many values of transactions' input were compared with the events.
         stored_values: how many values of the ledger's storage were compared with what the events amount to.
         blobs: how many blobs of each kind are there, undamaged and of their format.
-        blob_bytes: their size together.
-        remarks: what is odd and nobody's fault in the ring.
+        disputed_blobs: how many are not, which the trail itself says and the ring has dealt with; see the remarks.
+        blob_bytes: size of the good ones together.
+        remarks: what is odd, and either nobody's fault in the ring or dealt with by it.
         not_checked: what needs keys, or another node.
         failure: the first wrong thing, which ended the audit.
     """
@@ -68,8 +80,10 @@ class AuditReport:
     last_block: BlockPlace | None
     blocks: int
     trail: TrailReport
+    input_values: int
     stored_values: int
     blobs: Mapping[BlobKind, int]
+    disputed_blobs: int
     blob_bytes: int
     remarks: tuple[str, ...]
     not_checked: tuple[Unchecked, ...]
@@ -109,8 +123,9 @@ class _Audit:
         self._client = client
         self._first_block = first_block
         self._blocks = LinkedBlocks(client, first_block)
-        self._verifier = TrailVerifier(client.domain, client.ouroboros)
-        self._blobs = BlobAuditor(store)
+        self._inputs = InputAuditor(client)
+        self._verifier = TrailVerifier(read_terms(client))
+        self._blobs = BlobAuditor(store, client.ouroboros)
         self._stored_values = 0
 
     def run(self) -> AuditReport:
@@ -121,8 +136,8 @@ class _Audit:
         return self._report(None)
 
     def _check_all(self) -> None:
-        for logged in self._blocks.read():
-            self._verifier.check(logged)
+        for logged, time in self._blocks.read():
+            self._verifier.check(logged, self._inputs.witness(logged, time))
             self._blobs.check(logged)
         self._verifier.finish()
         self._blobs.finish()
@@ -137,8 +152,10 @@ class _Audit:
             last_block=self._blocks.last,
             blocks=self._blocks.count,
             trail=self._verifier.report(),
+            input_values=self._inputs.count,
             stored_values=self._stored_values,
             blobs=dict(self._blobs.counts),
+            disputed_blobs=self._blobs.disputed,
             blob_bytes=self._blobs.total_bytes,
             remarks=tuple(self._blobs.remarks),
             not_checked=NOT_CHECKED,

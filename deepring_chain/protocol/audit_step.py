@@ -17,12 +17,14 @@ class Check(Enum):
     """The kinds of checks, as they are counted in a report."""
 
     ORDER = "order on the chain"
+    DEADLINE = "deadlines"
     CONSEQUENCE = "derived events"
     NUMBERING = "numbers without a gap"
     REGISTRATION = "registrations"
     SEAT = "seats"
     SIGNATURE = "signatures"
     BLOCK_HASH = "block hashes (eq. 1-2)"
+    RESTORE = "restores and their evidence"
     FLAG = "authenticity flags"
     MODE = "entries in query mode"
     PHASE = "phases of queries"
@@ -30,6 +32,38 @@ class Check(Enum):
     ROUTE = "route links"
     TRAIL = "trail hashes"
     VALIDATION = "expected outputs (eq. 13)"
+    VERDICT = "verdicts"
+    ANCHOR = "outputs that attempts go on from"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a ledger is deployed with.
+
+    Attributes:
+        domain: chain and ledger that the signatures must be for.
+        ouroboros: the model owner's account.
+        hop_seconds: from one hop to the next, or from when the ring became authentic.
+        withdraw_seconds: from a query's submission until its querent may give it up.
+    """
+
+    domain: Domain
+    ouroboros: Address
+    hop_seconds: int
+    withdraw_seconds: int
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What the chain tells beside an event.
+
+    Attributes:
+        time: Unix time of the event's block, in seconds.
+        expected_leaves: of a restore order: the owner's evidence, which stands in the transaction's input.
+    """
+
+    time: int
+    expected_leaves: tuple[Digest, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,14 +114,17 @@ class Step:
 
     Args:
         logged: the event.
-        domain: the ledger that it must have been signed for.
+        witness: what the chain tells beside it.
+        terms: of the ledger; a signature must be for its domain.
         counts: how often each check was made, to be added to.
     """
 
-    def __init__(self, logged: LoggedEvent, domain: Domain, counts: Counter[Check]) -> None:
+    def __init__(self, logged: LoggedEvent, witness: Witness, terms: Terms, counts: Counter[Check]) -> None:
         self.logged = logged
         self.event_name = type(logged.event).__name__
-        self._domain = domain
+        self.witness = witness
+        self.time = witness.time
+        self.terms = terms
         self._counts = counts
 
     def fail(self, subject: str, field: str, expected: str, found: str) -> AuditFailure:
@@ -124,7 +161,7 @@ class Step:
         """Counts the check; raises AuditFailure unless `signature` over `message` is `signer`'s."""
         self._counts[Check.SIGNATURE] += 1
         try:
-            found = recover_signer(self._domain, message, signature)
+            found = recover_signer(self.terms.domain, message, signature)
         except SignatureInvalid as error:
             raise self.fail(subject, field, f"a signature of {signer}", str(error)) from None
         if found != signer:
@@ -132,7 +169,7 @@ class Step:
 
     def digest(self, message: SignedMessage) -> Digest:
         """The EIP-712 digest of a message for this ledger."""
-        return message_digest(self._domain, message)
+        return message_digest(self.terms.domain, message)
 
 
 def _listed(allowed: Container[object]) -> str:

@@ -2,12 +2,13 @@
 
 It is the second opinion next to the ledger and to `LedgerState`: it shares with them the digests and signatures, not
 the state machine. No I/O: events go in one by one, and the first wrong one raises `AuditFailure`. Derived events
-(block hash, flag, recorded violation of eq. 13) are computed here before they are read: each must follow its cause at
-once, in the same call, with exactly these values, and none may come without a cause.
+(block hash, flag, recorded violation of eq. 13, where an attempt goes on from) are computed here before they are read:
+each must follow its cause at once, in the same call, with exactly these values, and none may come without a cause.
 
 What the events alone cannot tell: the pointers and the model's root (32 bytes that nothing else binds), an account's
-long-term sealing key, the reason of a rejection, and events that are absent as a whole without leaving a gap. The
-auditor (`actors.auditor`) holds these against the store and the ledger's storage where it can.
+long-term sealing key, the reason of a rejection, the words of a worker's report, and events that are absent as a whole
+without leaving a gap. The auditor (`actors.auditor`) holds these against the store, the transactions' input and the
+ledger's storage where it can. Times and the evidence for a restore are not in the events: a `Witness` brings them.
 """
 
 from __future__ import annotations
@@ -16,28 +17,37 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from deepring_chain.protocol.audit_step import AuditFailure, Check, Place, Step, show
+from deepring_chain.protocol.audit_step import AuditFailure, Check, Place, Step, Terms, Witness, show
 from deepring_chain.protocol.events import (
     AnswerDelivered,
     AuthenticityDerived,
     BlockAttested,
     BlockHashed,
+    EnvelopeDisputed,
     Event,
+    HopTimedOut,
     LoggedEvent,
     ModelRegistered,
     OutputDisputed,
     QueryRejected,
+    QueryResumed,
     QuerySubmitted,
+    QueryWithdrawn,
+    RestoreOrdered,
+    RestoreReported,
     RingArranged,
     RouteOpened,
     UpdatePosted,
+    VerdictPosted,
     WorkerAdmitted,
+    query_of,
 )
 from deepring_chain.protocol.verifier_query import QueryVerifier
 from deepring_chain.protocol.verifier_ring import RingVerifier
-from deepring_chain.types import Address, Domain, Hop, QueryId, QueryPhase, RingMode
+from deepring_chain.types import Address, Hop, QueryId, QueryPhase, RingMode
 
-Derived = BlockHashed | AuthenticityDerived | OutputDisputed
+Derived = BlockHashed | AuthenticityDerived | OutputDisputed | QueryResumed
+RingEvent = ModelRegistered | WorkerAdmitted | RingArranged | BlockAttested | RestoreOrdered | RestoreReported
 
 
 @dataclass(frozen=True)
@@ -73,34 +83,37 @@ class TrailVerifier:
     """Takes a ledger's events in order, from its first one on. Of an ended query it keeps nothing but the count.
 
     Args:
-        domain: chain and ledger that the signatures must be for.
-        ouroboros: the model owner's account.
+        terms: what the ledger is deployed with.
 
     Attributes:
         ring: the ring as the events tell it.
         query_count: how many queries were submitted.
     """
 
-    def __init__(self, domain: Domain, ouroboros: Address) -> None:
-        self._domain = domain
-        self._ouroboros = ouroboros
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
         self._last: LoggedEvent | None = None
+        self._last_time = 0
         self._finished_transactions: set[bytes] = set()
         self._due: Derived | None = None
         self._checks: Counter[Check] = Counter()
         self._events: Counter[str] = Counter()
         self._ended: Counter[QueryPhase] = Counter()
         self._queries: dict[QueryId, QueryVerifier] = {}
-        self.ring = RingVerifier(ouroboros)
+        self.ring = RingVerifier(terms.ouroboros)
         self.query_count = 0
 
-    def check(self, logged: LoggedEvent) -> None:
+    def check(self, logged: LoggedEvent, witness: Witness) -> None:
         """Checks the next event.
+
+        Args:
+            logged: the event.
+            witness: its time, and the evidence that came with it.
 
         Raises:
             AuditFailure: it breaks a rule; the verifier is of no further use.
         """
-        step = Step(logged, self._domain, self._checks)
+        step = Step(logged, witness, self._terms, self._checks)
         self._check_order(step, logged)
         if self._due is not None and not self._may_wait(self._due, logged):
             self._check_consequence(step, self._due, logged)
@@ -108,7 +121,7 @@ class TrailVerifier:
             self._dispatch(step, logged.event)
         self._due = self._next_due(logged.event)
         self._events[step.event_name] += 1
-        self._last = logged
+        self._last, self._last_time = logged, step.time
         self._drop_ended(logged.event)
 
     def finish(self) -> TrailReport:
@@ -146,6 +159,9 @@ class TrailVerifier:
         known = show(last.block_hash)
         wanted = known if is_same_block else f"another than {known} of block {last.block_number}"
         step.require(Check.ORDER, "the trail", "block_hash", is_same_block == is_same_hash, wanted, logged.block_hash)
+        is_in_time = step.time == self._last_time if is_same_block else step.time >= self._last_time
+        wanted = f"{self._last_time}" if is_same_block else f"{self._last_time} or later"
+        step.require(Check.ORDER, "the trail", "event (its time)", is_in_time, wanted, step.time)
         self._check_transaction(step, last, logged)
 
     def _check_transaction(self, step: Step, last: LoggedEvent, logged: LoggedEvent) -> None:
@@ -186,24 +202,42 @@ class TrailVerifier:
         check = _CHECK_OF[type(due)]
         for item in fields(due):
             step.equal(check, subject, item.name, getattr(due, item.name), getattr(logged.event, item.name))
-        if isinstance(due, OutputDisputed):
+        if isinstance(due, OutputDisputed | QueryResumed):
             self._queries[due.query].accept()
         else:
-            self.ring.accept(due)
+            self.ring.accept(due, step.time)
 
     def _next_due(self, event: Event) -> Derived | None:
         match event:
             case BlockAttested() | BlockHashed():
                 return self.ring.due()
-            case UpdatePosted():
-                return self._queries[event.signed.update.query].due()
-            case AnswerDelivered():
-                return self._queries[event.query].due()
+            case UpdatePosted() | AnswerDelivered() | RouteOpened():
+                query = query_of(event)
+                return None if query is None else self._queries[query].due()
         return None
 
     # ------------------------------------------------------------------ causes
 
     def _dispatch(self, step: Step, event: Event) -> None:
+        match event:
+            case BlockHashed() | AuthenticityDerived() | OutputDisputed() | QueryResumed():
+                raise step.fail(_subject_of(event), "event", "a cause right before it", "none")
+            case QuerySubmitted():
+                self._submit(step, event)
+            case RouteOpened() | UpdatePosted() | AnswerDelivered() | HopTimedOut():
+                self._advance(step, event)
+            case QueryRejected():
+                self._find(step, event.query, "query").reject(step, event)
+            case QueryWithdrawn():
+                self._find(step, event.query, "query").withdraw(step, event)
+            case EnvelopeDisputed():
+                self._find(step, event.complaint.query, "complaint.query").dispute(step, event)
+            case VerdictPosted():
+                self._find(step, event.verdict.query, "verdict.query").judge(step, event)
+            case _:
+                self._dispatch_ring(step, event)
+
+    def _dispatch_ring(self, step: Step, event: RingEvent) -> None:
         match event:
             case ModelRegistered():
                 self.ring.register(step, event)
@@ -213,37 +247,32 @@ class TrailVerifier:
                 self.ring.arrange(step, event)
             case BlockAttested():
                 self.ring.attest(step, event)
-            case BlockHashed() | AuthenticityDerived() | OutputDisputed():
-                raise step.fail(_subject_of(event), "event", "a cause right before it", "none")
-            case _:
-                self._dispatch_query(step, event)
+            case RestoreOrdered():
+                self.ring.order_restore(step, event)
+            case RestoreReported():
+                self.ring.report_restore(step, event)
 
-    def _dispatch_query(
-        self, step: Step, event: QuerySubmitted | QueryRejected | RouteOpened | UpdatePosted | AnswerDelivered
-    ) -> None:
+    def _advance(self, step: Step, event: RouteOpened | UpdatePosted | AnswerDelivered | HopTimedOut) -> None:
+        """What is accepted in query mode only."""
+        is_update = isinstance(event, UpdatePosted)
+        number = event.signed.update.query if isinstance(event, UpdatePosted) else event.query
+        query = self._find(step, number, "signed.update.query" if is_update else "query")
+        step.equal(Check.MODE, f"query {number}", "event (the ring's mode)", RingMode.QUERY, self.ring.mode)
         match event:
-            case QuerySubmitted():
-                self._submit(step, event)
-            case QueryRejected():
-                self._find(step, event.query, "query").reject(step, event)
             case RouteOpened():
-                query = self._find(step, event.query, "query")
-                self._check_mode(step, event.query)
                 query.open_route(step, event, self._workers())
             case UpdatePosted():
-                query = self._find(step, event.signed.update.query, "signed.update.query")
-                self._check_mode(step, query.query)
-                query.update(step, event)
+                query.update(step, event, self.ring.authentic_since)
             case AnswerDelivered():
-                query = self._find(step, event.query, "query")
-                self._check_mode(step, event.query)
                 query.deliver(step, event)
+            case HopTimedOut():
+                query.time_out(step, event, self.ring.authentic_since)
 
     def _submit(self, step: Step, event: QuerySubmitted) -> None:
         subject = f"query {event.query}"
         step.equal(Check.NUMBERING, subject, "query", self.query_count + 1, event.query)
         step.require(Check.PHASE, subject, "query", self.ring.model is not None, "a registered model", "none")
-        self._queries[event.query] = QueryVerifier(step, event, self._ouroboros)
+        self._queries[event.query] = QueryVerifier(step, event)
         self.query_count += 1
 
     def _find(self, step: Step, query: QueryId, field: str) -> QueryVerifier:
@@ -253,16 +282,13 @@ class TrailVerifier:
             raise step.fail(f"query {query}", field, "a query that is open", state)
         return found
 
-    def _check_mode(self, step: Step, query: QueryId) -> None:
-        step.equal(Check.MODE, f"query {query}", "event (the ring's mode)", RingMode.QUERY, self.ring.mode)
-
     def _workers(self) -> frozenset[Address]:
-        arranged = self.ring.arranged
-        return frozenset(arranged.seats[1:]) if arranged else frozenset()
+        seating = self.ring.seating
+        return frozenset(seating.arranged.seats[1:]) if seating else frozenset()
 
     def _drop_ended(self, event: Event) -> None:
         """Forgets a query with its last event, so that memory does not grow with the trail."""
-        query = event.query if isinstance(event, QueryRejected | AnswerDelivered | OutputDisputed) else None
+        query = event.query if isinstance(event, QueryRejected | AnswerDelivered | QueryWithdrawn) else None
         if query is not None and self._queries[query].is_ended:
             self._ended[self._queries.pop(query).phase] += 1
 
@@ -271,6 +297,7 @@ _CHECK_OF: dict[type, Check] = {
     BlockHashed: Check.BLOCK_HASH,
     AuthenticityDerived: Check.FLAG,
     OutputDisputed: Check.VALIDATION,
+    QueryResumed: Check.ANCHOR,
 }
 
 
@@ -278,6 +305,8 @@ def _subject_of(event: Derived) -> str:
     match event:
         case OutputDisputed():
             return f"query {event.query}, hop {event.hop}"
+        case QueryResumed():
+            return f"query {event.query}"
         case BlockHashed():
             return f"arrangement {event.arrangement}, seat {event.position}"
         case AuthenticityDerived():

@@ -1,15 +1,22 @@
-"""The verifier's rules for one query (paper 3.4.1-3.4.3, eq. 3-13)."""
+"""The verifier's rules for one query: its ordinary way (paper 3.4.1-3.4.3, eq. 3-13), disputes, deadlines, attempts."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from deepring_chain.protocol.audit_step import Check, Step
 from deepring_chain.protocol.events import (
     AnswerDelivered,
+    EnvelopeDisputed,
+    HopTimedOut,
     OutputDisputed,
     QueryRejected,
+    QueryResumed,
     QuerySubmitted,
+    QueryWithdrawn,
     RouteOpened,
     UpdatePosted,
+    VerdictPosted,
 )
 from deepring_chain.protocol.route import route_link
 from deepring_chain.protocol.trail import extend_trail, start_trail
@@ -17,37 +24,53 @@ from deepring_chain.types import (
     ZERO,
     Address,
     Attempt,
+    Complaint,
     Delivery,
     Digest,
     Hop,
-    QueryId,
     QueryPhase,
-    SignedUpdate,
     Update,
+    Verdict,
 )
 
-ENDED = frozenset({QueryPhase.DELIVERED, QueryPhase.DISPUTED, QueryPhase.REJECTED})
+ENDED = frozenset({QueryPhase.DELIVERED, QueryPhase.REJECTED, QueryPhase.WITHDRAWN})
 """Phases after which nothing more is accepted."""
+
+WAITING = frozenset({QueryPhase.SUBMITTED, QueryPhase.INTERRUPTED})
+"""Phases in which the query waits for the ouroboros."""
+
+SENT = frozenset({QueryPhase.ROUTED, QueryPhase.COMPUTED})
+"""Phases in which a recipient may dispute what it was sent."""
+
+
+@dataclass(frozen=True)
+class _Anchor:
+    """An accepted update, as far as a later attempt needs it."""
+
+    attempt: Attempt
+    signer: Address
+    next_output: Digest
 
 
 class QueryVerifier:
     """Follows one query; made by its first event.
 
     Attributes:
-        query: its id.
+        query, querent, submitted_at: its id, who asked, and the Unix time of that.
         phase: as on the ledger.
         attempt, next_hop, hops: the attempt that runs, the hop that is due, and how many there are.
+        touched_at: Unix time of the last hop or route: the next hop's deadline counts from it.
         route: the link that is left.
         trail: rolling hash over all accepted entries.
         expected_output: H of the last accepted hop.
     """
 
-    def __init__(self, step: Step, event: QuerySubmitted, ouroboros: Address) -> None:
-        self.query: QueryId = event.query
-        self._ouroboros = ouroboros
+    def __init__(self, step: Step, event: QuerySubmitted) -> None:
+        self.query, self.querent = event.query, event.querent
         step.nonzero(Check.REGISTRATION, self._subject(), "sealing_key", event.sealing_key)
         self.trail = start_trail(event.query, event.querent, event.sealed_input, event.sealing_key)
         step.equal(Check.TRAIL, self._subject(), "trail", self.trail, event.trail)
+        self.submitted_at = self.touched_at = step.time
         self.phase = QueryPhase.SUBMITTED
         self.attempt = Attempt(0)
         self.next_hop = Hop(0)
@@ -56,103 +79,195 @@ class QueryVerifier:
         self.expected_output: Digest = ZERO
         self._workers: frozenset[Address] = frozenset()
         self._signers: dict[Address, Hop] = {}
-        self._due: OutputDisputed | None = None
+        self._accepted: dict[Hop, _Anchor] = {}
+        self._due: OutputDisputed | QueryResumed | None = None
+        self._contradiction: OutputDisputed | None = None
 
     @property
     def is_ended(self) -> bool:
         """Whether nothing more is accepted."""
         return self.phase in ENDED
 
-    def due(self) -> OutputDisputed | None:
-        """The violation of eq. 13 that must be recorded next, in the same call."""
+    def due(self) -> OutputDisputed | QueryResumed | None:
+        """What must be recorded next, in the same call: a violation of eq. 13, or where an attempt goes on from."""
         return self._due
 
     def accept(self) -> None:
         """Takes in what was due."""
+        if isinstance(self._due, OutputDisputed):
+            self.phase, self._contradiction = QueryPhase.DISPUTED, self._due
         self._due = None
-        self.phase = QueryPhase.DISPUTED
 
     # ------------------------------------------------------------------ rules
 
     def reject(self, step: Step, _event: QueryRejected) -> None:
-        """A query is turned down before its route is opened, or not at all."""
-        self._check_phase(step, QueryPhase.SUBMITTED)
+        """A query is turned down while it waits for the ouroboros, or not at all."""
+        self._check_phase(step, WAITING)
         self.phase = QueryPhase.REJECTED
 
     def open_route(self, step: Step, event: RouteOpened, workers: frozenset[Address]) -> None:
-        """A route: the next attempt, from the hop that is due.
+        """A route: the next attempt, from hop 0 or from the last accepted output of the hop before.
 
         Args:
             step: the event under examination.
             event: the same.
             workers: who is seated now, the ouroboros apart; they sign the hops after hop 0.
         """
-        self._check_phase(step, QueryPhase.SUBMITTED)
+        self._check_phase(step, WAITING)
         subject = self._subject()
         step.equal(Check.PLACE, subject, "attempt", self.attempt + 1, event.attempt)
-        step.equal(Check.PLACE, subject, "first_hop", self.next_hop, event.first_hop)
         step.nonzero(Check.ROUTE, subject, "route", event.route)
-        self.phase = QueryPhase.ROUTED
-        self.attempt, self.route = event.attempt, event.route
-        self.hops, self._workers = len(workers) + 1, workers
+        self.hops, self._workers, self._signers = len(workers) + 1, workers, {}
+        latest = min(self.next_hop, self.hops - 1)
+        step.member(Check.PLACE, subject, "first_hop", range(latest + 1), event.first_hop)
+        if event.first_hop:
+            self._resume(step, event)
+        self.phase, self.touched_at = QueryPhase.ROUTED, step.time
+        self.attempt, self.next_hop, self.route = event.attempt, event.first_hop, event.route
 
-    def update(self, step: Step, event: UpdatePosted) -> None:
-        """A hop: at its place, by whom the route names, over the history so far; then eq. 13."""
-        update = event.signed.update
-        self._check_phase(step, QueryPhase.ROUTED)
-        self._check_update_place(step, update)
+    def update(self, step: Step, event: UpdatePosted, authentic_since: int) -> None:
+        """A hop: at its place, in time, by whom the route names, over the history so far; then eq. 13.
+
+        Args:
+            step: the event under examination.
+            event: the same.
+            authentic_since: when the flag became true; time before that does not count against the hop.
+        """
+        signed, update = event.signed, event.signed.update
+        self._check_phase(step, {QueryPhase.ROUTED})
+        self._check_place(step, update, "signed.update.")
         subject = self._subject(update.hop)
-        step.signed(subject, update, event.signed.signature, "signed.signature", event.signer)
-        self._check_signer(step, subject, update.hop, event.signer)
-        self._check_route(step, subject, event.signed, event.signer)
+        deadline = self._deadline(step, authentic_since)
+        step.require(
+            Check.DEADLINE, subject, "event (its time)", step.time <= deadline, f"{deadline} or before", step.time
+        )
+        step.signed(subject, update, signed.signature, "signed.signature", event.signer)
+        self._check_signer(step, subject, event.signer, "signer")
+        self._check_route(step, subject, event.signer, signed.salt, signed.next_route, "signed.")
         self._extend(step, subject, update, event.signer, event.trail)
-        self.route = event.signed.next_route
+        self.route, self.touched_at = signed.next_route, step.time
         self._signers[event.signer] = update.hop
         if update.hop != 0 and self._violates_validation(step, update.hop, update.output):
             return
+        self._accepted[update.hop] = _Anchor(update.attempt, event.signer, update.next_output)
         self.expected_output, self.next_hop = update.next_output, Hop(update.hop + 1)
         if self.next_hop == self.hops:
             self.phase = QueryPhase.COMPUTED
 
     def deliver(self, step: Step, event: AnswerDelivered) -> None:
         """The closing entry (eq. 12): by the ouroboros, over the whole history; then eq. 13 for the last layer."""
-        self._check_phase(step, QueryPhase.COMPUTED)
+        self._check_phase(step, {QueryPhase.COMPUTED})
         subject = f"{self._subject()}, delivery"
         step.equal(Check.PLACE, subject, "attempt", self.attempt, event.attempt)
         delivery = event.delivery(self.trail)
-        step.signed(subject, delivery, event.signature, "signature", self._ouroboros)
-        self._extend(step, subject, delivery, self._ouroboros, event.trail)
+        step.signed(subject, delivery, event.signature, "signature", step.terms.ouroboros)
+        self._extend(step, subject, delivery, step.terms.ouroboros, event.trail)
         if not self._violates_validation(step, Hop(self.hops), event.output):
             self.phase = QueryPhase.DELIVERED
 
+    def dispute(self, step: Step, event: EnvelopeDisputed) -> None:
+        """A complaint: by the recipient whose turn it is, which the route proves; after the last hop the ouroboros."""
+        complaint = event.complaint
+        self._check_phase(step, SENT)
+        self._check_place(step, complaint, "complaint.")
+        subject = self._subject(complaint.hop)
+        sent = complaint.hop > 0
+        step.require(Check.PLACE, subject, "complaint.hop", sent, "a hop after another", complaint.hop)
+        step.signed(subject, complaint, event.signature, "signature", event.recipient)
+        if self.phase is QueryPhase.COMPUTED:
+            step.equal(Check.SEAT, subject, "recipient", step.terms.ouroboros, event.recipient)
+        else:
+            self._check_signer(step, subject, event.recipient, "recipient")
+            self._check_route(step, subject, event.recipient, event.salt, event.next_route, "")
+        self._extend(step, subject, complaint, event.recipient, event.trail)
+        self.phase, self._contradiction = QueryPhase.DISPUTED, None
+
+    def judge(self, step: Step, event: VerdictPosted) -> None:
+        """A verdict: by the ouroboros, on the edge in dispute; what a guilty side sent is no output to go on from."""
+        verdict = event.verdict
+        self._check_phase(step, {QueryPhase.DISPUTED})
+        self._check_place(step, verdict, "verdict.")
+        subject = self._subject(verdict.hop)
+        step.signed(subject, verdict, event.signature, "signature", step.terms.ouroboros)
+        self._check_finding(step, subject, verdict)
+        self._extend(step, subject, verdict, step.terms.ouroboros, event.trail)
+        if verdict.sender_guilty:
+            self._accepted.pop(Hop(verdict.hop - 1), None)
+        if verdict.receiver_guilty:
+            self._accepted.pop(verdict.hop, None)
+        self.phase = QueryPhase.INTERRUPTED
+
+    def time_out(self, step: Step, event: HopTimedOut, authentic_since: int) -> None:
+        """The end of an attempt whose hop is overdue; `authentic_since` as for `update`."""
+        self._check_phase(step, {QueryPhase.ROUTED})
+        subject, deadline = self._subject(self.next_hop), self._deadline(step, authentic_since)
+        step.equal(Check.PLACE, subject, "attempt", self.attempt, event.attempt)
+        step.equal(Check.PLACE, subject, "hop", self.next_hop, event.hop)
+        step.equal(Check.DEADLINE, subject, "deadline", deadline, event.deadline)
+        self._check_overdue(step, subject, deadline)
+        self.phase = QueryPhase.INTERRUPTED
+
+    def withdraw(self, step: Step, _event: QueryWithdrawn) -> None:
+        """The querent gives up a query that is open too long."""
+        self._check_overdue(step, self._subject(), self.submitted_at + step.terms.withdraw_seconds)
+        self.phase = QueryPhase.WITHDRAWN
+
     # ------------------------------------------------------------------ steps
 
-    def _check_phase(self, step: Step, expected: QueryPhase) -> None:
-        step.equal(Check.PHASE, self._subject(), "query (its phase)", expected, self.phase)
+    def _resume(self, step: Step, event: RouteOpened) -> None:
+        hop = Hop(event.first_hop - 1)
+        anchor = self._accepted.get(hop)
+        step.count(Check.ANCHOR)
+        if anchor is None:
+            wanted = f"a hop after an accepted output that no verdict refuted, which hop {hop} has not"
+            raise step.fail(self._subject(), "first_hop", wanted, str(event.first_hop))
+        self.expected_output = anchor.next_output
+        self._signers[anchor.signer] = hop
+        self._due = QueryResumed(self.query, event.attempt, anchor.attempt, hop)
 
-    def _check_update_place(self, step: Step, update: Update) -> None:
-        subject = self._subject(update.hop)
-        step.equal(Check.PLACE, subject, "signed.update.attempt", self.attempt, update.attempt)
-        step.equal(Check.PLACE, subject, "signed.update.hop", self.next_hop, update.hop)
-        step.equal(Check.TRAIL, subject, "signed.update.trail", self.trail, update.trail)
+    def _check_phase(self, step: Step, allowed: set[QueryPhase] | frozenset[QueryPhase]) -> None:
+        step.member(Check.PHASE, self._subject(), "query (its phase)", allowed, self.phase)
 
-    def _check_signer(self, step: Step, subject: str, hop: Hop, signer: Address) -> None:
-        allowed = frozenset({self._ouroboros}) if hop == 0 else self._workers
-        step.member(Check.SEAT, subject, "signer", allowed, signer)
+    def _check_place(self, step: Step, entry: Update | Complaint | Verdict, path: str) -> None:
+        subject = self._subject(entry.hop)
+        step.equal(Check.PLACE, subject, f"{path}attempt", self.attempt, entry.attempt)
+        step.equal(Check.PLACE, subject, f"{path}hop", self.next_hop, entry.hop)
+        step.equal(Check.TRAIL, subject, f"{path}trail", self.trail, entry.trail)
+
+    def _deadline(self, step: Step, authentic_since: int) -> int:
+        return max(self.touched_at, authentic_since) + step.terms.hop_seconds
+
+    def _check_overdue(self, step: Step, subject: str, deadline: int) -> None:
+        is_over = step.time > deadline
+        step.require(Check.DEADLINE, subject, "event (its time)", is_over, f"a time after {deadline}", step.time)
+
+    def _check_signer(self, step: Step, subject: str, signer: Address, field: str) -> None:
+        allowed = frozenset({step.terms.ouroboros}) if self.next_hop == 0 else self._workers
+        step.member(Check.SEAT, subject, field, allowed, signer)
         # A worker serves one layer, so it cannot be the signer of two hops.
-        step.require(
-            Check.SEAT, subject, "signer", signer not in self._signers, "an account that signed no other hop", signer
-        )
+        is_first = signer not in self._signers
+        step.require(Check.SEAT, subject, field, is_first, "an account that signed no other hop", signer)
 
-    def _check_route(self, step: Step, subject: str, signed: SignedUpdate, signer: Address) -> None:
-        link = route_link(signer, signed.salt, signed.next_route)
-        step.equal(Check.ROUTE, subject, "signed.salt, signed.next_route, signer (their route link)", self.route, link)
-        is_last = signed.update.hop + 1 == self.hops
+    def _check_route(
+        self, step: Step, subject: str, signer: Address, salt: Digest, next_route: Digest, path: str
+    ) -> None:
+        field = f"{path}salt, {path}next_route, signer (their route link)"
+        step.equal(Check.ROUTE, subject, field, self.route, route_link(signer, salt, next_route))
+        is_last = self.next_hop + 1 == self.hops
         wanted = "zero after the last hop" if is_last else "a link to the next hop"
-        holds = (signed.next_route == ZERO) == is_last
-        step.require(Check.ROUTE, subject, "signed.next_route", holds, wanted, signed.next_route)
+        step.require(Check.ROUTE, subject, f"{path}next_route", (next_route == ZERO) == is_last, wanted, next_route)
 
-    def _extend(self, step: Step, subject: str, message: Update | Delivery, signer: Address, found: Digest) -> None:
+    def _check_finding(self, step: Step, subject: str, verdict: Verdict) -> None:
+        """Two layers that contradict each other are not both right; after the last hop it may be the ouroboros."""
+        is_between_layers = self._contradiction is not None and verdict.hop < self.hops
+        is_anyone_guilty = verdict.sender_guilty or verdict.receiver_guilty
+        holds = is_anyone_guilty or not is_between_layers
+        wanted = "a guilty side, since eq. 13 failed between them"
+        step.require(Check.VERDICT, subject, "verdict (its finding)", holds, wanted, "nobody")
+
+    def _extend(
+        self, step: Step, subject: str, message: Update | Delivery | Complaint | Verdict, signer: Address, found: Digest
+    ) -> None:
         self.trail = extend_trail(self.trail, step.digest(message), signer)
         step.equal(Check.TRAIL, subject, "trail", self.trail, found)
 

@@ -1,7 +1,9 @@
-"""The verifier's rules for models, members, arrangements and block hashes (paper 3.2, 3.3)."""
+"""The verifier's rules for models, members, arrangements, block hashes and restores (paper 3.2, 3.3, 3.4.4)."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from deepring_chain.crypto.digest import sha256
@@ -12,6 +14,8 @@ from deepring_chain.protocol.events import (
     BlockAttested,
     BlockHashed,
     ModelRegistered,
+    RestoreOrdered,
+    RestoreReported,
     RingArranged,
     WorkerAdmitted,
 )
@@ -20,16 +24,37 @@ from deepring_chain.types import ZERO, Address, ArrangementId, Digest, Position,
 MAX_LAYERS = 2**16 - 3
 """One seat more than layers, and the delivery's hop, must fit into 16 bits."""
 
+MAX_REPORT_BYTES = 256
+
 
 @dataclass
-class _Seating:
-    """One arrangement: what was attested and how far it is folded."""
+class Seating:
+    """One arrangement: what was attested, how far it is folded, and what was restored.
+
+    Attributes:
+        arranged: who sits where.
+        recorded_hash: HASH of the last seat that the ouroboros expects now; a restore order replaces it.
+        leaves: attested, by seat.
+        hashes: HASH_j of the folded seats.
+        is_derived: whether the flag was derived from them.
+        authentic_since: Unix time at which it became true; 0 before.
+        rounds: restore orders by seat; 0 where there was none.
+        reported: the last round that the seat's worker reported on.
+    """
 
     arranged: RingArranged
+    recorded_hash: Digest
     leaves: dict[Position, Digest] = field(default_factory=dict)
-    folded: int = 0
-    current_hash: Digest = ZERO
+    hashes: list[Digest] = field(default_factory=list)
     is_derived: bool = False
+    authentic_since: int = 0
+    rounds: Counter[Position] = field(default_factory=Counter)
+    reported: Counter[Position] = field(default_factory=Counter)
+
+    @property
+    def current_hash(self) -> Digest:
+        """HASH_j of the last folded seat; zero before the first."""
+        return self.hashes[-1] if self.hashes else ZERO
 
 
 class RingVerifier:
@@ -38,11 +63,12 @@ class RingVerifier:
     Attributes:
         model: the version in force.
         sealing_keys: long-term key of each admitted account.
+        seating: the arrangement in force.
     """
 
     def __init__(self, ouroboros: Address) -> None:
         self._ouroboros = ouroboros
-        self._seating: _Seating | None = None
+        self.seating: Seating | None = None
         self.model: ModelRegistered | None = None
         self.sealing_keys: dict[Address, Digest] = {}
 
@@ -51,51 +77,47 @@ class RingVerifier:
     @property
     def mode(self) -> RingMode:
         """The mode that the events amount to."""
-        seating = self._seating
+        seating = self.seating
         if seating is None or self.model is None or seating.arranged.model_version != self.model.version:
             return RingMode.SETUP
-        if seating.folded < len(seating.arranged.seats):
+        if len(seating.hashes) < len(seating.arranged.seats):
             return RingMode.ATTESTING
-        return RingMode.QUERY if seating.current_hash == seating.arranged.recorded_hash else RingMode.TRACKING
+        return RingMode.QUERY if seating.current_hash == seating.recorded_hash else RingMode.TRACKING
 
     @property
-    def arranged(self) -> RingArranged | None:
-        """The arrangement in force."""
-        return self._seating.arranged if self._seating else None
-
-    @property
-    def folded(self) -> int:
-        """Seats of the arrangement that are folded."""
-        return self._seating.folded if self._seating else 0
-
-    @property
-    def current_hash(self) -> Digest:
-        """HASH_j of the last folded seat; zero before the first."""
-        return self._seating.current_hash if self._seating else ZERO
+    def authentic_since(self) -> int:
+        """Unix time at which the flag last became true in this arrangement; 0 before."""
+        return self.seating.authentic_since if self.seating else 0
 
     def due(self) -> BlockHashed | AuthenticityDerived | None:
         """The event that must come next, in the same call: the next hash (eq. 1-2), or the flag after the last."""
-        seating = self._seating
+        seating = self.seating
         if seating is None or seating.is_derived:
             return None
-        arrangement, position = seating.arranged.arrangement, Position(seating.folded)
+        arrangement, position = seating.arranged.arrangement, Position(len(seating.hashes))
         if position in seating.leaves:
-            return BlockHashed(arrangement, position, _next_hash(seating, seating.leaves[position]))
+            return BlockHashed(arrangement, position, _next_hash(seating.hashes, seating.leaves[position]))
         if position == len(seating.arranged.seats):
-            recorded = seating.arranged.recorded_hash
-            return AuthenticityDerived(arrangement, self.mode is RingMode.QUERY, recorded, seating.current_hash)
+            is_authentic = self.mode is RingMode.QUERY
+            return AuthenticityDerived(arrangement, is_authentic, seating.recorded_hash, seating.current_hash)
         return None
 
-    def accept(self, consequence: BlockHashed | AuthenticityDerived) -> None:
-        """Takes in what was due."""
-        seating = self._seating
+    def accept(self, consequence: BlockHashed | AuthenticityDerived, time: int) -> None:
+        """Takes in what was due.
+
+        Args:
+            consequence: the event.
+            time: of its block.
+        """
+        seating = self.seating
         if seating is None:
             return
         if isinstance(consequence, BlockHashed):
-            seating.current_hash = consequence.block_hash
-            seating.folded += 1
-        else:
-            seating.is_derived = True
+            seating.hashes.append(consequence.block_hash)
+            return
+        seating.is_derived = True
+        if consequence.is_authentic:
+            seating.authentic_since = time
 
     # ------------------------------------------------------------------ rules
 
@@ -116,7 +138,7 @@ class RingVerifier:
     def arrange(self, step: Step, event: RingArranged) -> None:
         """A seating: numbered on, for the model in force, ouroboros first, the others admitted, nobody twice."""
         subject = f"arrangement {event.arrangement}"
-        last = self._seating.arranged.arrangement if self._seating else 0
+        last = self.seating.arranged.arrangement if self.seating else 0
         step.equal(Check.NUMBERING, subject, "arrangement", last + 1, event.arrangement)
         if self.model is None:
             raise step.fail(subject, "model_version", "a registered model", str(event.model_version))
@@ -124,33 +146,76 @@ class RingVerifier:
         step.equal(Check.SEAT, subject, "seats (how many)", self.model.layers + 1, len(event.seats))
         step.equal(Check.SEAT, f"{subject}, seat 0", "seats", self._ouroboros, event.seats[0])
         self._check_seats(step, subject, event.seats)
-        self._seating = _Seating(event)
+        self.seating = Seating(event, event.recorded_hash)
 
     def attest(self, step: Step, event: BlockAttested) -> None:
-        """A leaf: for the arrangement in force, once, signed by the seat's worker."""
+        """A leaf: for the arrangement in force and the seat's round, once, signed by the seat's worker."""
         attestation = event.attestation
-        subject = f"arrangement {attestation.arrangement}, seat {attestation.position}"
-        seating = self._seating
-        if seating is None:
-            raise step.fail(subject, "attestation.arrangement", "a seated ring", str(attestation.arrangement))
-        arranged = seating.arranged
-        step.equal(
+        position = attestation.position
+        seating, subject = self._find_seat(step, attestation.arrangement, position, "attestation.")
+        is_first = position not in seating.leaves
+        step.require(
             Check.PLACE,
             subject,
-            "attestation.arrangement",
-            arranged.arrangement,
-            ArrangementId(attestation.arrangement),
+            "attestation.position",
+            is_first,
+            "a seat that has not attested in this round",
+            position,
         )
-        seats = range(len(arranged.seats))
-        step.member(Check.PLACE, subject, "attestation.position", seats, attestation.position)
-        is_first = attestation.position not in seating.leaves
-        step.require(
-            Check.PLACE, subject, "attestation.position", is_first, "a seat that has not attested", attestation.position
-        )
+        step.equal(Check.PLACE, subject, "attestation.round", seating.rounds[position], attestation.round)
         step.nonzero(Check.REGISTRATION, subject, "attestation.sealing_key", attestation.sealing_key)
-        step.equal(Check.SEAT, subject, "worker", arranged.seats[attestation.position], event.worker)
+        step.equal(Check.SEAT, subject, "worker", seating.arranged.seats[position], event.worker)
         step.signed(subject, attestation, event.signature, "signature", event.worker)
-        seating.leaves[attestation.position] = attestation.leaf
+        seating.leaves[position] = attestation.leaf
+
+    def order_restore(self, step: Step, event: RestoreOrdered) -> None:
+        """A restore: in tracking, of the first block that differs, as the owner's evidence shows; folding restarts."""
+        seating, subject = self._find_seat(step, event.arrangement, event.position)
+        position = event.position
+        step.equal(Check.MODE, subject, "event (the ring's mode)", RingMode.TRACKING, self.mode)
+        step.equal(Check.SEAT, subject, "worker", seating.arranged.seats[position], event.worker)
+        step.equal(Check.RESTORE, subject, "round", seating.rounds[position] + 1, event.round)
+        attested = seating.hashes[position]
+        step.equal(Check.RESTORE, subject, "recomputed_hash", attested, event.recomputed_hash)
+        differs = event.recorded_hash != attested
+        step.require(
+            Check.RESTORE,
+            subject,
+            "recorded_hash",
+            differs,
+            "another hash than the recomputed one",
+            event.recorded_hash,
+        )
+        _check_evidence(step, subject, seating, event)
+        seating.rounds[position] = event.round
+        del seating.leaves[position], seating.hashes[position:]
+        seating.recorded_hash, seating.is_derived = event.recorded_last, False
+
+    def report_restore(self, step: Step, event: RestoreReported) -> None:
+        """What a restore changed: by the seat's worker, once after each order."""
+        seating, subject = self._find_seat(step, event.arrangement, event.position)
+        step.equal(Check.SEAT, subject, "worker", seating.arranged.seats[event.position], event.worker)
+        step.equal(Check.RESTORE, subject, "round", seating.rounds[event.position], event.round)
+        is_due = seating.reported[event.position] < event.round
+        step.require(Check.RESTORE, subject, "round", is_due, "a restore that nobody reported on", event.round)
+        size = len(event.changed.encode(errors="replace"))
+        is_short = size <= MAX_REPORT_BYTES
+        step.require(Check.RESTORE, subject, "changed", is_short, f"{MAX_REPORT_BYTES} bytes at most", size)
+        seating.reported[event.position] = event.round
+
+    # ------------------------------------------------------------------ steps
+
+    def _find_seat(
+        self, step: Step, arrangement: ArrangementId, position: Position, path: str = ""
+    ) -> tuple[Seating, str]:
+        """The arrangement in force, if that is the one, and a name for its seat, if it has it."""
+        subject = f"arrangement {arrangement}, seat {position}"
+        if self.seating is None:
+            raise step.fail(subject, f"{path}arrangement", "a seated ring", str(arrangement))
+        arranged = self.seating.arranged
+        step.equal(Check.PLACE, subject, f"{path}arrangement", arranged.arrangement, arrangement)
+        step.member(Check.PLACE, subject, f"{path}position", range(len(arranged.seats)), position)
+        return self.seating, subject
 
     def _check_seats(self, step: Step, subject: str, seats: tuple[Address, ...]) -> None:
         seen: set[Address] = set()
@@ -161,7 +226,18 @@ class RingVerifier:
             seen.add(seat)
 
 
-def _next_hash(seating: _Seating, leaf: Digest) -> Digest:
+def _check_evidence(step: Step, subject: str, seating: Seating, event: RestoreOrdered) -> None:
+    """The owner's leaves from the seat on lead to the recorded hash, so all before the seat is intact."""
+    leaves = step.witness.expected_leaves
+    rest = len(seating.arranged.seats) - event.position
+    step.equal(Check.RESTORE, subject, "expectedLeaves (how many)", rest, len(leaves))
+    hashes = seating.hashes[: event.position]
+    for leaf in leaves:
+        hashes.append(_next_hash(hashes, leaf))
+    step.equal(Check.RESTORE, subject, "recorded_hash", hashes[event.position], event.recorded_hash)
+    step.equal(Check.RESTORE, subject, "expectedLeaves (the last hash)", seating.recorded_hash, hashes[-1])
+
+
+def _next_hash(hashes: Sequence[Digest], leaf: Digest) -> Digest:
     """HASH_0 = SHA-256(tag, leaf_0) (eq. 2); HASH_j = SHA-256(tag, HASH_{j-1}, leaf_j) (eq. 1)."""
-    previous = seating.current_hash if seating.folded else b""
-    return sha256(TAG_BLOCK_HASH + previous + leaf)
+    return sha256(TAG_BLOCK_HASH + (hashes[-1] if hashes else b"") + leaf)
