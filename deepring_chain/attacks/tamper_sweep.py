@@ -76,13 +76,18 @@ class Outcome:
 
 
 class Sweep:
-    """A live ring on a devnet of its own, and the flips done to it."""
+    """A live ring of lab workers, and the flips done to it.
+
+    Attributes:
+        first_block: where the last flip began.
+    """
 
     def __init__(
         self, folder: RingFolder, deployment: Deployment, processes: RingProcesses, model: QuantisedModel, password: str
     ) -> None:
         self._folder = folder
         self._processes = processes
+        self.first_block = 0
         self._model = model
         self._deployment = deployment
         self._client = LedgerClient.open(deployment.rpc_url, deployment.ledger, None, deployment.chain_id)
@@ -104,14 +109,14 @@ class Sweep:
             SweepError: anything else happened.
         """
         self._await(lambda: self._client.mode() is RingMode.QUERY, "the ring is not in query mode")
-        start = self._client.head().number + 1
+        self.first_block = start = self._client.head().number + 1
         began = time.monotonic()
         self._do(flip)
-        answer = self._ask(images)
+        answer = self.ask(images)
         request_arrangement(self._folder.ouroboros)
         self._await(lambda: self._is_over(start, flip), f"{flip}: not restored")
         self._check_answer(answer, flip)
-        events = self._events(start)
+        events = self.events(start)
         self._check_flag_or_dispute(events, flip)
         disputed = any(isinstance(logged.event, VerdictPosted) for logged in events)
         return Outcome(flip, time.monotonic() - began, disputed)
@@ -133,7 +138,8 @@ class Sweep:
         status = self._processes.statuses[worker]
         return status.state == "ready" and status.pid != killed
 
-    def _ask(self, images: NDArray[np.uint8]) -> bytes:
+    def ask(self, images: NDArray[np.uint8]) -> bytes:
+        """The ring's logits for `images`, as bytes."""
         query = self._querent.submit(images)
         return self._querent.wait(query, STEP_SECONDS, lambda _session, _mode: None).output.data
 
@@ -145,11 +151,12 @@ class Sweep:
         """Computes what the untampered network says."""
         self.expected = self._model.run(self._model.card.quantise_input(images)).data
 
-    def _events(self, start: int) -> list[LoggedEvent]:
+    def events(self, start: int) -> list[LoggedEvent]:
+        """What happened on the ledger since a block."""
         return self._client.events(start, self._client.head().number)
 
     def _is_over(self, start: int, flip: Flip) -> bool:
-        events = [logged.event for logged in self._events(start)]
+        events = [logged.event for logged in self.events(start)]
         reports = [event for event in events if isinstance(event, RestoreReported)]
         if not reports:
             return False
