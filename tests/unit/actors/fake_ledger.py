@@ -15,15 +15,21 @@ from deepring_chain.protocol.events import (
     AuthenticityDerived,
     BlockAttested,
     BlockHashed,
+    EnvelopeDisputed,
     Event,
+    HopTimedOut,
     LoggedEvent,
     ModelRegistered,
     OutputDisputed,
     QueryRejected,
+    QueryResumed,
     QuerySubmitted,
+    RestoreOrdered,
+    RestoreReported,
     RingArranged,
     RouteOpened,
     UpdatePosted,
+    VerdictPosted,
     WorkerAdmitted,
 )
 from deepring_chain.protocol.ledger_state import LedgerState
@@ -35,14 +41,19 @@ from deepring_chain.types import (
     ArrangementId,
     Attempt,
     Attestation,
+    Complaint,
     Delivery,
     Digest,
     Domain,
     Hop,
+    Position,
     QueryId,
     QueryPhase,
     RejectReason,
     SignedUpdate,
+    TrailEntry,
+    Update,
+    Verdict,
 )
 
 DOMAIN = Domain(31337, Address("0x5FbDB2315678afecb367f032d93F642f64180aa3"))
@@ -65,6 +76,16 @@ class FakeLedger:
     def state(self) -> LedgerState:
         found = LedgerState()
         found.apply_all(self.logged)
+        return found
+
+    def recorded_last(self, arrangement: ArrangementId) -> Digest:
+        """The hash that the ring must end with, after the restores so far."""
+        found = Digest(bytes(32))
+        for entry in self.logged:
+            if isinstance(entry.event, RingArranged) and entry.event.arrangement == arrangement:
+                found = entry.event.recorded_hash
+            if isinstance(entry.event, RestoreOrdered) and entry.event.arrangement == arrangement:
+                found = entry.event.recorded_last
         return found
 
     def emit(self, *events: Event) -> None:
@@ -94,6 +115,7 @@ class FakeClient:
         self.account = account
         self.domain = DOMAIN
         self.ouroboros = ledger.ouroboros
+        self.hop_seconds = 60
         self.calls: list[str] = []
         self.ranges: list[tuple[int, int]] = []
 
@@ -123,6 +145,7 @@ class FakeClient:
             assert seats == len(current.arranged.seats)
             if attestation.position in current.attestations:
                 raise LedgerReverted("AlreadyAttested", {})
+            assert attestation.round == current.round_of(attestation.position)
             worker = recover_signer(DOMAIN, attestation, signature)
             assert worker == current.arranged.seats[attestation.position]
             self.ledger.emit(BlockAttested(attestation, worker, signature), *self._fold(attestation))
@@ -135,13 +158,41 @@ class FakeClient:
         hashes = fold_leaves(leaves)
         place = current.arranged.arrangement
         done = len(current.block_hashes)
-        events: list[Event] = [
-            BlockHashed(place, type(newest.position)(seat), hashes[seat]) for seat in range(done, len(hashes))
-        ]
-        if len(hashes) == len(current.arranged.seats):
-            recorded = current.arranged.recorded_hash
+        events: list[Event] = [BlockHashed(place, Position(seat), hashes[seat]) for seat in range(done, len(hashes))]
+        if events and len(hashes) == len(current.arranged.seats):
+            recorded = self.ledger.recorded_last(place)
             events.append(AuthenticityDerived(place, hashes[-1] == recorded, recorded, hashes[-1]))
         return events
+
+    def order_restore(
+        self, position: Position, expected_leaves: Sequence[Digest], recorded_last: Digest, parameters: Digest
+    ) -> None:
+        self.calls.append(f"order_restore {position}")
+        current = self.ledger.state.arrangement
+        assert current is not None
+        leaves = [current.attestations[Position(seat)].leaf for seat in range(position)] + list(expected_leaves)
+        recorded = fold_leaves(leaves)
+        assert recorded[-1] == self.ledger.recorded_last(current.arranged.arrangement)
+        assert recorded[position] != current.block_hashes[position]
+        self.ledger.emit(
+            RestoreOrdered(
+                current.arranged.arrangement,
+                position,
+                current.arranged.seats[position],
+                current.round_of(position) + 1,
+                recorded[position],
+                current.block_hashes[position],
+                recorded_last,
+                parameters,
+            )
+        )
+
+    def report_restore(self, position: Position, changed: str) -> None:
+        self.calls.append(f"report_restore {position}")
+        current = self.ledger.state.arrangement
+        assert current is not None
+        place = current.arranged.arrangement
+        self.ledger.emit(RestoreReported(place, position, self.account, current.round_of(position), changed))
 
     def submit_query(self, sealed_input: Digest, sealing_key: Digest) -> tuple[QueryId, None]:
         self.calls.append("submit_query")
@@ -152,13 +203,50 @@ class FakeClient:
 
     def reject_query(self, query: QueryId, reason: RejectReason) -> None:
         self.calls.append(f"reject_query {query} {reason.name}")
-        self._session(query, QueryPhase.SUBMITTED)
+        self._session(query, QueryPhase.SUBMITTED, QueryPhase.INTERRUPTED)
         self.ledger.emit(QueryRejected(query, reason))
 
     def open_route(self, query: QueryId, route: Digest, notes: Digest) -> None:
         self.calls.append(f"open_route {query}")
-        self._session(query, QueryPhase.SUBMITTED)
-        self.ledger.emit(RouteOpened(query, Attempt(1), Hop(0), route, notes))
+        session = self._session(query, QueryPhase.SUBMITTED, QueryPhase.INTERRUPTED)
+        self.ledger.emit(RouteOpened(query, Attempt(session.attempt + 1), Hop(0), route, notes))
+
+    def resume_route(
+        self, anchor: Update, signer: Address, later: Sequence[TrailEntry], route: Digest, notes: Digest
+    ) -> None:
+        self.calls.append(f"resume_route {anchor.query} {anchor.hop + 1}")
+        session = self._session(anchor.query, QueryPhase.INTERRUPTED)
+        trail = extend_trail(anchor.trail, message_digest(DOMAIN, anchor), signer)
+        for entry in later:
+            trail = extend_trail(trail, entry.digest, entry.signer)
+        assert trail == session.trail
+        attempt = Attempt(session.attempt + 1)
+        self.ledger.emit(
+            RouteOpened(anchor.query, attempt, Hop(anchor.hop + 1), route, notes),
+            QueryResumed(anchor.query, attempt, anchor.attempt, anchor.hop),
+        )
+
+    def complain(self, complaint: Complaint, salt: Digest, next_route: Digest, signature: bytes) -> None:
+        self.calls.append(f"complain {complaint.query} {complaint.hop} {complaint.kind.name}")
+        session = self._session(complaint.query, QueryPhase.ROUTED, QueryPhase.COMPUTED)
+        signer = recover_signer(DOMAIN, complaint, signature)
+        assert (complaint.hop, complaint.trail) == (session.next_hop, session.trail)
+        if session.phase is QueryPhase.ROUTED:
+            assert route_link(signer, salt, next_route) == session.route
+        trail = extend_trail(complaint.trail, message_digest(DOMAIN, complaint), signer)
+        self.ledger.emit(EnvelopeDisputed(complaint, signer, salt, next_route, signature, trail))
+
+    def judge(self, verdict: Verdict, signature: bytes) -> None:
+        self.calls.append(f"judge {verdict.query} {verdict.sender_guilty} {verdict.receiver_guilty}")
+        session = self._session(verdict.query, QueryPhase.DISPUTED)
+        assert (verdict.hop, verdict.trail) == (session.next_hop, session.trail)
+        trail = extend_trail(verdict.trail, message_digest(DOMAIN, verdict), self.ouroboros)
+        self.ledger.emit(VerdictPosted(verdict, signature, trail))
+
+    def time_out(self, query: QueryId) -> None:
+        self.calls.append(f"time_out {query}")
+        session = self._session(query, QueryPhase.ROUTED)
+        self.ledger.emit(HopTimedOut(query, session.attempt, session.next_hop, 0))
 
     def post_update(self, signed: SignedUpdate) -> None:
         update = signed.update
@@ -184,8 +272,8 @@ class FakeClient:
         expected = session.updates[Hop(hop - 1)].signed.update.next_output
         return [] if actual == expected else [OutputDisputed(session.query, session.attempt, hop, expected, actual)]
 
-    def _session(self, query: QueryId, expected: QueryPhase) -> Session:
+    def _session(self, query: QueryId, *expected: QueryPhase) -> Session:
         session = self.ledger.state.sessions[query]
-        if session.phase is not expected:
-            raise LedgerReverted("UnexpectedPhase", {"expected": expected, "actual": session.phase})
+        if session.phase not in expected:
+            raise LedgerReverted("UnexpectedPhase", {"expected": expected[0], "actual": session.phase})
         return session

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,28 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deepring_chain.actors.arranger import Arranger
+from deepring_chain.actors.block import Block
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.journal import Journal
 from deepring_chain.actors.member import Member
+from deepring_chain.actors.model_owner import ModelOwner, Roster
 from deepring_chain.actors.ouroboros import Ouroboros
 from deepring_chain.actors.querent import Querent
+from deepring_chain.actors.ring_folder import MODEL_FILE, PARAMS_FILE
+from deepring_chain.actors.router import Router
+from deepring_chain.actors.tracker import Tracker
 from deepring_chain.actors.worker import Worker
 from deepring_chain.crypto.keys import ActorKeys
+from deepring_chain.model.checkpoint import save_layers, save_model
 from deepring_chain.model.quantise import quantise
 from deepring_chain.model.quantised import QuantisedModel
+from deepring_chain.protocol.session import Session
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import Digest, Domain, QueryId
 
 CPU = torch.device("cpu")
 PASSWORD = "password"
+MAX_ROUNDS = 300
 IMAGES: NDArray[np.uint8] = np.arange(24, dtype=np.uint8).reshape(2, 3, 4) * 10
 
 
@@ -60,7 +68,8 @@ class FakeRing:
 
     Attributes:
         members: keys and records of the ouroboros (0) and of the worker of each layer (1..n).
-        workers: by layer, from index 0 on.
+        workers, blocks: by layer, from index 0 on.
+        now: the ouroboros's clock, in seconds.
     """
 
     folder: Path
@@ -71,14 +80,19 @@ class FakeRing:
     ouroboros: Ouroboros
     workers: list[Worker]
     querent: Querent
+    blocks: list[Block] = field(default_factory=list)
+    now: float = 0.0
 
     def settle(self, *absent: int) -> None:
         """Lets all act until nobody has anything to do; `absent` layers do not."""
-        acted = True
-        while acted:
+        for _ in range(MAX_ROUNDS):
+            height = self.ledger.height
             acted = self.step(0)
             for layer in range(1, len(self.members)):
                 acted = (layer not in absent and self.step(layer)) or acted
+            if not acted and self.ledger.height == height:
+                return
+        raise AssertionError("the ring does not come to rest")
 
     def step(self, index: int) -> bool:
         """Lets one actor look and act: 0 is the ouroboros."""
@@ -99,6 +113,10 @@ class FakeRing:
         else:
             self.workers[index - 1] = self._worker(index)
 
+    def replace_worker(self, layer: int, kind: type[Worker]) -> None:
+        """Puts a worker of another kind in its place."""
+        self.workers[layer - 1] = kind(self.members[layer], self.blocks[layer - 1], CPU)
+
     def _member(self, index: int, keys: ActorKeys) -> Member:
         client: Any = FakeClient(self.ledger, keys.address)
         journal = Journal(self.folder / f"{index}" / "journal.sqlite")
@@ -106,15 +124,28 @@ class FakeRing:
         return Member(keys, PASSWORD, client, LedgerFollower(client, 1), self.store, journal, rng)
 
     def _worker(self, index: int) -> Worker:
-        following = self.model.layer(self.model.next_index(index))
-        return Worker(self.members[index], self.model.layer(index), following, CPU)
+        if len(self.blocks) < index:
+            self.blocks.append(self._block(index))
+        return Worker(self.members[index], self.blocks[index - 1], CPU)
+
+    def _block(self, index: int) -> Block:
+        following = self.model.next_index(index)
+        path = self.folder / f"{index}" / PARAMS_FILE
+        save_layers(path, (self.model.layer(index), self.model.layer(following)))
+        return Block(path.parent, self.model.manifest().slice(index, following), CPU)
 
     def _ouroboros(self) -> Ouroboros:
-        owner = self.members[0]
-        layers = [self.model.layer(index) for index in range(self.model.card.layers + 1)]
-        layer_of = {member.keys.address: layer for layer, member in enumerate(self.members) if layer}
-        arranger = Arranger(owner, layers, layer_of, 1)
-        return Ouroboros(owner, layers, layer_of, self.model.card.input_shape, CPU, arranger)
+        member, folder = self.members[0], self.folder / "0"
+        save_model(folder / MODEL_FILE, self.model)
+        owner = ModelOwner(folder, self.model.manifest().root(), CPU)
+        candidates = {layer: (each.keys.address,) for layer, each in enumerate(self.members) if layer}
+        roster = Roster(member.keys.address, candidates)
+        router = Router(member, roster)
+        arranger = Arranger(member, owner, roster, 1, router.failures, folder, self._clock)
+        return Ouroboros(member, owner, router, arranger, Tracker(member, owner, roster, arranger), self._clock)
+
+    def _clock(self) -> float:
+        return self.now
 
     @classmethod
     def make(cls, folder: Path, model: QuantisedModel) -> FakeRing:
@@ -137,3 +168,20 @@ def make_querent(ledger: FakeLedger, store: ContentStore, number: int, domain: D
     client: Any = FakeClient(ledger, keys.address)
     client.domain = domain or client.domain
     return Querent(keys, client, LedgerFollower(client, 1), store)
+
+
+def session_of(ring: FakeRing, query: QueryId) -> Session:
+    return ring.ledger.state.sessions[query]
+
+
+def posts(ring: FakeRing, layer: int) -> list[str]:
+    return [call for call in client_of(ring.members[layer]).calls if call.startswith("post_update")]
+
+
+def ask_up_to(ring: FakeRing, layer: int) -> QueryId:
+    """A query that has come to `layer`, which has not looked yet."""
+    ring.settle()
+    query = ring.ask()
+    ring.settle(*range(layer, len(ring.members)))
+    assert session_of(ring, query).next_hop == layer
+    return query

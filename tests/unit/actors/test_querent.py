@@ -15,7 +15,14 @@ from deepring_chain.crypto.digest import commit_output
 from deepring_chain.crypto.sealing import SealBroken
 from deepring_chain.errors import ChainError, DeepRingError, ModelError, ProtocolError
 from deepring_chain.protocol.envelope import Answer, answer_context, open_output, query_context, seal_content
-from deepring_chain.protocol.events import AnswerDelivered, LoggedEvent, OutputDisputed, QueryRejected, WorkerAdmitted
+from deepring_chain.protocol.events import (
+    AnswerDelivered,
+    LoggedEvent,
+    OutputDisputed,
+    QueryRejected,
+    QueryWithdrawn,
+    WorkerAdmitted,
+)
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.validation import UnexpectedOutput
 from deepring_chain.store.content import BlobMissing, ContentStore
@@ -166,12 +173,20 @@ def test_rejected_query_says_why(ring: FakeRing) -> None:
         ring.querent.wait(query, 0, silent)
 
 
-def test_disputed_query_names_the_hops(ring: FakeRing) -> None:
+def test_disputed_query_is_waited_for(ring: FakeRing) -> None:
+    """A dispute is not the end: the query is judged and goes on."""
     ring.settle()
     query = ring.ask()
     ring.settle(3)
     ring.ledger.emit(OutputDisputed(query, Attempt(1), Hop(2), KEY, KEY))
-    with pytest.raises(QueryFailed, match="hop 2 contradicts hop 1"):
+    with pytest.raises(QueryFailed, match=r"no answer within 0 s \(phase DISPUTED, hop 2"):
+        ring.querent.wait(query, 0, silent)
+
+
+def test_withdrawn_query_says_so(ring: FakeRing) -> None:
+    query = ring.ask()
+    ring.ledger.emit(QueryWithdrawn(query))
+    with pytest.raises(QueryFailed, match="ended in phase WITHDRAWN without an answer"):
         ring.querent.wait(query, 0, silent)
 
 

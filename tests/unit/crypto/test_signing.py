@@ -25,6 +25,8 @@ from deepring_chain.types import (
     ArrangementId,
     Attempt,
     Attestation,
+    Complaint,
+    ComplaintKind,
     Delivery,
     Digest,
     Domain,
@@ -32,6 +34,7 @@ from deepring_chain.types import (
     Position,
     QueryId,
     Update,
+    Verdict,
 )
 
 ACCOUNT = Account.from_key(bytes([1]) * 32)
@@ -45,9 +48,11 @@ def digest(number: int) -> Digest:
 
 
 UPDATE = Update(QueryId(5), Attempt(1), Hop(2), digest(1), digest(2), digest(3), digest(4))
-ATTESTATION = Attestation(ArrangementId(5), Position(1), digest(1), digest(2))
+ATTESTATION = Attestation(ArrangementId(5), Position(1), 3, digest(1), digest(2))
 DELIVERY = Delivery(QueryId(5), Attempt(1), digest(1), digest(2), digest(3))
-MESSAGES: list[SignedMessage] = [UPDATE, ATTESTATION, DELIVERY]
+COMPLAINT = Complaint(QueryId(5), Attempt(1), Hop(2), ComplaintKind.MISSING, digest(1), digest(2))
+VERDICT = Verdict(QueryId(5), Attempt(1), Hop(2), True, False, digest(1), digest(2))
+MESSAGES: list[SignedMessage] = [UPDATE, ATTESTATION, DELIVERY, COMPLAINT, VERDICT]
 
 
 def names(message: SignedMessage) -> str:
@@ -60,6 +65,8 @@ def changed(message: Any) -> list[SignedMessage]:
     other: list[Any] = []
     for name, value in values.items():
         bumped = value + 1 if isinstance(value, int) else bytes([value[0] ^ 1]) + value[1:]
+        if isinstance(value, bool):
+            bumped = not value
         other.append(replace(message, **{name: bumped}))
         if isinstance(value, bytes):
             other.append(replace(message, **{name: value[:-1] + bytes([value[-1] ^ 1])}))
@@ -105,7 +112,7 @@ def test_signature_for_one_ledger_is_none_for_another(message: SignedMessage, do
 
 
 def test_messages_of_different_kinds_never_share_a_digest() -> None:
-    assert len({message_digest(DOMAIN, message) for message in MESSAGES}) == 3
+    assert len({message_digest(DOMAIN, message) for message in MESSAGES}) == 5
 
 
 @pytest.mark.parametrize(
@@ -116,10 +123,19 @@ def test_messages_of_different_kinds_never_share_a_digest() -> None:
             b"Update(uint64 query,uint16 attempt,uint16 hop,bytes32 envelope,bytes32 output,bytes32 nextOutput,"
             b"bytes32 trail)",
         ),
-        (ATTESTATION, b"Attestation(uint64 arrangement,uint16 position,bytes32 leaf,bytes32 sealingKey)"),
+        (ATTESTATION, b"Attestation(uint64 arrangement,uint16 position,uint16 round,bytes32 leaf,bytes32 sealingKey)"),
         (DELIVERY, b"Delivery(uint64 query,uint16 attempt,bytes32 answer,bytes32 output,bytes32 trail)"),
+        (
+            COMPLAINT,
+            b"Complaint(uint64 query,uint16 attempt,uint16 hop,uint8 kind,bytes32 evidence,bytes32 trail)",
+        ),
+        (
+            VERDICT,
+            b"Verdict(uint64 query,uint16 attempt,uint16 hop,bool senderGuilty,bool receiverGuilty,bytes32 evidence,"
+            b"bytes32 trail)",
+        ),
     ],
-    ids=["Update", "Attestation", "Delivery"],
+    ids=["Update", "Attestation", "Delivery", "Complaint", "Verdict"],
 )
 def test_digest_is_that_of_eip_712(message: SignedMessage, type_text: bytes) -> None:
     """Computed here step by step from the standard's text, without the library that the package uses."""

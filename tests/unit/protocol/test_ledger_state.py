@@ -15,6 +15,8 @@ from deepring_chain.protocol.events import (
     ModelRegistered,
     OutputDisputed,
     QueryRejected,
+    RestoreOrdered,
+    RestoreReported,
     WorkerAdmitted,
 )
 from deepring_chain.protocol.ledger_state import LedgerState
@@ -35,9 +37,9 @@ def model(version: int = 1) -> ModelRegistered:
     return ModelRegistered(version, digest(1), digest(2), 2)
 
 
-def attested(position: int, arrangement: int = 1) -> BlockAttested:
+def attested(position: int, arrangement: int = 1, restores: int = 0) -> BlockAttested:
     place = ArrangementId(arrangement), Position(position)
-    attestation = Attestation(*place, digest(40 + position), digest(50 + position))
+    attestation = Attestation(*place, restores, digest(40 + position), digest(50 + position))
     return BlockAttested(attestation, address(position + 1), bytes(65))
 
 
@@ -104,14 +106,50 @@ def test_events_of_a_ring_that_was_never_arranged_change_nothing() -> None:
     assert state.mode is RingMode.SETUP
 
 
-def test_hashes_are_kept_in_ring_order_and_refolded_from_a_seat() -> None:
+def ordered(position: int, restores: int = 1) -> RestoreOrdered:
+    place = ArrangementId(1), Position(position)
+    return RestoreOrdered(*place, address(position + 1), restores, digest(1), digest(2), digest(3), digest(4))
+
+
+def test_hashes_are_kept_in_ring_order() -> None:
     state = after(*READY)
     assert state.arrangement is not None
     assert state.arrangement.block_hashes == [digest(60), digest(61), digest(62)]
-    state.apply_all([logged(hashed(1, 81))])
-    assert state.arrangement.block_hashes == [digest(60), digest(81)]
-    state.apply_all([logged(hashed(2, 82))])
-    assert state.arrangement.block_hashes == [digest(60), digest(81), digest(82)]
+    assert state.arrangement.missing_seats() == []
+
+
+def test_restore_folds_anew_from_its_seat() -> None:
+    """Paper 3.4.4: the restored block attests under a fresh challenge, those after it need not."""
+    state = after(*READY[:-1], derived(False), ordered(1))
+    current = state.arrangement
+    assert current is not None
+    assert [state.mode] == [RingMode.ATTESTING]
+    assert current.block_hashes == [digest(60)]
+    assert current.missing_seats() == [1]
+    assert [current.round_of(Position(seat)) for seat in range(3)] == [0, 1, 0]
+    state.apply_all([logged(event) for event in (attested(1, restores=1), hashed(1, 81), hashed(2, 82), derived(True))])
+    assert current.block_hashes == [digest(60), digest(81), digest(82)]
+    assert state.mode is RingMode.QUERY
+
+
+def test_restore_of_another_seat_and_a_second_round_are_told_apart() -> None:
+    state = after(*READY[:-1], derived(False), ordered(1), ordered(2), ordered(1, restores=2))
+    current = state.arrangement
+    assert current is not None
+    assert [current.round_of(Position(seat)) for seat in range(3)] == [0, 2, 1]
+    assert current.missing_seats() == [1, 2]
+
+
+def test_reports_are_kept() -> None:
+    report = RestoreReported(ArrangementId(1), Position(1), address(2), 1, "layer.1.weight")
+    state = after(*READY[:-1], derived(False), ordered(1), report)
+    assert state.arrangement is not None
+    assert state.arrangement.reports == [report]
+
+
+def test_workers_that_did_not_attest_are_counted() -> None:
+    state = after(model(), arranged(), attested(0), attested(2), arranged(2), arranged(3))
+    assert [state.absences[address(number)] for number in (1, 2, 3)] == [1, 2, 1]
 
 
 def test_admitted_keys_and_attested_keys_are_kept_apart() -> None:
@@ -156,7 +194,7 @@ def test_open_sessions_are_those_that_wait_oldest_first() -> None:
         posted(1, 4),
         OutputDisputed(QueryId(4), Attempt(1), Hop(1), digest(1), digest(2)),
     )
-    assert [session.query for session in state.open_sessions()] == [1, 5]
+    assert [session.query for session in state.open_sessions()] == [1, 4, 5]
     assert [state.sessions[QueryId(query)].phase for query in (2, 3, 4)] == [
         QueryPhase.DELIVERED,
         QueryPhase.REJECTED,

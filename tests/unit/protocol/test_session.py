@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
-from protocol_tools import digest, opened, posted, submitted
+from protocol_tools import address, digest, opened, posted, submitted
 
 from deepring_chain.errors import ProtocolError
-from deepring_chain.protocol.events import AnswerDelivered, OutputDisputed, QueryRejected
-from deepring_chain.protocol.session import QueryEvent, Session
-from deepring_chain.types import ZERO, ArrangementId, Attempt, Hop, QueryId, QueryPhase, RejectReason
+from deepring_chain.protocol.events import (
+    AnswerDelivered,
+    EnvelopeDisputed,
+    HopTimedOut,
+    OutputDisputed,
+    QueryRejected,
+    QueryResumed,
+    QueryWithdrawn,
+    VerdictPosted,
+)
+from deepring_chain.protocol.session import Fault, FaultKind, QueryEvent, Session
+from deepring_chain.types import (
+    ZERO,
+    ArrangementId,
+    Attempt,
+    Complaint,
+    ComplaintKind,
+    Hop,
+    QueryId,
+    QueryPhase,
+    RejectReason,
+    Verdict,
+)
 
 NOW = ArrangementId(4)
 SEATS = 3
@@ -64,7 +84,8 @@ def test_update_moves_on_to_the_next_hop() -> None:
     assert session.next_hop == 1
     assert session.route == posted(0).signed.next_route
     assert session.trail == posted(0).trail
-    assert session.commitment_of(Hop(0)) == posted(0).signed.update.output
+    assert session.updates == {0: posted(0)}
+    assert session.history == (posted(0),)
     assert session.notes == opened().notes
 
 
@@ -73,7 +94,7 @@ def test_last_update_computes_the_query() -> None:
     assert session.phase is QueryPhase.COMPUTED
     assert session.is_open
     assert session.next_hop == SEATS
-    assert [session.commitment_of(Hop(hop)) for hop in range(3)] == [digest(31), digest(131), digest(231)]
+    assert session.updates == {hop: posted(hop) for hop in range(3)}
 
 
 def test_delivered_query_is_closed_with_its_answer() -> None:
@@ -85,13 +106,16 @@ def test_delivered_query_is_closed_with_its_answer() -> None:
 
 
 @pytest.mark.parametrize("hop", [1, 2])
-def test_disputed_update_stops_the_query(hop: int) -> None:
-    """The ledger emits the accepted entry first and then what it contradicts; also after the last hop."""
+def test_contradicting_update_is_on_the_trail_but_not_accepted(hop: int) -> None:
+    """The ledger emits the entry first and then what it contradicts; also after the last hop."""
     session = after(opened(), *(posted(number) for number in range(hop + 1)), disputed(hop))
     assert session.phase is QueryPhase.DISPUTED
     assert session.dispute == disputed(hop)
-    assert not session.is_open
-    assert session.updates[Hop(hop)] == posted(hop)
+    assert session.is_open
+    assert session.next_hop == hop
+    assert session.updates == {number: posted(number) for number in range(hop)}
+    assert session.trail == posted(hop).trail
+    assert session.history == tuple(posted(number) for number in range(hop + 1))
 
 
 def test_disputed_delivery_is_no_answer() -> None:
@@ -100,13 +124,67 @@ def test_disputed_delivery_is_no_answer() -> None:
     assert session.phase is QueryPhase.DISPUTED
     assert session.answer is None
     assert session.trail == delivered().trail
+    assert session.updates == {hop: posted(hop) for hop in range(3)}
+
+
+def complained(hop: int) -> EnvelopeDisputed:
+    complaint = Complaint(QueryId(1), Attempt(1), Hop(hop), ComplaintKind.MISSING, digest(80), posted(hop - 1).trail)
+    return EnvelopeDisputed(complaint, address(hop + 1), digest(81), digest(82), bytes(65), digest(83))
+
+
+def judged(hop: int, sender: bool, receiver: bool) -> VerdictPosted:
+    verdict = Verdict(QueryId(1), Attempt(1), Hop(hop), sender, receiver, digest(84), digest(83))
+    return VerdictPosted(verdict, bytes(65), digest(85))
+
+
+def test_complaint_stops_the_query_before_its_hop() -> None:
+    session = after(opened(), posted(0), complained(1))
+    assert session.phase is QueryPhase.DISPUTED
+    assert session.is_open
+    assert (session.next_hop, session.dispute, session.trail) == (1, complained(1), digest(83))
+    assert session.updates == {0: posted(0)}
+
+
+@pytest.mark.parametrize(
+    ("sender", "receiver", "guilty"), [(True, False, [0]), (False, True, [1]), (True, True, [0, 1]), (False, False, [])]
+)
+def test_verdict_blames_the_hops_it_names(sender: bool, receiver: bool, guilty: list[int]) -> None:
+    session = after(opened(), posted(0), complained(1), judged(1, sender, receiver))
+    assert session.phase is QueryPhase.INTERRUPTED
+    assert session.is_open
+    assert session.faults == tuple(Fault(Attempt(1), Hop(hop), FaultKind.GUILTY) for hop in guilty)
+    assert session.trail == digest(85)
+    assert session.history == (posted(0), complained(1), judged(1, sender, receiver))
+
+
+def test_timeout_blames_the_hop_that_was_due() -> None:
+    session = after(opened(), posted(0), HopTimedOut(QueryId(1), Attempt(1), Hop(1), 100))
+    assert session.phase is QueryPhase.INTERRUPTED
+    assert session.faults == (Fault(Attempt(1), Hop(1), FaultKind.SILENT),)
+    assert session.trail == posted(0).trail
+
+
+def test_withdrawn_query_is_closed() -> None:
+    session = after(opened(), QueryWithdrawn(QueryId(1)))
+    assert session.phase is QueryPhase.WITHDRAWN
+    assert not session.is_open
+
+
+@pytest.mark.parametrize("phase", list(QueryPhase))
+def test_open_queries_are_those_that_can_still_be_answered(phase: QueryPhase) -> None:
+    ended = {QueryPhase.NONE, QueryPhase.DELIVERED, QueryPhase.REJECTED, QueryPhase.WITHDRAWN}
+    assert replace(after(), phase=phase).is_open is (phase not in ended)
 
 
 def test_second_attempt_keeps_the_accepted_updates() -> None:
-    session = after(opened(), posted(0), posted(1), opened(attempt=2, first_hop=2))
+    resumed = QueryResumed(QueryId(1), Attempt(2), Attempt(1), Hop(1))
+    session = after(opened(), posted(0), posted(1)).apply(opened(attempt=2, first_hop=2), ArrangementId(5), SEATS)
+    assert session.apply(resumed, ArrangementId(5), SEATS) == session
     assert (session.attempt, session.next_hop, session.phase) == (2, 2, QueryPhase.ROUTED)
-    assert session.commitment_of(Hop(1)) == posted(1).signed.update.output
+    assert session.updates == {0: posted(0), 1: posted(1)}
     assert session.trail == posted(1).trail
+    assert session.arrangements == {1: NOW, 2: 5}
+    assert session.arrangement == 5
 
 
 def test_number_of_hops_stays_that_of_the_route() -> None:
@@ -131,11 +209,6 @@ def test_session_of_before_does_not_change() -> None:
     updates: Any = after_update.updates
     with pytest.raises(TypeError):
         updates[Hop(0)] = posted(1)
-
-
-def test_commitment_of_a_hop_that_has_not_acted_is_unknown() -> None:
-    with pytest.raises(KeyError):
-        after(opened()).commitment_of(Hop(0))
 
 
 def test_event_of_another_kind_is_refused() -> None:
