@@ -6,27 +6,44 @@ import os
 import tempfile
 from pathlib import Path
 
-from deepring_chain.errors import ConfigError
+from deepring_chain.errors import ConfigError, DeepRingError
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
+def write_atomic(path: Path, data: bytes, mode: int = 0o644, error_type: type[DeepRingError] = ConfigError) -> None:
     """Writes `data` to `path` through a flushed temporary file beside it; creates the folder.
 
+    Args:
+        path: the file.
+        data: its new content.
+        mode: its permissions.
+        error_type: what to raise.
+
     Raises:
-        ConfigError: the place is not writable.
+        DeepRingError: of type `error_type`: the place is not writable, or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).chmod(mode)
-            Path(temporary).replace(path)
+            Path(name).chmod(mode)
+            Path(name).replace(path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            Path(name).unlink(missing_ok=True)
             raise
+        _sync_folder(path.parent)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose a writable place") from None
+        reason = error.strerror or error
+        raise error_type(f"{path}: cannot be written ({reason}); choose a writable place") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the rename itself durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -14,8 +14,9 @@ import torch
 
 from deepring_chain.encoding import decode_fields, encode_fields
 from deepring_chain.errors import ModelError, ProtocolError
+from deepring_chain.files import write_atomic
 from deepring_chain.model.card import ModelCard
-from deepring_chain.model.files import read_limited, write_atomic
+from deepring_chain.model.files import read_limited
 from deepring_chain.model.layer import Layer, dtype_name
 from deepring_chain.model.manifest import ManifestSlice, TensorEntry, digest_tensor
 from deepring_chain.model.operators import build_layer
@@ -64,7 +65,7 @@ def save_layers(path: Path, layers: Sequence[Layer]) -> None:
     Raises:
         ModelError: the file cannot be written.
     """
-    write_atomic(path, encode_layers(layers), "model file")
+    write_atomic(path, encode_layers(layers), 0o600, ModelError)
 
 
 def encode_layers(layers: Sequence[Layer]) -> bytes:

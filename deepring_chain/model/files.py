@@ -1,9 +1,7 @@
-"""Reading with a size limit and writing atomically."""
+"""Reading with a size limit."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from deepring_chain.errors import ModelError
@@ -28,38 +26,3 @@ def read_limited(path: Path, limit: int, what: str) -> bytes:
     if len(data) > limit:
         raise ModelError(f"{what} {path}: larger than {limit} bytes")
     return data
-
-
-def write_atomic(path: Path, data: bytes, what: str) -> None:
-    """Writes a file so that a crash leaves either the old or the new contents, never a part.
-
-    Raises:
-        ModelError: the folder is missing or not writable, or the disk is full.
-    """
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        _write_synced(handle, data)
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise ModelError(f"{what} {path}: cannot be written ({error.strerror or error})") from None
-
-
-def _write_synced(handle: int, data: bytes) -> None:
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the rename itself durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from deepring_chain.errors import ModelError
-from deepring_chain.model.files import read_limited, write_atomic
+from deepring_chain.files import write_atomic
+from deepring_chain.model.files import read_limited
 
 SIZE_LIMIT = 4 * 2**30
 """Largest file in bytes that is read."""
@@ -28,7 +29,7 @@ def write_tensor_file(path: Path, kind: str, text: str, tensors: Mapping[str, to
     Raises:
         ModelError: the file cannot be written.
     """
-    write_atomic(path, encode_tensors(kind, text, tensors), "model file")
+    write_atomic(path, encode_tensors(kind, text, tensors), 0o600, ModelError)
 
 
 def encode_tensors(kind: str, text: str, tensors: Mapping[str, torch.Tensor]) -> bytes:

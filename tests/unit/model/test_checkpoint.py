@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 
 from deepring_chain.encoding import encode_fields
 from deepring_chain.errors import ModelError
-from deepring_chain.model import files
 from deepring_chain.model.checkpoint import LAYERS_KIND, load_layers, load_model, save_layers, save_model
 from deepring_chain.model.layer import IdentityLayer
 from deepring_chain.model.tensor_file import read_tensor_file, write_tensor_file
@@ -183,16 +182,17 @@ def test_failed_write_leaves_the_old_file_and_no_other(model_file: Path, monkeyp
     def fail(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(ModelError, match=r"cannot be written \(No space left on device\)"):
         save_model(model_file, small_model())
     assert model_file.read_bytes() == before
     assert list(model_file.parent.iterdir()) == [model_file]
 
 
-def test_write_into_a_missing_folder_is_refused(tmp_path: Path) -> None:
+def test_write_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ModelError, match="cannot be written"):
-        save_layers(tmp_path / "none" / "params", [small_layer()])
+        save_layers(tmp_path / "file" / "params", [small_layer()])
 
 
 def test_saved_file_is_readable_by_its_owner_alone(model_file: Path) -> None:
