@@ -86,7 +86,9 @@ contract Ledger is QueryBook {
         Pointer notes
     ) external override onlyOuroboros onlyAuthentic {
         Query storage stored = _expectPhase(anchor.query, QueryPhase.Interrupted);
-        if (anchor.hop >= stored.hop) revert ResumedTooLate(anchor.query, stored.hop, anchor.hop + 1);
+        if (anchor.hop >= stored.hop || anchor.hop + 1 >= stored.hops) {
+            revert ResumedTooLate(anchor.query, stored.hop, anchor.hop + 1);
+        }
         _checkHistory({stored: stored, anchor: anchor, signer: signer, later: later});
         // INVARIANT [I-9]: a new attempt is held to what the last accepted hop before it expects.
         stored.expectedOutput = anchor.nextOutput;

@@ -155,6 +155,7 @@ abstract contract RingBook is ILedger, EIP712 {
     /// @inheritdoc ILedger
     function reportRestore(uint16 position, string calldata changed) external override {
         uint64 id = _arrangement.id;
+        if (position >= _arrangement.seats) revert UnknownPosition(position, _arrangement.seats);
         Seat storage seat = _seats[position];
         if (msg.sender != seat.worker) revert NotSeated(id, position, seat.worker, msg.sender);
         if (seat.reported == seat.round) revert NothingToReport(id, position);
