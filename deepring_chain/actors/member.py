@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -21,6 +22,7 @@ from deepring_chain.protocol.block_hash import block_leaf
 from deepring_chain.protocol.ledger_state import ArrangementState, LedgerState
 from deepring_chain.protocol.notes import open_note
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
+from deepring_chain.protocol.update import Entry, decode_entry, encode_entry
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import ArrangementId, Attestation, Digest, LayerContent, Position
 
@@ -74,6 +76,21 @@ class Member:
         for key in self.journal.keys("sealing-key/"):
             if int(key.rpartition("/")[2]) < oldest:
                 self.journal.forget(key)
+
+    def sign_once(self, key: str, make: Callable[[], Entry], kind: type[Entry]) -> tuple[Entry, bytes]:
+        """A signed entry: made and signed when first asked for, recorded before it leaves, then always the same.
+
+        Args:
+            key: the entry's place.
+            make: the message to sign.
+            kind: its type.
+        """
+
+        def sign() -> bytes:
+            entry = make()
+            return encode_entry(entry, sign_message(self.keys.account, self.client.domain, entry))
+
+        return decode_entry(self.journal.record_once(key, sign), kind)
 
     def seat_due(self) -> Position | None:
         """This block's seat, if the current arrangement waits for its attestation."""

@@ -16,7 +16,6 @@ from deepring_chain.actors.tracker import Tracker
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output, hop_key
 from deepring_chain.crypto.sealing import SealBroken
-from deepring_chain.crypto.signing import sign_message
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.envelope import (
     Answer,
@@ -41,6 +40,7 @@ from deepring_chain.types import (
     ZERO,
     Complaint,
     ComplaintKind,
+    Delivery,
     Digest,
     Hop,
     QueryId,
@@ -233,18 +233,21 @@ class Ouroboros:
         return output
 
     def _deliver(self, session: Session, output: TensorBytes) -> bool:
-        answer_key = hop_key(self._router.draw_of(session).commitment_key, Hop(session.hops))
-        place = answer_context(self._member.client.domain, session.query, session.sealing_key)
-        blob = seal_content(session.sealing_key, Answer(output, answer_key).encode(), place)
-        delivery = closing_delivery(session, self._member.store.put(blob), commit_output(answer_key, output))
-        signature = sign_message(self._member.keys.account, self._member.client.domain, delivery)
-        self._member.client.deliver(delivery, signature)
+        key = f"delivery/{session.query}/{session.attempt}/{session.trail.hex()}"
+        signed = self._member.sign_once(key, lambda: self._close(session, output), Delivery)
+        self._member.client.deliver(*signed)
         LOG.info("query %d: answer delivered", session.query)
         return True
 
+    def _close(self, session: Session, output: TensorBytes) -> Delivery:
+        answer_key = hop_key(self._router.draw_of(session).commitment_key, Hop(session.hops))
+        place = answer_context(self._member.client.domain, session.query, session.sealing_key)
+        blob = seal_content(session.sealing_key, Answer(output, answer_key).encode(), place)
+        return closing_delivery(session, self._member.store.put(blob), commit_output(answer_key, output))
+
     def _complain(self, session: Session, kind: ComplaintKind) -> bool:
-        hop = Hop(session.hops)
-        complaint = Complaint(session.query, session.attempt, hop, kind, ZERO, session.trail)
-        signature = sign_message(self._member.keys.account, self._member.client.domain, complaint)
+        made = Complaint(session.query, session.attempt, Hop(session.hops), kind, ZERO, session.trail)
+        key = f"complaint/{session.query}/{session.attempt}/{session.trail.hex()}"
+        complaint, signature = self._member.sign_once(key, lambda: made, Complaint)
         self._member.client.complain(complaint, ZERO, ZERO, signature)
         return True

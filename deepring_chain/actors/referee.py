@@ -14,7 +14,6 @@ from deepring_chain.actors.model_owner import ModelOwner
 from deepring_chain.actors.router import Router
 from deepring_chain.crypto.digest import commit_output, hop_key
 from deepring_chain.crypto.sealing import public_bytes
-from deepring_chain.crypto.signing import sign_message
 from deepring_chain.encoding import encode_fields, encode_tensor
 from deepring_chain.errors import ProtocolError, StoreError
 from deepring_chain.protocol.envelope import hop_context, open_content, open_output
@@ -72,25 +71,37 @@ class Referee:
 
     def act(self, session: Session) -> bool:
         """Posts the verdict on a disputed query, once it can be given."""
-        outputs = self._owner.outputs(self._input_of(session))
-        finding = self._judge(session, outputs)
-        if finding is None:
+        if self._must_wait(session):
             return False
-        LOG.error("query %d: hops %d and %d: %s", session.query, session.next_hop - 1, session.next_hop, finding.reason)
-        verdict = Verdict(
-            session.query,
-            session.attempt,
-            session.next_hop,
-            finding.sender_guilty,
-            finding.receiver_guilty,
-            self._store_evidence(session, outputs, finding),
-            session.trail,
-        )
-        signature = sign_message(self._member.keys.account, self._member.client.domain, verdict)
-        self._member.client.judge(verdict, signature)
+        key = f"verdict/{session.query}/{session.attempt}/{session.trail.hex()}"
+        self._member.client.judge(*self._member.sign_once(key, lambda: self._decide(session), Verdict))
         return True
 
-    def _judge(self, session: Session, outputs: list[TensorBytes]) -> Finding | None:
+    def _decide(self, session: Session) -> Verdict:
+        outputs = self._owner.outputs(self._input_of(session))
+        finding = self._judge(session, outputs)
+        hop = session.next_hop
+        LOG.error("query %d: hops %d and %d: %s", session.query, hop - 1, hop, finding.reason)
+        evidence = self._store_evidence(session, outputs, finding)
+        sides = (finding.sender_guilty, finding.receiver_guilty)
+        return Verdict(session.query, session.attempt, hop, *sides, evidence, session.trail)
+
+    def _must_wait(self, session: Session) -> bool:
+        """A store may lose what an honest sender put there: it gets time to put it back before anyone is blamed."""
+        dispute = session.dispute
+        if not isinstance(dispute, EnvelopeDisputed) or dispute.complaint.kind is not ComplaintKind.MISSING:
+            return False
+        since = self._since.setdefault((session.query, session.trail), self._clock())
+        return self._clock() - since < GRACE_SECONDS and not self._is_there(self._sent(session).signed.update.envelope)
+
+    def _is_there(self, envelope: Digest) -> bool:
+        try:
+            self._member.store.get(envelope)
+        except (BlobMissing, BlobCorrupt):
+            return False
+        return True
+
+    def _judge(self, session: Session, outputs: list[TensorBytes]) -> Finding:
         sender = self._check_sender(session, outputs)
         if isinstance(session.dispute, EnvelopeDisputed):
             return self._judge_complaint(session, session.dispute, sender)
@@ -118,7 +129,7 @@ class Referee:
             reasons.append(f"hop {hop} committed to another output than its layer's")
         return Finding(sender is not None, received_wrong, "; ".join(reasons) or "both sides are right")
 
-    def _judge_complaint(self, session: Session, dispute: EnvelopeDisputed, sender: str | None) -> Finding | None:
+    def _judge_complaint(self, session: Session, dispute: EnvelopeDisputed, sender: str | None) -> Finding:
         if dispute.complaint.kind is ComplaintKind.MISSING:
             return self._judge_missing(session, sender)
         fault = self._repeat_check(session, dispute)
@@ -128,17 +139,11 @@ class Referee:
             return Finding(sender is not None, False, sender or "the envelope is good")
         return Finding(sender is not None, True, "the recipient complained of a good envelope")
 
-    def _judge_missing(self, session: Session, sender: str | None) -> Finding | None:
-        """A store may lose what an honest sender put there: it gets time to put it back before anyone is blamed."""
+    def _judge_missing(self, session: Session, sender: str | None) -> Finding:
         update = self._sent(session).signed.update
-        try:
-            self._member.store.get(update.envelope)
-        except (BlobMissing, BlobCorrupt):
-            since = self._since.setdefault((session.query, session.trail), self._clock())
-            if self._clock() - since < GRACE_SECONDS:
-                return None
-            return Finding(True, False, f"hop {update.hop} did not put its envelope into the store")
-        return Finding(sender is not None, False, sender or "the envelope is in the store")
+        if self._is_there(update.envelope):
+            return Finding(sender is not None, False, sender or "the envelope is in the store")
+        return Finding(True, False, f"hop {update.hop} did not put its envelope into the store")
 
     def _repeat_check(self, session: Session, dispute: EnvelopeDisputed) -> str | None:
         """The recipient's check, with the recipient's key; what is wrong with the envelope, or None."""

@@ -11,7 +11,6 @@ from deepring_chain.actors.guard import SessionGuard
 from deepring_chain.actors.member import Member
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output
-from deepring_chain.crypto.signing import sign_message
 from deepring_chain.errors import ProtocolError
 from deepring_chain.model.layer import run_layer
 from deepring_chain.protocol.envelope import hop_context, open_content, open_output, seal_content, seal_output
@@ -188,15 +187,19 @@ class Worker:
     ) -> None:
         """Disputes what the hop before sent, and shows the ouroboros the key with which to see for itself."""
         LOG.error("query %d: hop %d: %s; complaint posted", session.query, note.hop - 1, reason)
-        domain = self._member.client.domain
+        place = f"complaint/{session.query}/{session.attempt}/{session.trail.hex()}"
+        complaint, signature = self._member.sign_once(
+            place, lambda: self._make_complaint(session, note, kind, key), Complaint
+        )
+        self._member.client.complain(complaint, note.salt, note.next_route, signature)
+
+    def _make_complaint(self, session: Session, note: RouteNote, kind: ComplaintKind, key: bytes | None) -> Complaint:
         sent = session.updates[Hop(note.hop - 1)].signed.update
         revealed = key or self._member.sealing_key(session.arrangements[sent.attempt]).private_bytes_raw()
-        place = complaint_context(domain, session.query, session.attempt, note.hop)
+        place = complaint_context(self._member.client.domain, session.query, session.attempt, note.hop)
         owner = self._member.state.sealing_keys[self._member.client.ouroboros]
         evidence = self._member.store.put(seal_content(owner, revealed, place))
-        complaint = Complaint(session.query, session.attempt, note.hop, kind, evidence, session.trail)
-        signature = sign_message(self._member.keys.account, domain, complaint)
-        self._member.client.complain(complaint, note.salt, note.next_route, signature)
+        return Complaint(session.query, session.attempt, note.hop, kind, evidence, session.trail)
 
     def _put_back(self, session: Session) -> bool:
         """Puts an envelope of this block's back into the store if its receiver misses it."""

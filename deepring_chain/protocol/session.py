@@ -53,6 +53,8 @@ class FaultKind(Enum):
 
     GUILTY = "guilty"
     SILENT = "silent"
+    UNSETTLED = "unsettled"
+    """It missed an envelope that the referee could read: nobody is guilty, but another worker may fare better."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,8 @@ class Session:
         verdict = event.verdict
         sides = ((verdict.sender_guilty, verdict.hop - 1), (verdict.receiver_guilty, verdict.hop))
         guilty = tuple(Fault(verdict.attempt, Hop(hop), FaultKind.GUILTY) for is_guilty, hop in sides if is_guilty)
+        if not guilty:
+            guilty = (Fault(verdict.attempt, verdict.hop, FaultKind.UNSETTLED),)
         return replace(self._extended(event), phase=QueryPhase.INTERRUPTED, faults=self.faults + guilty)
 
     def _extended(self, event: TrailEvent) -> Session:

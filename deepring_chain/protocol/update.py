@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, fields
+from typing import Any, TypeVar
+
 from eth_account.signers.local import LocalAccount
 
-from deepring_chain.crypto.signing import sign_message
+from deepring_chain.crypto.signing import SIGNATURE_BYTES, sign_message
 from deepring_chain.encoding import check_digests, decode_fields, encode_fields
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import Attempt, Delivery, Digest, Domain, Hop, QueryId, SignedUpdate, Update
+from deepring_chain.types import (
+    Attempt,
+    Complaint,
+    ComplaintKind,
+    Delivery,
+    Digest,
+    Domain,
+    Hop,
+    QueryId,
+    SignedUpdate,
+    Update,
+    Verdict,
+)
 
 
 def next_update(session: Session, envelope: Digest, output: Digest, next_output: Digest) -> Update:
@@ -33,6 +48,39 @@ def closing_delivery(session: Session, answer: Digest, output: Digest) -> Delive
     return Delivery(session.query, session.attempt, answer, output, session.trail)
 
 
+Entry = TypeVar("Entry", Delivery, Complaint, Verdict)
+"""What is signed besides updates."""
+
+
+_FIELD_TYPES: dict[str, type] = {"bool": bool, "Digest": bytes}
+
+
+def encode_entry(entry: Delivery | Complaint | Verdict, signature: bytes) -> bytes:
+    """Bytes of a signed entry for the write-ahead record."""
+    values = [int(value) if isinstance(value, ComplaintKind) else value for value in astuple(entry)]
+    return encode_fields(type(entry).__name__.lower(), [*values, signature])
+
+
+def decode_entry(data: bytes, kind: type[Entry]) -> tuple[Entry, bytes]:
+    """Inverse of `encode_entry`.
+
+    Args:
+        data: a record.
+        kind: Delivery, Complaint or Verdict.
+
+    Raises:
+        ProtocolError: malformed, or of another kind.
+    """
+    name = kind.__name__.lower()
+    types: list[type] = [_FIELD_TYPES.get(str(field.type), int) for field in fields(kind)]
+    values: list[Any] = decode_fields(data, name, [*types, bytes])
+    signature = values.pop()
+    check_digests(name, *(value for value in values if isinstance(value, bytes)))
+    if len(signature) != SIGNATURE_BYTES:
+        raise ProtocolError(f"{name}: a signature of {len(signature)} bytes, expected {SIGNATURE_BYTES}")
+    return kind(*values), signature
+
+
 def encode_signed_update(signed: SignedUpdate) -> bytes:
     """Bytes for the write-ahead record."""
     update = signed.update
@@ -51,8 +99,8 @@ def decode_signed_update(data: bytes) -> SignedUpdate:
     query, attempt, hop = fields[:3]
     envelope, output, next_output, trail, signature, salt, rest = fields[3:]
     check_digests("signed update", envelope, output, next_output, trail, salt, rest)
-    if len(signature) != 65:
-        raise ProtocolError(f"signed update: a signature of {len(signature)} bytes, expected 65")
+    if len(signature) != SIGNATURE_BYTES:
+        raise ProtocolError(f"signed update: a signature of {len(signature)} bytes, expected {SIGNATURE_BYTES}")
     if not (0 <= query < 2**64 and 0 <= attempt < 2**16 and 0 <= hop < 2**16):
         raise ProtocolError("signed update: query, attempt or hop out of range")
     update = Update(QueryId(query), Attempt(attempt), Hop(hop), envelope, output, next_output, trail)
