@@ -1,0 +1,211 @@
+"""`complain`: nobody but the recipient, nowhere but at the hop that is due, and never twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from eth_account.signers.local import LocalAccount
+
+from deepring_chain.chain.errors import TransactionFailed
+from deepring_chain.crypto.signing import recover_signer, sign_message
+from deepring_chain.types import ZERO, Attempt, Complaint, ComplaintKind, Domain, Hop, QueryId, QueryPhase
+from tests.chain.expect import BREAKS, break_signature, high_s, refused
+from tests.chain.names import address_of, named
+from tests.chain.query_driver import ScriptedQuery
+from tests.chain.ring_driver import ScriptedRing
+
+
+def carry(query: ScriptedQuery, complaint: Complaint, signature: bytes) -> None:
+    """Posts through an account that has nothing to do with the hop."""
+    query.ring.owner_client.complain(complaint, *query.opening, signature)
+
+
+def expect_stranger(query: ScriptedQuery, complaint: Complaint, signature: bytes) -> None:
+    """The signature, taken for one over this complaint, is not the recipient's; nothing changes."""
+    before, signer = query.state, recover_signer(query.domain, complaint, signature)
+    with refused("NotRecipient", query=query.query, hop=complaint.hop, signer=signer):
+        carry(query, complaint, signature)
+    assert query.state == before
+
+
+@pytest.mark.parametrize("hop", [1, 2, 3])
+def test_others_than_the_recipient_are_refused(query: ScriptedQuery, mallory: LocalAccount, hop: int) -> None:
+    """A stranger, the owner, the sender itself and the layers whose turn it is not each want to stop the query."""
+    query.advance(hop)
+    complaint = query.complaint()
+    for account in {mallory, *query.signers} - {query.signer}:
+        expect_stranger(query, complaint, sign_message(account, query.domain, complaint))
+
+
+def test_sender_complaining_of_itself_with_its_own_opening_is_refused(query: ScriptedQuery) -> None:
+    """Hop 1 opens the link that it had opened before: that link is used up."""
+    query.advance(2)
+    complaint, sender = query.complaint(), query.signers[1]
+    signature = sign_message(sender, query.domain, complaint)
+    with refused("NotRecipient", query=1, hop=2, signer=sender.address):
+        query.ring.ledger.by(sender).complain(complaint, query.salts[1], query.links[2], signature)
+
+
+def test_hop_after_the_recipient_with_its_own_opening_is_refused(query: ScriptedQuery) -> None:
+    """Hop 3 complains while hop 2 is still at work."""
+    query.advance(2)
+    complaint, later = query.complaint(), query.signers[3]
+    signature = sign_message(later, query.domain, complaint)
+    with refused("NotRecipient", query=1, hop=2, signer=later.address):
+        query.ring.ledger.by(later).complain(complaint, query.salts[3], query.links[4], signature)
+
+
+@pytest.mark.parametrize("which", ["salt", "rest"])
+def test_recipient_with_another_opening_is_refused(query: ScriptedQuery, which: str) -> None:
+    """The signature is right, but it does not open the route."""
+    query.advance(2)
+    complaint, (salt, rest) = query.complaint(), query.opening
+    signature = sign_message(query.signer, query.domain, complaint)
+    opening = (named("salt"), rest) if which == "salt" else (salt, ZERO)
+    with refused("NotRecipient", query=1, hop=2, signer=query.signer.address):
+        query.ring.owner_client.complain(complaint, *opening, signature)
+
+
+def test_nobody_complains_at_the_first_hop(query: ScriptedQuery, mallory: LocalAccount) -> None:
+    """Hop 0 gets no envelope: what the querent sent is turned down, not disputed."""
+    for account in (query.ring.owner, query.signers[1], mallory):
+        with refused("NotRecipient", query=1, hop=0, signer=account.address):
+            query.complain(account)
+
+
+def test_others_than_the_ouroboros_are_refused_after_the_last_hop(query: ScriptedQuery, mallory: LocalAccount) -> None:
+    """The last layer, or a stranger, keeps the answer from being delivered."""
+    query.advance(4)
+    for account in (mallory, query.querent, *query.ring.workers):
+        with refused("NotRecipient", query=1, hop=4, signer=account.address):
+            query.complain(account)
+
+
+def test_recipient_that_has_posted_its_update_complains_too_late(query: ScriptedQuery) -> None:
+    """Hop 1 accepted the envelope by working with it; then it wants to blame hop 0."""
+    query.advance(1)
+    early, layer = query.complaint(), query.signer
+    signature = sign_message(layer, query.domain, early)
+    query.post()
+    with refused("UnexpectedHop", query=1, expected=2, actual=1):
+        carry(query, early, signature)
+    now = query.complaint()
+    expect_stranger(query, now, sign_message(layer, query.domain, now))
+
+
+@pytest.mark.parametrize("hop", [0, 1, 3, 4, 65_535])
+def test_complaint_at_another_hop_is_refused(query: ScriptedQuery, hop: int) -> None:
+    """The recipient blames somebody else than who sent to it."""
+    query.advance(2)
+    with refused("UnexpectedHop", query=1, expected=2, actual=hop):
+        query.complain(hop=Hop(hop))
+
+
+@pytest.mark.parametrize("attempt", [0, 2, 65_535])
+def test_complaint_for_another_attempt_is_refused(query: ScriptedQuery, attempt: int) -> None:
+    """One that was signed before, or for later."""
+    query.advance(2)
+    with refused("UnexpectedAttempt", query=1, expected=1, actual=attempt):
+        query.complain(attempt=Attempt(attempt))
+
+
+@pytest.mark.parametrize("trail", [ZERO, named("trail")], ids=["zero", "random"])
+def test_complaint_over_another_history_is_refused(query: ScriptedQuery, trail: bytes) -> None:
+    """The recipient saw another chain, or says so."""
+    query.advance(2)
+    with refused("UnexpectedTrail", query=1, expected=query.trail, actual=trail):
+        query.complain(trail=trail)
+
+
+def test_complaint_of_one_query_is_refused_in_another(ring: ScriptedRing, querent: LocalAccount) -> None:
+    """Both are at the same hop with the same recipient."""
+    first, second = (ring.submit(querent).open_route().advance(2) for _ in range(2))
+    complaint = first.complaint()
+    signature = sign_message(first.signer, first.domain, complaint)
+    moved = replace(complaint, query=second.query)
+    with refused("UnexpectedTrail", query=2, expected=second.trail, actual=first.trail):
+        carry(second, moved, signature)
+    expect_stranger(second, replace(moved, trail=second.trail), signature)
+
+
+def test_second_complaint_is_refused(query: ScriptedQuery) -> None:
+    """The recipient adds to what it said."""
+    query.advance(2).complain()
+    with refused("UnexpectedPhase", query=1, expected=QueryPhase.ROUTED, actual=QueryPhase.DISPUTED):
+        query.complain()
+
+
+def test_complaint_of_an_old_attempt_is_refused_in_the_next(query: ScriptedQuery) -> None:
+    """Mallory kept a complaint that was signed, but overtaken by a timeout."""
+    query.advance(2)
+    old = query.complaint()
+    signature = sign_message(query.signer, query.domain, old)
+    query.let_time_out()
+    query.resume(2)
+    with refused("UnexpectedAttempt", query=1, expected=2, actual=1):
+        carry(query, old, signature)
+    assert old.trail == query.trail
+    expect_stranger(query, replace(old, attempt=Attempt(2)), signature)
+
+
+def test_unknown_kind_is_refused(query: ScriptedQuery) -> None:
+    """There is no such thing to check."""
+    query.advance(2)
+    with pytest.raises(TransactionFailed):
+        query.complain(kind=cast("ComplaintKind", len(ComplaintKind)))
+    assert query.state.phase == QueryPhase.ROUTED
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"kind": ComplaintKind.MISSING}, {"evidence": named("changed")}],
+    ids=lambda content: next(iter(content)),
+)
+def test_content_changed_after_signing_is_refused(query: ScriptedQuery, content: dict[str, Any]) -> None:
+    """A carrier says another thing in the recipient's name."""
+    complaint = query.advance(2).complaint()
+    signature = sign_message(query.signer, query.domain, complaint)
+    expect_stranger(query, replace(complaint, **content), signature)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [{"query": QueryId(7)}, {"attempt": Attempt(2)}, {"hop": Hop(1)}, {"trail": named("trail")}],
+    ids=lambda place: next(iter(place)),
+)
+def test_place_changed_to_the_right_one_after_signing_is_refused(query: ScriptedQuery, place: dict[str, Any]) -> None:
+    """A carrier moves a complaint to where it would be taken."""
+    query.advance(2)
+    signature = sign_message(query.signer, query.domain, query.complaint(**place))
+    expect_stranger(query, query.complaint(), signature)
+
+
+def test_complaint_for_another_ledger_or_chain_is_refused(query: ScriptedQuery) -> None:
+    """The same people have a ring elsewhere."""
+    complaint = query.advance(2).complaint()
+    here = query.domain
+    for elsewhere in (Domain(here.chain_id + 1, here.ledger), Domain(here.chain_id, address_of(query.querent))):
+        expect_stranger(query, complaint, sign_message(query.signer, elsewhere, complaint))
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_broken_signature_is_refused(query: ScriptedQuery, how: str) -> None:
+    """Malformed, or malleable."""
+    complaint = query.advance(2).complaint()
+    broken = break_signature(how, sign_message(query.signer, query.domain, complaint))
+    with refused(broken.error, **broken.arguments):
+        carry(query, complaint, broken.signature)
+    assert query.state.phase == QueryPhase.ROUTED
+
+
+def test_second_signature_made_from_the_first_is_refused(query: ScriptedQuery) -> None:
+    """Anyone can compute the one with a high s: before and after the complaint was taken it counts for nothing."""
+    complaint = query.advance(2).complaint()
+    other = high_s(sign_message(query.signer, query.domain, complaint))
+    with refused("ECDSAInvalidSignatureS", s=other[32:64]):
+        carry(query, complaint, other)
+    query.complain()
+    with refused("UnexpectedPhase", query=1, expected=QueryPhase.ROUTED, actual=QueryPhase.DISPUTED):
+        carry(query, complaint, other)
