@@ -65,11 +65,12 @@ class RejectReason(IntEnum):
 
 
 class ComplaintKind(IntEnum):
-    """What a recipient says of the envelope that it got, as `ILedger.ComplaintKind`."""
+    """Why a recipient does not go on with the envelope that it got, as `ILedger.ComplaintKind`."""
 
     MISSING = 0
     UNREADABLE = 1
     ALTERED = 2
+    UNABLE = 3
 
 
 @dataclass(frozen=True)

@@ -53,13 +53,14 @@ interface ILedger {
         RingFaulty
     }
 
-    /// @notice What a recipient says of the envelope that the hop before it sent.
+    /// @notice Why a recipient does not go on with the envelope that the hop before it sent.
     /// @dev Missing: the store does not have these bytes. Unreadable: malformed, or it does not decrypt.
-    /// Altered: it decrypts to another output than was committed to.
+    /// Altered: it decrypts to another output than was committed to. Unable: the recipient's parameters are damaged.
     enum ComplaintKind {
         Missing,
         Unreadable,
-        Altered
+        Altered,
+        Unable
     }
 
     /// @notice A model version: manifest root, pointer to the public card, number of layers.

@@ -130,6 +130,9 @@ class Referee:
         return Finding(sender is not None, received_wrong, "; ".join(reasons) or "both sides are right")
 
     def _judge_complaint(self, session: Session, dispute: EnvelopeDisputed, sender: str | None) -> Finding:
+        if dispute.complaint.kind is ComplaintKind.UNABLE:
+            reason = sender or f"hop {dispute.complaint.hop} cannot go on: its parameters are damaged"
+            return Finding(sender is not None, False, reason)
         if dispute.complaint.kind is ComplaintKind.MISSING:
             return self._judge_missing(session, sender)
         fault = self._repeat_check(session, dispute)

@@ -110,8 +110,12 @@ class Worker:
 
     def _take_turn(self, session: Session) -> bool:
         note = self._note(session) if session.next_hop > 0 else None
-        if note is None or note.hop != session.next_hop or self._block.layers is None:
+        if note is None or note.hop != session.next_hop:
             return False
+        if self._block.layers is None:
+            # Not the sender's fault, but nothing else tells the ouroboros at once that a restore is needed.
+            self._complain(session, note, ComplaintKind.UNABLE, "own parameters are damaged")
+            return True
         key = f"update/{session.query}/{session.attempt}/{session.next_hop}/{session.trail.hex()}"
         recorded = self._member.journal.read(key)
         if recorded is None:
