@@ -82,6 +82,8 @@ class TrailReport:
 class TrailVerifier:
     """Takes a ledger's events in order, from its first one on. Of an ended query it keeps nothing but the count.
 
+    What an ended query amounted to can be taken from it once, to be held against the ledger's storage.
+
     Args:
         terms: what the ledger is deployed with.
 
@@ -100,6 +102,7 @@ class TrailVerifier:
         self._events: Counter[str] = Counter()
         self._ended: Counter[QueryPhase] = Counter()
         self._queries: dict[QueryId, QueryVerifier] = {}
+        self._just_ended: QueryVerifier | None = None
         self.ring = RingVerifier(terms.ouroboros)
         self.query_count = 0
 
@@ -145,6 +148,11 @@ class TrailVerifier:
     def open_query(self, query: QueryId) -> QueryVerifier | None:
         """The state of a query that has not ended."""
         return self._queries.get(query)
+
+    def take_ended(self) -> QueryVerifier | None:
+        """The state of the query that the last event ended, if it ended one."""
+        ended, self._just_ended = self._just_ended, None
+        return ended
 
     # ------------------------------------------------------------------ order
 
@@ -288,9 +296,11 @@ class TrailVerifier:
 
     def _drop_ended(self, event: Event) -> None:
         """Forgets a query with its last event, so that memory does not grow with the trail."""
+        self._just_ended = None
         query = event.query if isinstance(event, QueryRejected | AnswerDelivered | QueryWithdrawn) else None
         if query is not None and self._queries[query].is_ended:
-            self._ended[self._queries.pop(query).phase] += 1
+            self._just_ended = self._queries.pop(query)
+            self._ended[self._just_ended.phase] += 1
 
 
 _CHECK_OF: dict[type, Check] = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from trail_script import ScriptedQuery, ScriptedTrail
+from query_script import ScriptedQuery
+from trail_script import ScriptedTrail
 
 
 @pytest.fixture

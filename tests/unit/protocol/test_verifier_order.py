@@ -5,17 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from query_script import ScriptedQuery
 from trail_checks import failure_of
-from trail_script import (
-    DOMAIN,
-    OUROBOROS,
-    ScriptedQuery,
-    ScriptedTrail,
-    named,
-    place_events,
-)
+from trail_names import TERMS, named
+from trail_script import ScriptedTrail
 
-from deepring_chain.protocol.audit_step import AuditFailure
+from deepring_chain.protocol.audit_step import AuditFailure, Witness
 from deepring_chain.protocol.events import LoggedEvent
 from deepring_chain.protocol.verifier import TrailVerifier
 from deepring_chain.types import QueryId, QueryPhase
@@ -25,7 +20,7 @@ from deepring_chain.types import QueryId, QueryPhase
 
 def test_failure_names_its_place(script: ScriptedTrail, query: ScriptedQuery) -> None:
     query.post().post(trail=named("other history"))
-    last = script.placed()[-1]
+    last, _ = script.placed()[-1]
     place = failure_of(script).place
     assert (place.block_number, place.transaction_hash, place.log_index) == (
         last.block_number,
@@ -35,33 +30,37 @@ def test_failure_names_its_place(script: ScriptedTrail, query: ScriptedQuery) ->
     assert f"block {last.block_number}, transaction 0x{last.transaction_hash.hex()}, log {last.log_index}" in str(place)
 
 
-def checked_pair(first: LoggedEvent, second: LoggedEvent) -> None:
-    verifier = TrailVerifier(DOMAIN, OUROBOROS)
-    verifier.check(first)
-    verifier.check(second)
+def logged_events(script: ScriptedTrail) -> list[LoggedEvent]:
+    return [logged for logged, _ in script.placed()]
+
+
+def checked_pair(first: LoggedEvent, second: LoggedEvent, times: tuple[int, int] = (1, 1)) -> None:
+    verifier = TrailVerifier(TERMS)
+    verifier.check(first, Witness(times[0]))
+    verifier.check(second, Witness(times[1]))
 
 
 def test_transaction_in_two_blocks_is_refused(script: ScriptedTrail) -> None:
-    first, second = script.placed()[:2]
+    first, second = logged_events(script)[:2]
     moved = replace(second, block_number=first.block_number + 1, block_hash=named("next"))
     with pytest.raises(AuditFailure, match="transaction_hash"):
         checked_pair(first, replace(moved, transaction_hash=first.transaction_hash))
 
 
 def test_transaction_that_is_taken_up_again_is_refused(script: ScriptedTrail) -> None:
-    one, two, three = (replace(logged, block_number=1, block_hash=named(1)) for logged in script.placed()[:3])
-    verifier = TrailVerifier(DOMAIN, OUROBOROS)
-    verifier.check(replace(one, log_index=0, transaction_hash=named("a")))
-    verifier.check(replace(two, log_index=1, transaction_hash=named("b")))
+    one, two, three = (replace(logged, block_number=1, block_hash=named(1)) for logged in logged_events(script)[:3])
+    verifier = TrailVerifier(TERMS)
+    verifier.check(replace(one, log_index=0, transaction_hash=named("a")), Witness(1))
+    verifier.check(replace(two, log_index=1, transaction_hash=named("b")), Witness(1))
     with pytest.raises(AuditFailure, match="stand together"):
-        verifier.check(replace(three, log_index=2, transaction_hash=named("a")))
+        verifier.check(replace(three, log_index=2, transaction_hash=named("a")), Witness(1))
 
 
 @pytest.mark.parametrize("hashes", [("a", "b", 5, 5), ("a", "a", 5, 6)])
 def test_block_number_and_hash_that_disagree_are_refused(
     script: ScriptedTrail, hashes: tuple[str, str, int, int]
 ) -> None:
-    (first, second), (one, other, number, next_number) = script.placed()[:2], hashes
+    (first, second), (one, other, number, next_number) = logged_events(script)[:2], hashes
     with pytest.raises(AuditFailure, match="block_hash"):
         checked_pair(
             replace(first, block_number=number, block_hash=named(one), log_index=0),
@@ -69,15 +68,30 @@ def test_block_number_and_hash_that_disagree_are_refused(
         )
 
 
+def test_block_whose_events_have_two_times_is_refused(script: ScriptedTrail) -> None:
+    first, second = logged_events(script)[:2]
+    assert first.block_number == second.block_number
+    with pytest.raises(AuditFailure, match="its time"):
+        checked_pair(first, second, (5, 6))
+
+
+def test_time_that_goes_back_is_refused(script: ScriptedTrail) -> None:
+    first, second = logged_events(script)[0], logged_events(script)[-1]
+    assert first.block_number < second.block_number
+    with pytest.raises(AuditFailure, match="expected 5 or later, found 4"):
+        checked_pair(first, second, (5, 4))
+
+
 def test_finished_queries_leave_nothing_behind(script: ScriptedTrail) -> None:
-    verifier = TrailVerifier(DOMAIN, OUROBOROS)
+    verifier = TrailVerifier(TERMS)
     for round_number in range(3):
         script.submit().open_route().post().post().post().post().deliver()
         script.submit().reject()
-        assert script.queries == 2 * (round_number + 1)
-    for logged in place_events(script.calls):
-        verifier.check(logged)
-    assert [verifier.open_query(QueryId(number)) for number in range(1, 7)] == [None] * 6
+        script.submit().withdraw()
+        assert script.queries == 3 * (round_number + 1)
+    for logged, witness in script.placed():
+        verifier.check(logged, witness)
+    assert [verifier.open_query(QueryId(number)) for number in range(1, 10)] == [None] * 9
     report = verifier.finish()
-    assert report.ended == {QueryPhase.DELIVERED: 3, QueryPhase.REJECTED: 3}
+    assert report.ended == {QueryPhase.DELIVERED: 3, QueryPhase.REJECTED: 3, QueryPhase.WITHDRAWN: 3}
     assert report.open_queries == ()

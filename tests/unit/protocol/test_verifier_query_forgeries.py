@@ -6,16 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from query_script import ScriptedQuery
 from trail_checks import failure_of, verify
-from trail_script import (
-    DOMAIN,
-    OWNER,
-    STRANGER,
-    WORKERS,
-    ScriptedQuery,
-    ScriptedTrail,
-    named,
-)
+from trail_names import DOMAIN, OWNER, STRANGER, WORKERS, named
+from trail_script import ScriptedTrail
 
 from deepring_chain.protocol.route import build_route
 from deepring_chain.types import Address, Attempt, Domain, Hop
@@ -181,13 +175,9 @@ def test_hop_0_has_nothing_to_be_held_against(script: ScriptedTrail, query: Scri
 
 
 def test_nothing_is_accepted_after_a_dispute(script: ScriptedTrail, query: ScriptedQuery) -> None:
-    lie = named("a lie")
-    query.post()
-    posted = query.posted(output=lie)
-    script.emit(posted, query.disputed(lie))
-    query.post()
+    query.post().contradict(named("a lie")).post()
     failure = failure_of(script)
-    assert failure.found == "one that has ended"
+    assert (failure.expected, failure.found) == ("ROUTED", "DISPUTED")
 
 
 @pytest.mark.parametrize("again", [ScriptedQuery.reject, ScriptedQuery.open_route, ScriptedQuery.deliver])

@@ -6,18 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from query_script import ScriptedQuery
 from trail_checks import failure_of, verify
-from trail_script import (
-    DOMAIN,
-    OUROBOROS,
-    OWNER,
-    SEATS,
-    STRANGER,
-    WORKERS,
-    ScriptedQuery,
-    ScriptedTrail,
-    named,
-)
+from trail_names import DOMAIN, OUROBOROS, OWNER, SEATS, STRANGER, WORKERS, named
+from trail_script import ScriptedTrail
 
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.block_hash import fold_leaves

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from trail_script import DOMAIN, OUROBOROS, ScriptedTrail
+from trail_names import DOMAIN, OUROBOROS, TERMS
+from trail_script import ScriptedTrail
 
 from deepring_chain.protocol.audit_step import AuditFailure
 from deepring_chain.protocol.verifier import TrailReport, TrailVerifier
@@ -11,9 +14,9 @@ from deepring_chain.types import Address, Domain
 
 
 def verify(script: ScriptedTrail, domain: Domain = DOMAIN, ouroboros: Address = OUROBOROS) -> TrailReport:
-    verifier = TrailVerifier(domain, ouroboros)
-    for logged in script.placed():
-        verifier.check(logged)
+    verifier = TrailVerifier(replace(TERMS, domain=domain, ouroboros=ouroboros))
+    for logged, witness in script.placed():
+        verifier.check(logged, witness)
     return verifier.finish()
 
 

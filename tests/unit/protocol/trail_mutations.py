@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import Any
 
-from trail_script import SEATS, STRANGER
+from trail_names import SEATS, STRANGER
 
 from deepring_chain.types import Address
 

@@ -1,0 +1,118 @@
+"""A valid trail with every kind of event, in every way in which it can come."""
+
+from __future__ import annotations
+
+from query_script import ScriptedQuery
+from trail_names import OWNER, TERMS, WORKERS, Call, named
+from trail_script import ScriptedTrail
+
+from deepring_chain.types import ComplaintKind
+
+
+def full_trail() -> list[Call]:
+    """Arrangements attested in different ways, blocks restored; queries of all fates, two of them interleaved."""
+    script = ScriptedTrail()
+    script.register()
+    script.admit()
+    script.arrange()
+    script.attest(2)
+    script.attest(1, 0)
+    script.attest(3)
+    first, second = script.submit(), script.submit()
+    _interleave(script, first.open_route(), second.open_route())
+    third, fourth = script.submit(), script.submit()
+    third.reject()
+    _restore(script)
+    script.arrange((OWNER, *WORKERS))
+    script.attest(0)
+    script.attest(1)
+    script.attest(2, 3)
+    _dispute_delivery(fourth)
+    script.register()
+    fifth = script.submit()
+    script.arrange()
+    script.attest(0, 1, 2, 3)
+    fifth.open_route().post().post().post().post().deliver()
+    _complain(script.submit())
+    _wait_for_restore(script, script.submit())
+    _give_up(script)
+    script.submit().open_route().post().post()
+    script.submit()
+    return script.calls
+
+
+def _interleave(script: ScriptedTrail, first: ScriptedQuery, second: ScriptedQuery) -> None:
+    """The first is delivered; the second is disputed at hop 2, and goes on from there."""
+    first.post()
+    second.post()
+    first.post()
+    second.post()
+    second.contradict(named("a lie"))
+    first.post()
+    second.judge(receiver=True)
+    first.post().deliver()
+    second.reopen(2).post().post().deliver()
+
+
+def _restore(script: ScriptedTrail) -> None:
+    """Two blocks are tampered with, one of them twice; then the ouroboros's own, and the last one."""
+    script.arrange(tampered=(1, 3))
+    script.attest(3, 2, 1, 0)
+    script.order_restore(1)
+    script.tampered.add(1)
+    script.attest(1)
+    script.report_restore(1)
+    script.order_restore(1)
+    script.report_restore(1)
+    script.attest(1)
+    script.order_restore(3)
+    script.attest(3)
+    script.report_restore(3)
+    script.arrange(tampered=(0,))
+    script.attest(0, 1, 2, 3)
+    script.order_restore(0)
+    script.attest(0)
+
+
+def _dispute_delivery(query: ScriptedQuery) -> None:
+    """The answer contradicts the last layer's, who is guilty; the query goes on from the layer before."""
+    query.open_route().post().post().post().post()
+    script, expected = query.script, named(f"output {query.query}/{query.hop}")
+    lie = named("another lie")
+    delivered = query.delivered(output=lie)
+    script.emit(delivered, query.contradicted(query.hop, expected, lie))
+    query.judge(sender=True).reopen(3).post().deliver()
+
+
+def _complain(query: ScriptedQuery) -> None:
+    """Complaints about hop 0, about a layer, and after the last hop; attempts from the start and from the middle."""
+    query.open_route().post().complain(ComplaintKind.MISSING).judge()
+    query.reopen().post().post().complain(ComplaintKind.UNREADABLE).judge(sender=True)
+    query.reopen(1, anchor=2).post().post().post().complain().judge(receiver=True)
+    query.reopen(2, anchor=3).time_out()
+    query.reopen(2, anchor=3).post().post().deliver()
+
+
+def _wait_for_restore(script: ScriptedTrail, query: ScriptedQuery) -> None:
+    """The hop that waits for a restore is not late."""
+    query.open_route().post()
+    script.arrange(tampered=(2,))
+    script.attest(0, 1, 2, 3)
+    script.emit(wait=TERMS.hop_seconds)
+    script.order_restore(2)
+    script.attest(2)
+    query.post().post().post().deliver()
+
+
+def _give_up(script: ScriptedTrail) -> None:
+    """Queries are withdrawn or rejected in every phase."""
+    waiting, routed, computed, disputed = (script.submit() for _ in range(4))
+    routed.open_route().post()
+    computed.open_route().post().post().post().post()
+    disputed.open_route().post().complain()
+    late = script.submit().open_route().post().time_out()
+    late.reject()
+    interrupted = script.submit().open_route().time_out(wait=TERMS.hop_seconds)
+    waiting.withdraw()
+    for query in (routed, computed, disputed, interrupted):
+        query.withdraw(wait=0)

@@ -1,0 +1,77 @@
+"""Who is in a scripted ring, and where the events of a scripted trail stand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
+from deepring_chain.protocol.audit_step import Terms, Witness
+from deepring_chain.protocol.events import (
+    Event,
+    LoggedEvent,
+)
+from deepring_chain.types import (
+    Address,
+    Attempt,
+    Digest,
+    Domain,
+)
+
+DOMAIN = Domain(31337, Address("0x5FbDB2315678afecb367f032d93F642f64180aa3"))
+LAYERS = 3
+FIRST = Attempt(1)
+
+
+def named(label: object) -> Digest:
+    """32 bytes that look random and are the same in every run."""
+    return Digest(hashlib.sha256(str(label).encode()).digest())
+
+
+def account_named(label: str) -> LocalAccount:
+    """An account whose key follows from its name."""
+    account: LocalAccount = Account.from_key(named(f"account {label}"))
+    return account
+
+
+OWNER = account_named("owner")
+WORKERS = tuple(account_named(f"worker {layer}") for layer in range(1, LAYERS + 1))
+QUERENT = account_named("querent")
+STRANGER = account_named("stranger")
+SEATS = (OWNER, *reversed(WORKERS))
+OUROBOROS = Address(OWNER.address)
+TERMS = Terms(DOMAIN, OUROBOROS, hop_seconds=60, withdraw_seconds=600)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A call, which is a transaction here: where and when it was mined, and the evidence in its input."""
+
+    number: int
+    block: int
+    time: int
+    leaves: tuple[Digest, ...] = ()
+    is_repeated: bool = False
+
+
+Call = tuple[Sent, Event]
+"""An event and the call that emitted it."""
+
+Placed = tuple[LoggedEvent, Witness]
+"""An event at its place, and what the chain tells beside it."""
+
+
+def place_events(calls: Sequence[Call]) -> list[Placed]:
+    """Gives events their places: logs without a gap in each block."""
+    placed: list[Placed] = []
+    index = -1
+    for sent, event in calls:
+        is_first = not placed or placed[-1][0].block_number != sent.block
+        index = 0 if is_first else index + 1
+        transaction = named(f"transaction {sent.number} {sent.is_repeated}")
+        logged = LoggedEvent(event, sent.block, named(f"block {sent.block}"), transaction, index)
+        placed.append((logged, Witness(sent.time, sent.leaves)))
+    return placed
