@@ -101,9 +101,15 @@ def load_actor(
 
 def _open_device(options: ActorOptions) -> torch.device:
     torch.set_num_threads(options.threads)
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device cuda: this machine has no CUDA device that torch can use; say --device cpu")
-    return torch.device(options.device)
+    try:
+        device = torch.device(options.device)
+    except RuntimeError:
+        raise ConfigError(f"device {options.device}: there is no such device; say --device cpu or cuda") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device {options.device}: no exact kernels for it; say --device cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device {device}: this machine has no such device that torch can use; say --device cpu")
+    return device
 
 
 def _open_member(folder: Path, deployment: Deployment, password: str) -> Member:

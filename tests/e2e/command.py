@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -61,12 +62,33 @@ def one_error(code: object, stderr: str) -> str:
     return last
 
 
-def refusal_here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str:
-    """The same within this process, which takes a tenth of the time; whatever else is raised fails the test."""
-    monkeypatch.setattr(sys, "argv", ["deepring", *(str(argument) for argument in arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return one_error(ended.value.code, capsys.readouterr().err)
+class Terminal:
+    """The command within this process, which takes a tenth of the time; an unexpected exception fails the test."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys, self._monkeypatch = capsys, monkeypatch
+        monkeypatch.setenv("DEEPRING_PASSWORD", PASSWORD)
+        monkeypatch.delenv("DEEPRING_PASSWORD_FILE", raising=False)
+
+    def run(self, *arguments: object) -> tuple[object, str, str]:
+        """Exit code, standard output and standard error."""
+        self._monkeypatch.setattr(sys, "argv", ["deepring", *(str(argument) for argument in arguments)])
+        self._monkeypatch.setattr(sys, "stdin", io.StringIO())
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output, errors = self._capsys.readouterr()
+        return ended.value.code, output, errors
+
+    def said(self, *arguments: object) -> str:
+        """Standard output of a command that succeeds."""
+        code, output, errors = self.run(*arguments)
+        assert code == 0, errors
+        return output
+
+    def refusal(self, *arguments: object) -> str:
+        """The one error line of a command that fails."""
+        code, _, errors = self.run(*arguments)
+        return one_error(code, errors)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import pytest
 
 from deepring_chain.model.checkpoint import load_model
 from deepring_chain.model.samples import shipped_model_path
+from tests.e2e.command import Terminal
 from tests.e2e.live_ring import LiveRing, running_ring, tiny_model
 
 
@@ -25,3 +26,9 @@ def mnist_ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRing]:
         tmp_path_factory.mktemp("mnist") / "ring", load_model(shipped_model_path()), arrange_every=100
     ) as ring:
         yield ring
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """The `deepring` command, at hand."""
+    return Terminal(capsys, monkeypatch)

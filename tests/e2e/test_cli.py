@@ -17,7 +17,7 @@ from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.model.checkpoint import load_model
 from deepring_chain.model.samples import load_mnist_samples, shipped_model_path
-from tests.e2e.command import DEEPRING, deepring, environment, ring_up, said
+from tests.e2e.command import DEEPRING, Terminal, environment, ring_up, said
 from tests.e2e.live_ring import LiveRing, random_images, wait_for
 
 SAMPLES = load_mnist_samples()
@@ -54,31 +54,33 @@ def test_query_of_png_files_prints_a_class_for_each(ring: Path, pictures: Path) 
     assert re.search(r"query \d+: the answer matches its commitment on the ledger", output)
 
 
-def test_query_of_npy_batch_and_answer_say_the_same_as_the_plain_model(ring: Path, pictures: Path) -> None:
-    asked = json.loads(said("query", "--ring", ring, pictures / "five.npy", pictures / "one.npy", "--json"))
+def test_query_of_npy_batch_and_answer_say_the_same_as_the_plain_model(
+    ring: Path, pictures: Path, terminal: Terminal
+) -> None:
+    asked = json.loads(terminal.said("query", "--ring", ring, pictures / "five.npy", pictures / "one.npy", "--json"))
     assert asked["predictions"] == labels(6)
     model = load_model(shipped_model_path())
     output = model.run(model.card.quantise_input(SAMPLES.images[:6]))
     assert np.array_equal(asked["probabilities"], model.card.probabilities(output))
-    assert json.loads(said("answer", asked["query"], "--ring", ring, "--json")) == asked
+    assert json.loads(terminal.said("answer", asked["query"], "--ring", ring, "--json")) == asked
 
 
-def test_trail_shows_arrangements_and_every_hop_of_each_query(ring: Path, pictures: Path) -> None:
-    query = json.loads(said("query", "--ring", ring, pictures / "one.npy", "--json"))["query"]
-    everything = said("trail", "--ring", ring)
+def test_trail_shows_arrangements_and_every_hop_of_each_query(ring: Path, pictures: Path, terminal: Terminal) -> None:
+    query = json.loads(terminal.said("query", "--ring", ring, pictures / "one.npy", "--json"))["query"]
+    everything = terminal.said("trail", "--ring", ring)
     assert "arrangement 1:" in everything
     assert "authenticity ON" in everything
     assert f"query {query}" in everything
-    one = said("trail", query, "--ring", ring)
+    one = terminal.said("trail", query, "--ring", ring)
     assert "arrangement" not in one
     signers = re.findall(r"^\W*([0-5])\W+\d+\W+[\d:]+\W+(ouroboros|worker-\d)\b", one, re.MULTILINE)
     assert signers == [("0", "ouroboros"), *((str(hop), f"worker-{hop}") for hop in range(1, 6))]
     assert re.search(r"gas in all [\d,]{7,}", one)
 
 
-def test_trail_as_json_has_every_digest_whole(ring: Path, pictures: Path) -> None:
-    query = json.loads(said("query", "--ring", ring, pictures / "one.npy", "--json"))["query"]
-    entries = json.loads(said("trail", query, "--ring", ring, "--json"))
+def test_trail_as_json_has_every_digest_whole(ring: Path, pictures: Path, terminal: Terminal) -> None:
+    query = json.loads(terminal.said("query", "--ring", ring, pictures / "one.npy", "--json"))["query"]
+    entries = json.loads(terminal.said("trail", query, "--ring", ring, "--json"))
     updates = [entry["logged"]["event"] for entry in entries if entry["logged"]["event"]["kind"] == "UpdatePosted"]
     assert [update["signed"]["update"]["hop"] for update in updates] == list(range(6))
     assert all(re.fullmatch(r"0x[0-9a-f]{130}", update["signed"]["signature"]) for update in updates)
@@ -152,8 +154,8 @@ def test_demo_shows_answers_trail_and_equality(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["demo", "init", "up", "query", "answer", "trail", "run", "train", "quantise"])
-def test_every_command_explains_itself(command: str) -> None:
-    output = said(command, "--help")
+def test_every_command_explains_itself(terminal: Terminal, command: str) -> None:
+    output = terminal.said(command, "--help")
     assert f"Usage: deepring {command}" in output
     assert len(output.splitlines()) > 8
 
@@ -162,8 +164,7 @@ def test_every_command_explains_itself(command: str) -> None:
     "arguments",
     [["nope"], ["query"], ["answer", "first"], ["demo", "--images", "0"], ["up", "--chain", "other"], ["trail", "-x"]],
 )
-def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
-    done = deepring(*arguments)
-    assert done.returncode == 2
-    assert "Usage: deepring" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_wrong_usage_exits_with_2(terminal: Terminal, arguments: list[str]) -> None:
+    code, output, errors = terminal.run(*arguments)
+    assert (code, output) == (2, "")
+    assert "Usage: deepring" in errors

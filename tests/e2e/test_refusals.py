@@ -19,6 +19,7 @@ from deepring_chain.actors.runtime import RingProcesses
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.errors import ConfigError, DeepRingError
+from deepring_chain.model.checkpoint import load_layers
 from deepring_chain.protocol.envelope import query_context, seal_content, seal_output
 from deepring_chain.types import Digest, QueryId, TensorBytes
 from tests.e2e.live_ring import PASSWORD, LiveRing, await_ended, no_step, random_images, tiny_model, wait_for
@@ -148,7 +149,7 @@ def test_actor_with_the_wrong_password_is_refused(tiny_ring: LiveRing, copied: R
 @pytest.mark.parametrize("break_file", [spoil, cut])
 @pytest.mark.parametrize(
     "file",
-    ["worker-1/params.safetensors", "worker-1/manifest.cbor", "ouroboros/model.safetensors", "ring.toml"],
+    ["worker-1/manifest.cbor", "ouroboros/model.safetensors", "ring.toml"],
 )
 def test_actor_with_damaged_files_is_refused(
     tiny_ring: LiveRing, copied: RingFolder, file: str, break_file: Callable[[Path], None]
@@ -156,6 +157,20 @@ def test_actor_with_damaged_files_is_refused(
     break_file(copied.path / file)
     name = file.split("/", maxsplit=1)[0] if "/" in file else "ouroboros"
     assert file.rsplit("/", maxsplit=1)[-1] in refusal(tiny_ring, copied.path / name)
+
+
+@pytest.mark.parametrize("break_file", [spoil, cut])
+def test_worker_with_a_damaged_parameter_file_is_restored_by_the_ring(
+    tiny_ring: LiveRing, break_file: Callable[[Path], None]
+) -> None:
+    path = tiny_ring.folder.worker(2) / "params.safetensors"
+    whole = load_layers(path)
+    tiny_ring.kill("worker-2")
+    break_file(path)
+    tiny_ring.start("worker-2")
+    images = random_images(2)
+    assert tiny_ring.ask(images).output == tiny_ring.plain_output(images)
+    assert [layer.content() for layer in load_layers(path)] == [layer.content() for layer in whole]
 
 
 def test_actor_without_parameters_is_refused(tiny_ring: LiveRing, copied: RingFolder) -> None:
