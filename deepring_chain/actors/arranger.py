@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deepring_chain.actors.draws import ArrangementDraw
+from deepring_chain.actors.leaves import LeafCollector
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.model_owner import ModelOwner, Roster
 from deepring_chain.files import write_atomic
@@ -63,6 +64,7 @@ class Arranger:
         self._failures = failures
         self._request = folder / REQUEST_FILE
         self._clock = clock
+        self.leaves = LeafCollector(member, clock)
         self._awaited: tuple[ArrangementId, float] | None = None
 
     def is_due(self) -> bool:
@@ -85,11 +87,17 @@ class Arranger:
             self._arrange()
             return True
         position = self._member.seat_due()
-        if position is None or self._member.arranged().round_of(position) > 0:
-            return False
-        draw = self.draw_of(self._member.arranged().arranged.arrangement)
-        self._member.attest(position, draw.challenge, *self._owner.own_contents())
-        return True
+        if position is not None:
+            self._attest_own(position)
+        return self.leaves.act()
+
+    def _attest_own(self, position: Position) -> None:
+        """Signs the leaf of the ouroboros's own seat; after a restore that is the tracker's matter."""
+        arrangement = self._member.arranged().arranged.arrangement
+        if self._member.arranged().round_of(position) > 0 or self.leaves.holds((arrangement, position, 0)):
+            return
+        challenge = self.draw_of(arrangement).challenge
+        self.leaves.hold(self._member.sign_leaf(position, challenge, *self._owner.own_contents()))
 
     def draw_of(self, arrangement: ArrangementId) -> ArrangementDraw:
         """The draw of an arrangement; made and recorded when first asked for."""

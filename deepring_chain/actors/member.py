@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.journal import Journal
 from deepring_chain.chain.client import LedgerClient
-from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.keys import ActorKeys, sealing_pem
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.crypto.signing import sign_message
@@ -117,21 +116,18 @@ class Member:
             raise ProtocolError(f"arrangement {arranged.arrangement}: note for seat {note.position}, seated {position}")
         return note.challenge
 
-    def attest(self, position: Position, challenge: Digest, own: LayerContent, following: LayerContent) -> None:
-        """Posts this block's signed leaf over the tensors in use (eq. 1)."""
+    def sign_leaf(
+        self, position: Position, challenge: Digest, own: LayerContent, following: LayerContent
+    ) -> tuple[Attestation, bytes]:
+        """This block's signed leaf over the tensors in use (eq. 1)."""
         current = self.arranged()
         arrangement = current.arranged.arrangement
         leaf = block_leaf(challenge, own, following)
         key = public_bytes(self.sealing_key(arrangement))
         attestation = Attestation(arrangement, position, current.round_of(position), leaf, key)
-        signature = sign_message(self.keys.account, self.client.domain, attestation)
-        try:
-            self.client.attest([attestation], [signature], len(current.arranged.seats))
-        except LedgerReverted as refusal:
-            if refusal.name not in {"AlreadyAttested", "StaleArrangement", "UnexpectedRound"}:
-                raise
-        LOG.info("arrangement %d: attested seat %d", arrangement, position)
         self.forget_old_keys()
+        LOG.info("arrangement %d: leaf of seat %d signed", arrangement, position)
+        return attestation, sign_message(self.keys.account, self.client.domain, attestation)
 
     def arranged(self) -> ArrangementState:
         """The current arrangement.

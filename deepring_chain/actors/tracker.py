@@ -43,7 +43,6 @@ class Tracker:
         position = self._member.seat_due()
         if position is not None and current.round_of(position) > 0:
             self._attest_own(current, position)
-            return True
         if self._member.state.mode is not RingMode.TRACKING:
             return False
         return self._order(current)
@@ -89,6 +88,9 @@ class Tracker:
         return RestoreDraw(challenge, leaf, self._member.store.put(blob))
 
     def _attest_own(self, current: ArrangementState, position: Position) -> None:
+        round_ = current.round_of(position)
+        if self._arranger.leaves.holds((current.arranged.arrangement, position, round_)):
+            return
         self._owner.verified()
-        draw = self._draw_of(current, position, current.round_of(position))
-        self._member.attest(position, draw.challenge, *self._owner.own_contents())
+        challenge = self._draw_of(current, position, round_).challenge
+        self._arranger.leaves.hold(self._member.sign_leaf(position, challenge, *self._owner.own_contents()))

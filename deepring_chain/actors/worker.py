@@ -8,6 +8,7 @@ import torch
 
 from deepring_chain.actors.block import Block, BlockLayers
 from deepring_chain.actors.guard import SessionGuard
+from deepring_chain.actors.leaves import LeafSender
 from deepring_chain.actors.member import Member
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output
@@ -55,6 +56,7 @@ class Worker:
         self._notes: dict[tuple[QueryId, Attempt], RouteNote | None] = {}
         self._open: set[QueryId] | None = None
         self._guard = SessionGuard()
+        self._leaves = LeafSender(member)
 
     def act(self) -> bool:
         """Does everything that is due now; returns whether it did anything."""
@@ -78,11 +80,13 @@ class Worker:
         position = self._member.seat_due()
         if position is None:
             return False
+        if self._leaves.is_waiting(position):
+            return self._leaves.post_if_left_out()
         if self._member.arranged().round_of(position) > 0:
             challenge = self._restore(position)
         else:
             challenge = self._member.read_challenge(position)
-        self._member.attest(position, challenge, *self._block.contents())
+        self._leaves.hand_in(self._member.sign_leaf(position, challenge, *self._block.contents()))
         return True
 
     def _restore(self, position: Position) -> Digest:

@@ -78,6 +78,7 @@ def arrangement_table(entries: Sequence[HistoryEntry], names: Names) -> Table:
     """Seats of one arrangement: leaf, block hash (eq. 1-2), and the flag that the ledger derived."""
     hashes = {e.event.position: e.event.block_hash for e in entries if isinstance(e.event, BlockHashed)}
     told: list[str] = []
+    paid: set[bytes] = set()
     table = _new_table("")
     for name in ("seat", "block", "UTC", "attested by", "leaf", "block hash", "gas"):
         table.add_column(name, justify="right" if name in ("seat", "block", "gas") else "left", no_wrap=True)
@@ -88,9 +89,11 @@ def arrangement_table(entries: Sequence[HistoryEntry], names: Names) -> Table:
             case BlockAttested() as event:
                 seat = event.attestation.position
                 derived = short(hashes[seat]) if seat in hashes else "-"
-                table.add_row(
-                    *_start(seat, entry, event.worker, names), short(event.attestation.leaf), derived, _gas(entry)
-                )
+                # Leaves that were posted together share one transaction: its gas stands at the first.
+                gas = "" if entry.logged.transaction_hash in paid else _gas(entry)
+                paid.add(entry.logged.transaction_hash)
+                leaf = short(event.attestation.leaf)
+                table.add_row(*_start(seat, entry, event.worker, names), leaf, derived, gas)
             case AuthenticityDerived() as event:
                 flag = "ON" if event.is_authentic else "OFF"
                 recorded, found = short(event.recorded_hash), short(event.recomputed_hash)

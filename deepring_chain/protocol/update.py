@@ -13,6 +13,7 @@ from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import (
     Attempt,
+    Attestation,
     Complaint,
     ComplaintKind,
     Delivery,
@@ -48,15 +49,15 @@ def closing_delivery(session: Session, answer: Digest, output: Digest) -> Delive
     return Delivery(session.query, session.attempt, answer, output, session.trail)
 
 
-Entry = TypeVar("Entry", Delivery, Complaint, Verdict)
+Entry = TypeVar("Entry", Attestation, Delivery, Complaint, Verdict)
 """What is signed besides updates."""
 
 
 _FIELD_TYPES: dict[str, type] = {"bool": bool, "Digest": bytes}
 
 
-def encode_entry(entry: Delivery | Complaint | Verdict, signature: bytes) -> bytes:
-    """Bytes of a signed entry for the write-ahead record."""
+def encode_entry(entry: Attestation | Delivery | Complaint | Verdict, signature: bytes) -> bytes:
+    """Bytes of a signed entry for the write-ahead record, or for another actor that carries it to the ledger."""
     values = [int(value) if isinstance(value, ComplaintKind) else value for value in astuple(entry)]
     return encode_fields(type(entry).__name__.lower(), [*values, signature])
 
@@ -66,7 +67,7 @@ def decode_entry(data: bytes, kind: type[Entry]) -> tuple[Entry, bytes]:
 
     Args:
         data: a record.
-        kind: Delivery, Complaint or Verdict.
+        kind: Attestation, Delivery, Complaint or Verdict.
 
     Raises:
         ProtocolError: malformed, or of another kind.

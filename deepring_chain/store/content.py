@@ -22,6 +22,9 @@ from deepring_chain.types import Digest
 MAX_BLOB_BYTES = 256 * 2**20
 """Largest blob that is written or read unless the caller says otherwise."""
 
+MAX_MESSAGE_BYTES = 4096
+"""Largest message that `leave` takes."""
+
 # One PUT of these stores shows the whole object or nothing, and they have no cheap rename.
 _OBJECT_STORES = frozenset({"memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 
@@ -130,6 +133,49 @@ class ContentStore:
         except BlobMissing:
             return False
         return True
+
+    def leave(self, name: str, message: bytes) -> None:
+        """Leave a small message under a name, in place of an earlier one. Nothing vouches for it but what it says.
+
+        Args:
+            name: of lower-case letters, digits and dashes.
+            message: at most `MAX_MESSAGE_BYTES`.
+
+        Raises:
+            StoreError: an unusable name or message, or the store cannot be written.
+        """
+        if len(message) > MAX_MESSAGE_BYTES:
+            raise StoreError(f"a message of {len(message)} bytes; the store {self.url} takes {MAX_MESSAGE_BYTES}")
+        self._write(self._message_path(name), message)
+
+    def pick_up(self, name: str) -> bytes | None:
+        """The message under a name, unverified; None if there is none, or one that is too long.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        path = self._message_path(name)
+        try:
+            with self._driver("read", "check that it is a folder you may read"):
+                if int(self._fs.info(path)["size"]) > MAX_MESSAGE_BYTES:
+                    return None
+                return bytes(self._fs.cat_file(path))
+        except FileNotFoundError:
+            return None
+
+    def discard(self, name: str) -> None:
+        """Remove the message under a name, if there is one.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        with suppress(FileNotFoundError), self._driver("remove a message from", "make the folder writable"):
+            self._fs.rm_file(self._message_path(name))
+
+    def _message_path(self, name: str) -> str:
+        if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,199}", name) is None:
+            raise StoreError(f"a message of the store {self.url} cannot be named {name[:40]!r}")
+        return f"{self._root}/messages/{name}"
 
     def check_writable(self) -> None:
         """Write and remove a probe, so that an unusable store is found before any work is done.
