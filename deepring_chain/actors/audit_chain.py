@@ -13,11 +13,11 @@ from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.client import BlockPlace, LedgerClient
 from deepring_chain.chain.connection import node_errors
 from deepring_chain.protocol.audit_step import AuditFailure, Place, Terms, show
-from deepring_chain.protocol.events import LoggedEvent
+from deepring_chain.protocol.events import LoggedEvent, ModelRegistered
 from deepring_chain.protocol.verifier import TrailVerifier
 from deepring_chain.protocol.verifier_query import QueryVerifier
 from deepring_chain.protocol.verifier_ring import Seating
-from deepring_chain.types import ZERO, Digest, Position, QueryId
+from deepring_chain.types import ZERO, Digest, Position
 
 BLOCKS_AT_ONCE = 500
 """Blocks whose headers and events are held at a time."""
@@ -103,55 +103,73 @@ def _functions(client: LedgerClient) -> ContractFunctions:
     return client.web3.eth.contract(address=address, abi=load_artifact().abi).functions
 
 
-def compare_storage(client: LedgerClient, verifier: TrailVerifier, block: BlockPlace) -> int:
+class StorageAuditor:
     """Holds what the events amount to against the ledger's own storage: an event that was left out shows here.
 
-    Args:
-        client: the ledger.
-        verifier: after the last event up to `block`.
-        block: where the storage is read.
-
-    Returns:
-        How many values were compared.
-
-    Raises:
-        AuditFailure: they differ.
+    Attributes:
+        count: how many values were compared.
     """
-    count = 0
-    for stored in _read_storage(client, verifier, block):
+
+    def __init__(self, client: LedgerClient) -> None:
+        self._client = client
+        self._functions = _functions(client)
+        self.count = 0
+
+    def compare_ended(self, query: QueryVerifier, newest: BlockPlace) -> None:
+        """Compares a query that has ended, after which nothing changes it.
+
+        Args:
+            query: its state.
+            newest: a block after its end.
+
+        Raises:
+            AuditFailure: they differ.
+        """
+        self._compare(_stored_query(query, self._call(newest, "queryAt", query.query)), newest)
+
+    def compare(self, verifier: TrailVerifier, block: BlockPlace) -> None:
+        """Compares the ring and all open queries.
+
+        Args:
+            verifier: after the last event up to `block`.
+            block: where the storage is read.
+
+        Raises:
+            AuditFailure: they differ.
+        """
+        for stored in self._read(verifier, block):
+            self._compare(stored, block)
+
+    def _compare(self, stored: _Stored, block: BlockPlace) -> None:
         for member, expected, found in zip(stored.members, stored.expected, stored.found, strict=True):
-            count += 1
+            self.count += 1
             if expected != found:
-                place = Place(block.number)
-                raise AuditFailure("the ledger's storage", f"{stored.name}{member}", show(expected), show(found), place)
-    return count
+                place, name = Place(block.number), f"{stored.name}{member}"
+                raise AuditFailure("the ledger's storage", name, show(expected), show(found), place)
 
-
-def _read_storage(client: LedgerClient, verifier: TrailVerifier, block: BlockPlace) -> Iterator[_Stored]:
-    functions = _functions(client)
-
-    def call(name: str, *arguments: object) -> tuple[object, ...]:
-        with node_errors(client.url):
-            value = functions[name](*arguments).call(block_identifier=block.number)
+    def _call(self, block: BlockPlace, name: str, *arguments: object) -> tuple[object, ...]:
+        with node_errors(self._client.url):
+            value = self._functions[name](*arguments).call(block_identifier=block.number)
         return tuple(value) if isinstance(value, list | tuple) else (value,)
 
-    yield _Stored("queryCount", [""], [verifier.query_count], call("queryCount"))
-    yield _Stored("mode", [""], [int(verifier.ring.mode)], call("mode"))
-    yield _stored_model(verifier, call("model"))
-    yield _stored_arrangement(verifier.ring.seating, call("arrangement"))
-    if verifier.ring.seating is not None:
-        for position in range(len(verifier.ring.seating.arranged.seats)):
-            yield _stored_seat(verifier.ring.seating, Position(position), call("seatAt", position))
-    for worker, key in verifier.ring.sealing_keys.items():
-        yield _Stored(f"sealingKeyOf({worker})", [""], [key], call("sealingKeyOf", worker))
-    for waiting in verifier.report().open_queries:
-        query = verifier.open_query(waiting.query)
-        if query is not None:
-            yield _stored_query(waiting.query, query, call("queryAt", waiting.query))
+    def _read(self, verifier: TrailVerifier, block: BlockPlace) -> Iterator[_Stored]:
+        ring, seating = verifier.ring, verifier.ring.seating
+        yield _Stored("queryCount", [""], [verifier.query_count], self._call(block, "queryCount"))
+        yield _Stored("mode", [""], [int(ring.mode)], self._call(block, "mode"))
+        yield _stored_model(ring.model, self._call(block, "model"))
+        yield _stored_arrangement(seating, self._call(block, "arrangement"))
+        if seating is not None:
+            for position in range(len(seating.arranged.seats)):
+                yield _stored_seat(seating, Position(position), self._call(block, "seatAt", position))
+        for worker, key in ring.sealing_keys.items():
+            yield _Stored(f"sealingKeyOf({worker})", [""], [key], self._call(block, "sealingKeyOf", worker))
+        for waiting in verifier.report().open_queries:
+            query = verifier.open_query(waiting.query)
+            if query is not None:
+                yield _stored_query(query, self._call(block, "queryAt", waiting.query))
 
 
-def _stored_model(verifier: TrailVerifier, found: tuple[object, ...]) -> _Stored:
-    model = verifier.ring.model
+def _stored_model(model: ModelRegistered | None, found: tuple[object, ...]) -> _Stored:
     expected = [model.root, model.card, model.layers, model.version] if model else [ZERO, ZERO, 0, 0]
     return _Stored("model", [".root", ".card", ".layers", ".version"], expected, found)
 
@@ -181,7 +199,7 @@ def _stored_seat(seating: Seating, position: Position, found: tuple[object, ...]
     return _Stored(f"seatAt({position})", members, expected, compared)
 
 
-def _stored_query(query: QueryId, state: QueryVerifier, found: tuple[object, ...]) -> _Stored:
+def _stored_query(state: QueryVerifier, found: tuple[object, ...]) -> _Stored:
     place: dict[str, object] = {
         ".phase": int(state.phase),
         ".attempt": state.attempt,
@@ -194,4 +212,4 @@ def _stored_query(query: QueryId, state: QueryVerifier, found: tuple[object, ...
         ".expectedOutput": state.expected_output,
         ".trail": state.trail,
     }
-    return _Stored(f"queryAt({query})", list(place), list(place.values()), found)
+    return _Stored(f"queryAt({state.query})", list(place), list(place.values()), found)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deepring_chain.actors.audit_blobs import BlobAuditor
-from deepring_chain.actors.audit_chain import LinkedBlocks, compare_storage, read_terms
+from deepring_chain.actors.audit_chain import LinkedBlocks, StorageAuditor, read_terms
 from deepring_chain.actors.audit_formats import BlobKind
 from deepring_chain.actors.audit_inputs import InputAuditor
 from deepring_chain.chain.client import BlockPlace, LedgerClient
@@ -125,8 +125,8 @@ class _Audit:
         self._blocks = LinkedBlocks(client, first_block)
         self._inputs = InputAuditor(client)
         self._verifier = TrailVerifier(read_terms(client))
+        self._storage = StorageAuditor(client)
         self._blobs = BlobAuditor(store, client.ouroboros)
-        self._stored_values = 0
 
     def run(self) -> AuditReport:
         try:
@@ -139,10 +139,16 @@ class _Audit:
         for logged, time in self._blocks.read():
             self._verifier.check(logged, self._inputs.witness(logged, time))
             self._blobs.check(logged)
+            self._compare_ended()
         self._verifier.finish()
         self._blobs.finish()
         if self._blocks.last is not None:
-            self._stored_values = compare_storage(self._client, self._verifier, self._blocks.last)
+            self._storage.compare(self._verifier, self._blocks.last)
+
+    def _compare_ended(self) -> None:
+        ended = self._verifier.take_ended()
+        if ended is not None and self._blocks.last is not None:
+            self._storage.compare_ended(ended, self._blocks.last)
 
     def _report(self, failure: AuditFailure | None) -> AuditReport:
         return AuditReport(
@@ -153,7 +159,7 @@ class _Audit:
             blocks=self._blocks.count,
             trail=self._verifier.report(),
             input_values=self._inputs.count,
-            stored_values=self._stored_values,
+            stored_values=self._storage.count,
             blobs=dict(self._blobs.counts),
             disputed_blobs=self._blobs.disputed,
             blob_bytes=self._blobs.total_bytes,

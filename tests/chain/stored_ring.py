@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from eth_account.signers.local import LocalAccount
@@ -19,7 +21,7 @@ from deepring_chain.protocol.envelope import seal_content
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.trail import start_trail
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import Digest
+from deepring_chain.types import Complaint, Delivery, Digest, Position, Update, Verdict
 from tests.chain.ring_driver import ScriptedQuery, ScriptedRing, address_of, named
 
 RECIPIENT = public_bytes(X25519PrivateKey.from_private_bytes(named("recipient")))
@@ -45,7 +47,7 @@ class StoredRing:
     """A scripted ring, its store, and what lies in it.
 
     Attributes:
-        pointers: digest of each blob, by what it is: "card", "envelope 1/0", ...
+        pointers: digest of each blob, by what it is: "card", "envelope 1/1/0" (query, attempt, hop), ...
     """
 
     ring: ScriptedRing
@@ -76,51 +78,91 @@ class StoredRing:
         self.ring.admit()
         return self
 
-    def arrange(self, notes: bytes | None = None, recorded: Digest | None = None) -> StoredRing:
-        """Seats the ring anew; all attest."""
+    def arrange(
+        self, notes: bytes | None = None, recorded: Digest | None = None, tampered: Sequence[int] = ()
+    ) -> StoredRing:
+        """Seats the ring anew; all attest, the seats in `tampered` what the owner does not expect."""
         following = self.ring.arrangement + 1
         blob = notes or notes_of(f"challenge {following}", len(self.ring.workers))
         expected = recorded or fold_leaves(self.ring.leaves(following))[-1]
         pointer = self.put(f"arrangement notes {following}", blob)
         self.ring.owner_client.arrange(self.ring.seat_addresses, expected, pointer)
-        self.ring.attest(2)
-        self.ring.attest(3, 0, 1)
+        for positions in ((2,), (3, 0, 1)):
+            wrong = {position: {"leaf": named(f"tampered {position}")} for position in tampered}
+            self.ring.post_attestations(
+                [self.ring.attestation(position, **wrong.get(position, {})) for position in positions]
+            )
         return self
 
-    def submit(self, sealed_input: bytes | None = None) -> ScriptedQuery:
+    def order_restore(self, position: int, parameters: bytes | None = None) -> None:
+        """Orders the restore of a seat."""
+        expected, rounds = self.ring.expected_leaves(), self.ring.rounds()
+        rounds[position] += 1
+        last = fold_leaves(self.ring.leaves(self.ring.arrangement, rounds))[-1]
+        name = f"parameters {self.ring.arrangement}/{position}"
+        pointer = self.put(name, parameters or envelope_of(name))
+        self.ring.owner_client.order_restore(Position(position), expected[position:], last, pointer)
+
+    def submit(self, sealed_input: bytes | None = None) -> StoredQuery:
         """Opens a query."""
         number = self.ring.ledger.read("queryCount") + 1
         pointer = self.put(f"input {number}", sealed_input or envelope_of(f"input {number}"))
         return self.submit_pointer(pointer)
 
-    def submit_pointer(self, pointer: Digest) -> ScriptedQuery:
+    def submit_pointer(self, pointer: Digest) -> StoredQuery:
         """Opens a query whose input is wherever `pointer` leads."""
         key = named("querent's key")
         query, _ = self.ring.ledger.by(self.querent).submit_query(pointer, key)
-        return ScriptedQuery(self.ring, query, start_trail(query, address_of(self.querent), pointer, key))
+        trail = start_trail(query, address_of(self.querent), pointer, key)
+        return StoredQuery(self.ring, query, trail, self.querent, stored=self)
 
-    def open_route(self, query: ScriptedQuery, notes: bytes | None = None) -> None:
-        """Commits a route."""
-        blob = notes or notes_of(f"route {query.query}", len(self.ring.workers))
-        pointer = self.put(f"route notes {query.query}", blob)
-        self.ring.owner_client.open_route(query.query, query.links[0], pointer)
 
-    def post(self, query: ScriptedQuery, envelope: bytes | None = None, **changes: Digest) -> None:
-        """Posts the hop that is due."""
-        name = f"envelope {query.query}/{query.hop}"
-        query.post(envelope=self.put(name, envelope or envelope_of(name)), **changes)
+@dataclass
+class StoredQuery(ScriptedQuery):
+    """A query whose entries point to real blobs. A test may name another pointer, or put another blob in `blobs`.
 
-    def compute(self, query: ScriptedQuery) -> ScriptedQuery:
-        """Opens the route and posts all hops."""
-        self.open_route(query)
-        for _ in query.signers:
-            self.post(query)
-        return query
+    Attributes:
+        blobs: what to store instead of the usual, by the same names as in `StoredRing.pointers`.
+    """
 
-    def deliver(self, query: ScriptedQuery, answer: bytes | None = None, **changes: Digest) -> None:
-        """Posts the closing entry."""
-        name = f"answer {query.query}"
-        query.deliver(answer=self.put(name, answer or envelope_of(name)), **changes)
+    stored: StoredRing = field(kw_only=True)
+    blobs: dict[str, bytes] = field(default_factory=dict, kw_only=True)
+
+    def put(self, name: str) -> Digest:
+        """Stores an envelope, or what the test wants in its place."""
+        return self.stored.put(name, self.blobs.get(name, envelope_of(name)))
+
+    @property
+    def notes(self) -> Digest:
+        """The attempt's route notes, one for each hop that is left and is not the ouroboros's."""
+        name = f"route notes {self.query}/{self.attempt}"
+        receivers = len(self.signers) - max(1, self.hop)
+        return self.stored.put(name, self.blobs.get(name, notes_of(name, receivers)))
+
+    def update(self, **changes: Any) -> Update:
+        """The entry that is due."""
+        if "envelope" not in changes:
+            changes["envelope"] = self.put(f"envelope {self.query}/{self.attempt}/{self.hop}")
+        return super().update(**changes)
+
+    def delivery(self, **changes: Any) -> Delivery:
+        """The closing entry."""
+        if "answer" not in changes:
+            changes["answer"] = self.put(f"answer {self.query}/{self.attempt}")
+        return super().delivery(**changes)
+
+    def complaint(self, **changes: Any) -> Complaint:
+        """The complaint of whose turn it is."""
+        if "evidence" not in changes:
+            changes["evidence"] = self.put(f"complaint {self.query}/{self.attempt}")
+        return super().complaint(**changes)
+
+    def verdict(self, **changes: Any) -> Verdict:
+        """The verdict against the sender."""
+        name = f"verdict {self.query}/{self.attempt}"
+        if "evidence" not in changes:
+            changes["evidence"] = self.stored.put(name, self.blobs.get(name, notes_of(name, 1)))
+        return super().verdict(**changes)
 
 
 def open_client(stored: StoredRing) -> LedgerClient:
@@ -144,4 +186,4 @@ def failure_of(stored: StoredRing, client: LedgerClient | None = None) -> AuditF
 
 def answer_one(stored: StoredRing) -> None:
     """One query from start to end."""
-    stored.deliver(stored.compute(stored.submit()))
+    stored.submit().compute().deliver()

@@ -8,13 +8,14 @@ import pytest
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.actors import audit_chain
-from deepring_chain.actors.audit_blobs import BlobKind
+from deepring_chain.actors.audit_formats import BlobKind
 from deepring_chain.actors.auditor import audit
 from deepring_chain.encoding import encode_fields
 from deepring_chain.errors import ChainError, StoreError
 from deepring_chain.protocol.audit_step import Check
+from deepring_chain.protocol.events import Event
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import QueryPhase, RejectReason, RingMode
+from deepring_chain.types import ZERO, ComplaintKind, QueryPhase, RejectReason, RingMode
 from tests.chain.ring_driver import ScriptedRing, named
 from tests.chain.stored_ring import (
     StoredRing,
@@ -31,53 +32,96 @@ BLOBS = {
     "card": ("model version 1", "ModelRegistered.card"),
     "arrangement notes 1": ("arrangement 1", "RingArranged.notes"),
     "input 1": ("query 1", "QuerySubmitted.sealed_input"),
-    "route notes 1": ("query 1", "RouteOpened.notes"),
-    "envelope 1/0": ("query 1, hop 0", "UpdatePosted.signed.update.envelope"),
-    "envelope 1/3": ("query 1, hop 3", "UpdatePosted.signed.update.envelope"),
-    "answer 1": ("query 1, delivery", "AnswerDelivered.answer"),
+    "route notes 1/1": ("query 1", "RouteOpened.notes"),
+    "envelope 1/1/0": ("query 1, hop 0", "UpdatePosted.signed.update.envelope"),
+    "envelope 1/1/3": ("query 1, hop 3", "UpdatePosted.signed.update.envelope"),
+    "answer 1/1": ("query 1, delivery", "AnswerDelivered.answer"),
 }
 
 
 # ---------------------------------------------------------------------- honest trails
-def test_trail_with_every_kind_of_end_passes(stored: StoredRing) -> None:
-    first, second = stored.submit(), stored.submit()
-    for query in (first, second):
-        stored.open_route(query)
-        stored.post(query)
-    stored.post(second, output=named("a lie"))
-    for _ in range(3):
-        stored.post(first)
-    stored.deliver(first)
-    third = stored.submit()
+def restore(stored: StoredRing) -> None:
+    """Two blocks are tampered with, one of them twice."""
+    stored.arrange(tampered=(1, 3))
+    stored.order_restore(1)
+    stored.ring.post_attestations([stored.ring.attestation(1, leaf=named("tampered again"))])
+    stored.ring.report(1)
+    stored.order_restore(1)
+    stored.ring.attest(1)
+    stored.order_restore(3)
+    stored.ring.attest(3)
+    stored.ring.report(3, "layer3.bias")
+
+
+def go_wrong(stored: StoredRing) -> None:
+    """One query with everything that can go wrong; it is answered."""
+    query = stored.submit().open_route().advance(1)
+    query.complain(kind=ComplaintKind.ALTERED)
+    query.judge()
+    query.reopen()
+    query.advance(2).contradict()
+    query.judge(sender_guilty=False, receiver_guilty=True)
+    query.resume(2)
+    query.let_time_out()
+    query.resume(2)
+    query.advance(4).complain(kind=ComplaintKind.UNREADABLE, evidence=ZERO)
+    query.judge()
+    query.resume(3)
+    query.advance(4).deliver(output=named("another answer"))
+    query.judge(sender_guilty=False)
+    query.resume(3)
+    query.advance(4).deliver()
+
+
+def test_trail_with_every_kind_of_event_and_end_passes(stored: StoredRing) -> None:
+    go_wrong(stored)
+    restore(stored)
     stored.submit().reject()
-    stored.arrange(recorded=named("what other parameters give"))
-    stored.arrange()
-    stored.deliver(stored.compute(third), output=named("another lie"))
+    late = stored.submit().open_route()
+    late.let_time_out()
+    late.reject(RejectReason.RING_FAULTY)
+    stored.submit().open_route().advance(2).wait_and_withdraw()
     stored.register().arrange()
-    last = stored.submit()
-    stored.open_route(last)
-    stored.post(last)
+    stored.submit().open_route().post()
     stored.submit()
     report = audit_of(stored)
     assert report.failure is None
-    assert report.trail.ended == {QueryPhase.DELIVERED: 1, QueryPhase.DISPUTED: 2, QueryPhase.REJECTED: 1}
+    assert report.trail.ended == {QueryPhase.DELIVERED: 1, QueryPhase.REJECTED: 2, QueryPhase.WITHDRAWN: 1}
     assert [(query.query, query.next_hop) for query in report.trail.open_queries] == [(5, 1), (6, 0)]
     assert report.trail.mode is RingMode.QUERY
+    assert set(report.trail.events) == {kind.__name__ for kind in Event.__args__}  # type: ignore[attr-defined]
     assert set(report.trail.checks) == set(Check)
     assert report.blobs == {
         BlobKind.CARD: 2,
-        BlobKind.ARRANGEMENT_NOTES: 4,
+        BlobKind.ARRANGEMENT_NOTES: 3,
+        BlobKind.PARAMETERS: 3,
         BlobKind.INPUT: 6,
-        BlobKind.ROUTE_NOTES: 4,
-        BlobKind.ENVELOPE: 11,
+        BlobKind.ROUTE_NOTES: 6 + 3,
+        BlobKind.ENVELOPE: 1 + 3 + 0 + 2 + 1 + 1 + 2 + 1,
+        BlobKind.COMPLAINT: 1,
+        BlobKind.VERDICT: 4,
         BlobKind.ANSWER: 2,
     }
     assert report.remarks == ()
-    # Count, mode, model (4), arrangement (6), a key for each seat (4), the two open queries (7 each).
-    assert report.stored_values == 1 + 1 + 4 + 6 + 4 + 2 * 7
+    assert report.disputed_blobs == 0
+    # Three orders' position, last hash and pointer, two reports' position and words.
+    assert report.input_values == 3 * 3 + 2 * 2
+    # Count, mode, model (4), arrangement (7), four seats (6 each), a key for each, the six queries (10 each).
+    assert report.stored_values == 1 + 1 + 4 + 7 + 4 * 6 + 4 + 6 * 10
     newest = open_client(stored).head()
     assert report.last_block == newest
     assert report.blocks == newest.number - report.first_block + 1
+
+
+def test_ring_that_is_being_restored_passes(stored: StoredRing) -> None:
+    stored.arrange(tampered=(2,))
+    assert audit_of(stored).trail.mode is RingMode.TRACKING
+    stored.order_restore(2)
+    report = audit_of(stored)
+    assert report.failure is None
+    assert report.trail.mode is RingMode.ATTESTING
+    stored.ring.report(2)
+    assert audit_of(stored).failure is None
 
 
 def test_ledger_without_events_passes(bare_ring: ScriptedRing, querent: LocalAccount, tmp_path: Path) -> None:
@@ -143,7 +187,9 @@ def test_blob_larger_than_the_store_reads_is_named(stored: StoredRing) -> None:
     ],
 )
 def test_notes_of_another_format_are_named(stored: StoredRing, blob: bytes, message: str) -> None:
-    stored.open_route(stored.submit(), notes=blob)
+    query = stored.submit()
+    query.blobs["route notes 1/1"] = blob
+    query.open_route()
     failure = failure_of(stored)
     assert (failure.subject, failure.field) == ("query 1", "RouteOpened.notes")
     assert message in failure.found
@@ -159,16 +205,18 @@ def test_notes_of_another_format_are_named(stored: StoredRing, blob: bytes, mess
     ],
 )
 def test_envelope_and_answer_of_another_format_are_named(stored: StoredRing, blob: bytes, message: str) -> None:
-    query = stored.submit()
-    stored.open_route(query)
-    stored.post(query, envelope=blob)
+    query = stored.submit().open_route()
+    query.blobs["envelope 1/1/0"] = blob
+    query.post()
     failure = failure_of(stored)
-    assert (failure.subject, failure.field) == BLOBS["envelope 1/0"]
+    assert (failure.subject, failure.field) == BLOBS["envelope 1/1/0"]
     assert message in failure.found
 
 
 def test_answer_of_another_format_is_named(stored: StoredRing) -> None:
-    stored.deliver(stored.compute(stored.submit()), answer=card_of(3))
+    query = stored.submit().compute()
+    query.blobs["answer 1/1"] = card_of(3)
+    query.deliver()
     assert failure_of(stored).field == "AnswerDelivered.answer"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.audit_blobs import BlobKind
+from deepring_chain.actors.audit_formats import BlobKind
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.protocol.events import LoggedEvent, ModelRegistered, WorkerAdmitted
 from tests.chain.ring_driver import named
@@ -55,11 +55,9 @@ def changed(kind: type, **changes: Any) -> Callable[[list[LoggedEvent]], list[Lo
 def test_last_event_that_is_left_out_is_found_in_the_storage(stored: StoredRing, made: str, member: str) -> None:
     query = stored.submit()
     if made != "submitted":
-        stored.open_route(query)
+        query.open_route()
     if made == "answered":
-        for _ in query.signers:
-            stored.post(query)
-        stored.deliver(query)
+        query.advance(4).deliver()
     failure = failure_of(stored, lying(stored, lambda events: events[:-1]))
     assert (failure.subject, failure.field) == ("the ledger's storage", member)
 
