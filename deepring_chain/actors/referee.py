@@ -118,10 +118,15 @@ class Referee:
         return None
 
     def _judge_contradiction(self, session: Session, outputs: list[TensorBytes], sender: str | None) -> Finding:
-        """Eq. 13 failed: hold both commitments against the truth."""
+        """Eq. 13 failed: hold both commitments against the truth.
+
+        A receiver that was sent another output than the layer's made the best of it: it is not held against the truth.
+        """
         hop = session.next_hop
+        sent = self._sent(session).signed.update.output
+        was_sent_truth = sent == self._commitment(session, outputs, Hop(hop - 1))
         received_wrong = False
-        if hop < session.hops:
+        if hop < session.hops and was_sent_truth:
             posted = next(e for e in reversed(session.history) if isinstance(e, UpdatePosted))
             received_wrong = posted.signed.update.output != self._commitment(session, outputs, hop)
         reasons = [sender] if sender else []

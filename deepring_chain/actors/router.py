@@ -16,7 +16,7 @@ from deepring_chain.errors import ConfigError, ProtocolError
 from deepring_chain.protocol.events import AnswerDelivered, EnvelopeDisputed, UpdatePosted, VerdictPosted
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.route import RouteNote, build_route, route_context
-from deepring_chain.protocol.session import FaultKind, Session, TrailEvent
+from deepring_chain.protocol.session import Fault, FaultKind, Session, TrailEvent
 from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, ComplaintKind, Digest, Hop, TrailEntry
 
 LOG = logging.getLogger(__name__)
@@ -72,8 +72,20 @@ class Router:
         for session in self._member.state.sessions.values():
             for fault in session.faults:
                 if fault.hop < session.hops:
-                    found[self.draw_of(session, fault.attempt).signers[fault.hop]] += 1
+                    found[self._failed(session, fault)] += 1
         return found
+
+    def _failed(self, session: Session, fault: Fault) -> Address:
+        """Who served the faulty hop: not always who is on the attempt's route, which may begin after that hop."""
+        draw = self.draw_of(session, fault.attempt)
+        if fault.hop >= draw.first_hop:
+            return draw.signers[fault.hop]
+        before = [event for event in session.history if isinstance(event, UpdatePosted)]
+        return next(
+            event.signer
+            for event in reversed(before)
+            if (event.signed.update.hop, event.signed.update.attempt < fault.attempt) == (fault.hop, True)
+        )
 
     # ------------------------------------------------------------------ drawing
 

@@ -39,6 +39,9 @@ from deepring_chain.types import (
 
 LOG = logging.getLogger(__name__)
 
+REPORT_BYTES = 256
+"""Longest report on a restore that the ledger takes."""
+
 
 class Worker:
     """Acts on the ledger's events: attests when seated, computes when it is its turn, and never signs twice.
@@ -96,12 +99,19 @@ class Worker:
         place = restore_context(self._member.client.domain, order.arrangement, position, order.round)
         blob = self._member.store.get(order.parameters)
         note = RestoreNote.decode(open_content(self._member.keys.sealing, blob, place))
-        changed = self._block.restore(note.parameters)
-        text = ", ".join(changed)[:256] or "nothing"
+        # Recorded before the restore: after it nothing tells what had changed, should this process be killed meanwhile.
+        key = f"changed/{order.arrangement}/{position}/{order.round}"
+        text = self._member.journal.record_once(key, lambda: self._name_changes().encode()).decode()
+        self._block.restore(note.parameters)
         LOG.error("restored; changed: %s", text)
         if not any(report.worker == self._member.keys.address for report in current.reports):
             self._report(position, text)
         return note.challenge
+
+    def _name_changes(self) -> str:
+        """What the report says; a damaged file's names may hold any characters, and the ledger counts bytes."""
+        text = ", ".join(self._block.changed_tensors()) or "nothing"
+        return text.encode(errors="replace")[:REPORT_BYTES].decode(errors="ignore")
 
     def _report(self, position: Position, text: str) -> None:
         try:
