@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from eth_abi.exceptions import EncodingError
 from eth_account.messages import SignableMessage, encode_typed_data
 from eth_account.signers.local import LocalAccount
 from eth_keys import keys
@@ -104,7 +105,8 @@ def recover_signer(domain: Domain, message: SignedMessage, signature: bytes) -> 
     """Who signed `message` for `domain`, by the ledger's own rules (OpenZeppelin ECDSA).
 
     Raises:
-        SignatureInvalid: wrong length, v other than 27 or 28, high s, or no such point.
+        SignatureInvalid: wrong length, v other than 27 or 28, high s, no such point, or a number in the message that
+            its field on the ledger cannot hold.
     """
     if len(signature) != SIGNATURE_BYTES or signature[64] not in (27, 28):
         raise SignatureInvalid(f"signature of {len(signature)} bytes: expected 65 with v 27 or 28")
@@ -113,7 +115,7 @@ def recover_signer(domain: Domain, message: SignedMessage, signature: bytes) -> 
     try:
         parsed = keys.Signature(signature[:64] + bytes([signature[64] - 27]))
         public = parsed.recover_public_key_from_msg_hash(message_digest(domain, message))
-    except (BadSignature, ValidationError, ValueError) as error:
+    except (BadSignature, ValidationError, ValueError, EncodingError) as error:
         raise SignatureInvalid(f"signature recovers to nobody ({error})") from None
     return Address(to_checksum_address(public.to_canonical_address()))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from deepring_chain.chain.client import BlockPlace
 from deepring_chain.chain.errors import LedgerReverted
@@ -42,6 +42,7 @@ from deepring_chain.types import (
     Attempt,
     Attestation,
     Complaint,
+    ComplaintKind,
     Delivery,
     Digest,
     Domain,
@@ -227,6 +228,7 @@ class FakeClient:
         )
 
     def complain(self, complaint: Complaint, salt: Digest, next_route: Digest, signature: bytes) -> None:
+        complaint = replace(complaint, kind=ComplaintKind(complaint.kind))  # as an event tells it
         self.calls.append(f"complain {complaint.query} {complaint.hop} {complaint.kind.name}")
         session = self._session(complaint.query, QueryPhase.ROUTED, QueryPhase.COMPUTED)
         signer = recover_signer(DOMAIN, complaint, signature)

@@ -19,6 +19,7 @@ from deepring_chain.actors.arranger import Arranger
 from deepring_chain.actors.block import Block
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.journal import Journal
+from deepring_chain.actors.leaves import LeafSender
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.model_owner import ModelOwner, Roster
 from deepring_chain.actors.ouroboros import Ouroboros
@@ -126,7 +127,9 @@ class FakeRing:
     def _worker(self, index: int) -> Worker:
         if len(self.blocks) < index:
             self.blocks.append(self._block(index))
-        return Worker(self.members[index], self.blocks[index - 1], CPU)
+        worker = Worker(self.members[index], self.blocks[index - 1], CPU)
+        worker._leaves = LeafSender(self.members[index], self._clock)
+        return worker
 
     def _block(self, index: int) -> Block:
         following = self.model.next_index(index)

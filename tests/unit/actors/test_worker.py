@@ -137,12 +137,6 @@ def test_update_is_recorded_before_it_is_posted(ring: FakeRing) -> None:
 # ---------------------------------------------------------------- attestation
 
 
-def test_ring_attests_and_the_flag_is_on(ring: FakeRing) -> None:
-    ring.settle()
-    assert ring.ledger.state.mode is RingMode.QUERY
-    assert [client_of(member).calls.count("attest") for member in ring.members] == [1, 1, 1, 1]
-
-
 def tamper(ring: FakeRing, layer: int) -> None:
     """Changes one weight in the memory of a layer's worker."""
     block = ring.blocks[layer - 1]

@@ -215,6 +215,16 @@ def test_signature_outside_of_the_curve_is_refused(r: bytes, s: bytes) -> None:
         recover_signer(DOMAIN, UPDATE, r + s + bytes([V]))
 
 
+@pytest.mark.parametrize("name", ["query", "attempt", "hop"])
+@pytest.mark.parametrize("value", [-1, -(2**64), 2**64])
+def test_message_that_the_ledger_cannot_hold_is_signed_by_nobody(name: str, value: int) -> None:
+    """Somebody hands over an entry with a number that no field of the ledger takes."""
+    messages: list[Any] = [UPDATE, COMPLAINT, VERDICT]
+    for message in messages:
+        with pytest.raises(SignatureInvalid):
+            recover_signer(DOMAIN, replace(message, **{name: value}), SIGNATURE)
+
+
 @given(st.binary(min_size=64, max_size=64), st.sampled_from([27, 28]))
 @settings(max_examples=200, deadline=None)
 def test_arbitrary_signature_recovers_to_nobody_or_a_stranger(data: bytes, v: int) -> None:
