@@ -5,17 +5,21 @@ The evidence for a restore is in the input alone: the ledger checks it and keeps
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from eth_typing import ChecksumAddress, HexStr
+from eth_abi.abi import decode as abi_decode
+from eth_abi.exceptions import DecodingError
+from eth_typing import HexStr
+from eth_utils import function_signature_to_4byte_selector, to_checksum_address
 
-from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import node_errors
 from deepring_chain.protocol.audit_step import AuditFailure, Place, Witness, show
 from deepring_chain.protocol.events import LoggedEvent, RestoreOrdered, RestoreReported
 from deepring_chain.types import Digest
+
+ORDER_RESTORE = "orderRestore(uint16,bytes32[],bytes32,bytes32)"
+REPORT_RESTORE = "reportRestore(uint16,string)"
 
 
 class InputAuditor:
@@ -27,8 +31,6 @@ class InputAuditor:
 
     def __init__(self, client: LedgerClient) -> None:
         self._client = client
-        address = cast(ChecksumAddress, client.domain.ledger)
-        self._contract = client.web3.eth.contract(address=address, abi=load_artifact().abi)
         self.count = 0
 
     def witness(self, logged: LoggedEvent, time: int) -> Witness:
@@ -44,35 +46,38 @@ class InputAuditor:
         """
         match logged.event:
             case RestoreOrdered() as event:
-                passed = self._input(logged, "orderRestore")
-                self._compare(logged, passed, "position", event.position)
-                self._compare(logged, passed, "recordedLast", event.recorded_last)
-                self._compare(logged, passed, "parameters", event.parameters)
-                return Witness(time, tuple(Digest(bytes(leaf)) for leaf in passed["expectedLeaves"]))
+                passed = self._input(logged, ORDER_RESTORE, ["uint16", "bytes32[]", "bytes32", "bytes32"])
+                position, leaves, recorded_last, parameters = passed
+                self._compare(logged, "position", position, event.position)
+                self._compare(logged, "recordedLast", recorded_last, event.recorded_last)
+                self._compare(logged, "parameters", parameters, event.parameters)
+                return Witness(time, tuple(Digest(leaf) for leaf in leaves))
             case RestoreReported() as event:
-                passed = self._input(logged, "reportRestore")
-                self._compare(logged, passed, "position", event.position)
-                self._compare(logged, passed, "changed", event.changed)
+                # The ledger takes any bytes for a text.
+                position, changed = self._input(logged, REPORT_RESTORE, ["uint16", "bytes"])
+                self._compare(logged, "position", position, event.position)
+                self._compare(logged, "changed", changed.decode(errors="replace"), event.changed)
         return Witness(time)
 
-    def _input(self, logged: LoggedEvent, function: str) -> Mapping[str, Any]:
+    def _input(self, logged: LoggedEvent, function: str, types: list[str]) -> tuple[Any, ...]:
         with node_errors(self._client.url):
             transaction = self._client.web3.eth.get_transaction(HexStr(f"0x{logged.transaction_hash.hex()}"))
-        found = f"a transaction to {transaction.get('to')}"
-        if transaction.get("to") == self._contract.address:
-            try:
-                called, passed = self._contract.decode_function_input(transaction["input"])
-            except ValueError:  # no function of the ledger, or malformed
-                raise _failure(logged, "input", f"a call of {function}", "something else") from None
-            if called.fn_name == function:
-                return cast(Mapping[str, Any], passed)
-            found = f"a call of {called.fn_name}"
-        raise _failure(logged, "input", f"a call of {function} at {self._contract.address}", found)
+        receiver, data = transaction.get("to"), bytes(transaction["input"])
+        ledger = self._client.domain.ledger
+        wanted = f"a call of {function} at {ledger}"
+        if receiver is None or to_checksum_address(receiver) != ledger:
+            raise _failure(logged, "input", wanted, f"a transaction to {receiver}")
+        if data[:4] != function_signature_to_4byte_selector(function):
+            raise _failure(logged, "input", wanted, f"a call of another function, {show(data[:4])}")
+        try:
+            return abi_decode(types, data[4:])
+        except (DecodingError, ValueError) as error:
+            raise _failure(logged, "input", wanted, f"malformed values ({error})") from None
 
-    def _compare(self, logged: LoggedEvent, passed: Mapping[str, Any], name: str, found: object) -> None:
+    def _compare(self, logged: LoggedEvent, name: str, passed: object, found: object) -> None:
         self.count += 1
-        if passed[name] != found:
-            raise _failure(logged, name, f"{show(passed[name])}, as the transaction has it", show(found))
+        if passed != found:
+            raise _failure(logged, name, f"{show(passed)}, as the transaction has it", show(found))
 
 
 def _failure(logged: LoggedEvent, name: str, expected: str, found: str) -> AuditFailure:

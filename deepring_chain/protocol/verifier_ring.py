@@ -25,6 +25,7 @@ MAX_LAYERS = 2**16 - 3
 """One seat more than layers, and the delivery's hop, must fit into 16 bits."""
 
 MAX_REPORT_BYTES = 256
+"""The ledger takes any bytes for a text: how many characters it has is at most how many bytes."""
 
 
 @dataclass
@@ -198,9 +199,8 @@ class RingVerifier:
         step.equal(Check.RESTORE, subject, "round", seating.rounds[event.position], event.round)
         is_due = seating.reported[event.position] < event.round
         step.require(Check.RESTORE, subject, "round", is_due, "a restore that nobody reported on", event.round)
-        size = len(event.changed.encode(errors="replace"))
-        is_short = size <= MAX_REPORT_BYTES
-        step.require(Check.RESTORE, subject, "changed", is_short, f"{MAX_REPORT_BYTES} bytes at most", size)
+        size, most = len(event.changed), MAX_REPORT_BYTES
+        step.require(Check.RESTORE, subject, "changed", size <= most, f"{most} characters at most", size)
         seating.reported[event.position] = event.round
 
     # ------------------------------------------------------------------ steps
