@@ -2,8 +2,9 @@
 
 from brownie import web3
 
-from deepring_chain.actors.auditor import AuditReport, audit
+from deepring_chain.actors.auditor import audit
 from deepring_chain.actors.deploy import find_deployment
+from deepring_chain.cli.audit import conclude
 from deepring_chain.cli.clients import open_reader
 from deepring_chain.cli.console import errors_as_one_line
 from deepring_chain.errors import ConfigError
@@ -20,21 +21,4 @@ def main() -> None:
             raise ConfigError(
                 f"{url}: the ring in {folder.path} is not on this chain; `brownie run deploy` puts it there"
             )
-        report = audit(open_reader(deployment), ContentStore(deployment.store_url), deployment.first_block)
-        _print(report)
-        if report.failure is not None:
-            raise report.failure
-
-
-def _print(report: AuditReport) -> None:
-    print(f"ledger {report.domain.ledger}, {report.blocks} blocks from {report.first_block}")
-    for name, number in report.trail.events.items():
-        print(f"  {number:5} {name}")
-    print(f"checked: {sum(report.trail.checks.values())} fields, {sum(report.blobs.values())} blobs,", end=" ")
-    print(f"{report.stored_values} values of the ledger's storage")
-    for remark in report.remarks:
-        print(f"remark: {remark}")
-    for unchecked in report.not_checked:
-        print(f"not checked: {unchecked.what} (can be by {unchecked.who})")
-    if report.passed:
-        print("the audit passed")
+        conclude(audit(open_reader(deployment), ContentStore(deployment.store_url), deployment.first_block))

@@ -16,7 +16,7 @@ from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import node_errors
 from deepring_chain.protocol.audit_step import AuditFailure, Place, Witness, show
 from deepring_chain.protocol.events import LoggedEvent, RestoreOrdered, RestoreReported
-from deepring_chain.types import Digest
+from deepring_chain.types import Address, Digest
 
 ORDER_RESTORE = "orderRestore(uint16,bytes32[],bytes32,bytes32)"
 REPORT_RESTORE = "reportRestore(uint16,string)"
@@ -65,7 +65,7 @@ class InputAuditor:
         receiver, data = transaction.get("to"), bytes(transaction["input"])
         ledger = self._client.domain.ledger
         wanted = f"a call of {function} at {ledger}"
-        if receiver is None or to_checksum_address(receiver) != ledger:
+        if receiver is None or Address(to_checksum_address(receiver)) != ledger:
             raise _failure(logged, "input", wanted, f"a transaction to {receiver}")
         if data[:4] != function_signature_to_4byte_selector(function):
             raise _failure(logged, "input", wanted, f"a call of another function, {show(data[:4])}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deepring_chain import __version__
+from deepring_chain.cli.audit import audit
 from deepring_chain.cli.console import OUT, errors_as_one_line
 from deepring_chain.cli.control import arrange, withdraw
 from deepring_chain.cli.demo import demo
@@ -43,7 +44,7 @@ def options(
     """Deep-learning inference whose every step is on a tamper-evident public record."""
 
 
-for command in (demo, init, up, query, answer, withdraw, trail, arrange, run, tamper, perturb, kill):
+for command in (demo, init, up, query, answer, withdraw, trail, audit, arrange, run, tamper, perturb, kill):
     app.command()(command)
 app.command("train")(train_network)
 app.command("quantise")(quantise_network)
