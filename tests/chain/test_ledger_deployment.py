@@ -6,11 +6,11 @@ import pytest
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 
-from deepring_chain.chain.client import deploy_ledger
+from deepring_chain.chain.client import Deadlines, deploy_ledger
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.types import ZERO, Address, QueryPhase, RingMode
 from tests.chain.expect import refused
-from tests.chain.ring_driver import ScriptedRing
+from tests.chain.ring_driver import Ledger, ScriptedRing
 
 NOBODY = Address("0x" + "00" * 20)
 
@@ -30,6 +30,24 @@ def test_deployer_need_not_be_the_owner(
 def test_zero_owner_is_refused(chain: Web3, devnet: Devnet, owner: LocalAccount) -> None:
     with refused("ZeroOuroboros"):
         deploy_ledger(chain, devnet.url, owner, NOBODY)
+
+
+def test_deadlines_are_those_of_the_deployment(chain: Web3, devnet: Devnet, owner: LocalAccount) -> None:
+    ledger = Ledger.deploy(chain, devnet.url, owner, Deadlines(hop=7, withdraw=8))
+    assert (ledger.read("hopSeconds"), ledger.read("withdrawSeconds")) == (7, 8)
+    assert ledger.by(owner).hop_seconds == 7
+
+
+@pytest.mark.parametrize(
+    ("hop", "withdraw"),
+    [(0, 600), (0, 0), (60, 60), (60, 59), (60, 0), (2**40 - 1, 2**40 - 1)],
+    ids=["no hop", "none", "equal", "shorter", "no withdrawal", "equal and greatest"],
+)
+def test_deadlines_that_leave_a_querent_or_a_hop_no_time_are_refused(
+    chain: Web3, devnet: Devnet, owner: LocalAccount, hop: int, withdraw: int
+) -> None:
+    with refused("InvalidDeadlines", hopSeconds=hop, withdrawSeconds=withdraw):
+        deploy_ledger(chain, devnet.url, owner, Address(owner.address), Deadlines(hop, withdraw))
 
 
 def test_new_ledger_is_empty_and_in_setup(bare_ring: ScriptedRing) -> None:

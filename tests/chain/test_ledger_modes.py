@@ -9,6 +9,7 @@ import pytest
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.types import QueryPhase, RingMode
+from tests.chain.clock import Clock
 from tests.chain.expect import refused
 from tests.chain.ring_driver import ScriptedQuery, ScriptedRing, named
 
@@ -120,6 +121,53 @@ def test_delivery_is_taken_in_query_mode_only(query: ScriptedQuery, where: str) 
     with only_in_query_mode(query.ring, mode):
         query.deliver()
     assert query.state.phase == (QueryPhase.DELIVERED if mode is RingMode.QUERY else QueryPhase.COMPUTED)
+
+
+@EVERY_MODE
+def test_route_is_resumed_in_query_mode_only(query: ScriptedQuery, where: str) -> None:
+    query.advance(2).complain()
+    query.judge()
+    mode = bring(query.ring, where)
+    with only_in_query_mode(query.ring, mode):
+        query.resume(2)
+    assert query.state.phase == (QueryPhase.ROUTED if mode is RingMode.QUERY else QueryPhase.INTERRUPTED)
+
+
+@EVERY_MODE
+def test_hop_times_out_in_query_mode_only(query: ScriptedQuery, clock: Clock, where: str) -> None:
+    mode = bring(query.ring, where)
+    with only_in_query_mode(query.ring, mode):
+        query.let_time_out()
+    assert query.state.phase == (QueryPhase.INTERRUPTED if mode is RingMode.QUERY else QueryPhase.ROUTED)
+
+
+@EVERY_MODE
+def test_dispute_is_opened_and_judged_in_every_mode(query: ScriptedQuery, where: str) -> None:
+    query.advance(2)
+    bring(query.ring, where)
+    query.complain()
+    assert query.state.phase == QueryPhase.DISPUTED
+    query.judge()
+    assert query.state.phase == QueryPhase.INTERRUPTED
+
+
+@EVERY_MODE
+def test_query_is_withdrawn_in_every_mode(query: ScriptedQuery, clock: Clock, where: str) -> None:
+    bring(query.ring, where)
+    query.wait_and_withdraw()
+    assert query.state.phase == QueryPhase.WITHDRAWN
+
+
+@EVERY_MODE
+def test_restore_is_ordered_in_tracking_mode_only(ring: ScriptedRing, where: str) -> None:
+    mode = bring(ring, where)
+    if mode is RingMode.TRACKING:
+        ring.tamper(2).order_restore(2)
+        assert ring.ledger.mode() is RingMode.ATTESTING
+        return
+    with refused("NotTracking", arrangement=ring.arrangement, mode=mode):
+        ring.order_restore(2)
+    assert ring.ledger.mode() is mode
 
 
 @pytest.mark.parametrize("where", [name for name, (mode, _) in MODES.items() if mode is not RingMode.QUERY])

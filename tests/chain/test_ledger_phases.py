@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from eth_account.signers.local import LocalAccount
 
-from deepring_chain.types import QueryId, QueryPhase
+from deepring_chain.types import Hop, QueryId, QueryPhase
 from tests.chain.clock import Clock
 from tests.chain.expect import refused
 from tests.chain.query_driver import BRINGERS, ScriptedQuery
@@ -48,7 +48,7 @@ class Action:
 def post_update(query: ScriptedQuery) -> None:
     """Tries the hop that is due; the last one's signer tries again where none is."""
     if query.hop == len(query.signers):
-        query.hop = type(query.hop)(query.hop - 1)
+        query.hop = Hop(query.hop - 1)
     query.ring.owner_client.post_update(query.sign(query.update()))
 
 

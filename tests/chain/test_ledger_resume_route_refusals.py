@@ -1,0 +1,306 @@
+"""`resumeRoute`: only from what the ledger accepted, over the whole history since, and before the hop that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from eth_account.signers.local import LocalAccount
+
+from deepring_chain.crypto.signing import message_digest, recover_signer
+from deepring_chain.protocol.route import route_link
+from deepring_chain.protocol.trail import extend_trail
+from deepring_chain.types import (
+    ZERO,
+    Attempt,
+    Digest,
+    Hop,
+    QueryId,
+    QueryPhase,
+    RingMode,
+    SignedUpdate,
+    TrailEntry,
+    Update,
+)
+from tests.chain.clock import Clock
+from tests.chain.expect import refused
+from tests.chain.names import address_of, named
+from tests.chain.query_driver import Entry, ScriptedQuery
+from tests.chain.ring_driver import ScriptedRing
+
+Entries = list[TrailEntry]
+
+
+@pytest.fixture
+def interrupted(query: ScriptedQuery) -> ScriptedQuery:
+    """Hop 3 complained of hop 2 and was believed: hops 0 to 2 are accepted, five entries on the trail."""
+    query.advance(3).complain()
+    query.judge()
+    return query
+
+
+def trail_after(query: ScriptedQuery, anchor: Entry, later: Entries) -> Digest:
+    """Where a claimed history leads."""
+    assert isinstance(anchor.message, Update)
+    digest = message_digest(query.domain, anchor.message)
+    trail = extend_trail(anchor.message.trail, digest, address_of(anchor.signer))
+    for entry in later:
+        trail = extend_trail(trail, entry.digest, entry.signer)
+    return trail
+
+
+def expect_other_history(query: ScriptedQuery, anchor: Entry, later: Entries) -> None:
+    """The claim leads to another trail than the ledger's; nothing changes."""
+    before, actual = query.state, trail_after(query, anchor, later)
+    with refused("UnexpectedTrail", query=query.query, expected=query.trail, actual=actual):
+        query.resume_from(anchor, later)
+    assert query.state == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attempt": Attempt(2)},
+        {"hop": Hop(0)},
+        {"envelope": named("made up")},
+        {"output": named("made up")},
+        {"next_output": named("made up")},
+        {"trail": named("made up")},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_anchor_that_was_never_accepted_is_refused(interrupted: ScriptedQuery, changes: dict[str, Any]) -> None:
+    """The owner goes on from an output that no layer signed."""
+    honest = interrupted.accepted(1)
+    assert isinstance(honest.message, Update)
+    made_up = Entry(replace(honest.message, **changes), honest.signer)
+    expect_other_history(interrupted, made_up, interrupted.after(honest))
+
+
+def test_anchor_with_another_signer_is_refused(interrupted: ScriptedQuery, mallory: LocalAccount) -> None:
+    """The entry is right, but somebody else is to have signed it."""
+    honest = interrupted.accepted(1)
+    expect_other_history(interrupted, Entry(honest.message, mallory), interrupted.after(honest))
+
+
+def test_anchor_of_another_query_is_refused(interrupted: ScriptedQuery) -> None:
+    """The output of somebody else's question becomes part of this answer."""
+    other = interrupted.ring.submit(interrupted.querent).open_route().advance(3)
+    foreign = other.accepted(1)
+    assert isinstance(foreign.message, Update)
+    with refused("UnexpectedPhase", query=2, expected=QueryPhase.INTERRUPTED, actual=QueryPhase.ROUTED):
+        interrupted.resume_from(foreign, other.after(foreign))
+    moved = Entry(replace(foreign.message, query=interrupted.query), foreign.signer)
+    for later in (other.after(foreign), interrupted.after(interrupted.accepted(1))):
+        expect_other_history(interrupted, moved, later)
+
+
+def test_update_that_was_signed_but_never_posted_is_no_anchor(query: ScriptedQuery, clock: Clock) -> None:
+    """A hop's update came too late; the attempt was ended without it."""
+    query.advance(2)
+    late = Entry(query.update(), query.signer)
+    query.let_time_out()
+    query.reopen()
+    query.advance(3).complain()
+    query.judge()
+    expect_other_history(query, late, [])
+    expect_other_history(query, late, query.after(query.accepted(1)))
+
+
+FORGERIES: dict[str, Callable[[Entries], Entries]] = {
+    "empty": lambda later: later[:0],
+    "last entry cut": lambda later: later[:-1],
+    "first entry cut": lambda later: later[1:],
+    "entry in the middle cut": lambda later: [later[0], *later[2:]],
+    "two entries swapped": lambda later: [later[1], later[0], *later[2:]],
+    "reversed": lambda later: later[::-1],
+    "last entry twice": lambda later: [*later, later[-1]],
+    "entry added": lambda later: [*later, TrailEntry(named("made up"), later[0].signer)],
+    "other digest": lambda later: [TrailEntry(named("made up"), later[0].signer), *later[1:]],
+    "other signer": lambda later: [TrailEntry(later[0].digest, later[1].signer), *later[1:]],
+}
+
+
+@pytest.mark.parametrize("how", FORGERIES)
+def test_forged_history_is_refused(interrupted: ScriptedQuery, how: str) -> None:
+    """The owner hides an entry since the anchor: the complaint, the verdict, or another hop."""
+    anchor = interrupted.accepted(1)
+    expect_other_history(interrupted, anchor, FORGERIES[how](interrupted.after(anchor)))
+
+
+@pytest.mark.parametrize("claimed", [2, 3])
+def test_history_of_another_anchor_is_refused(interrupted: ScriptedQuery, claimed: int) -> None:
+    """The anchor is accepted, the history begins elsewhere."""
+    anchor = interrupted.accepted(0)
+    expect_other_history(interrupted, anchor, interrupted.after(anchor)[claimed - 1 :])
+
+
+@pytest.mark.parametrize("hop", [1, 2, 3])
+def test_update_that_violated_eq_13_is_no_anchor(query: ScriptedQuery, hop: int) -> None:
+    """The liar's own next output would be what the next attempt is held to."""
+    query.advance(hop).contradict()
+    violating = query.entries[-1]
+    query.judge()
+    with refused("ResumedTooLate", query=1, hop=hop, first=hop + 1):
+        query.resume_from(violating)
+    assert query.state.phase == QueryPhase.INTERRUPTED
+
+
+@pytest.mark.parametrize("hop", [2, 3, 4, 65_534])
+def test_attempt_after_the_disputed_hop_is_refused(query: ScriptedQuery, hop: int) -> None:
+    """The owner leaves out the hop that failed."""
+    query.advance(2).contradict()
+    query.judge()
+    honest = query.accepted(1)
+    assert isinstance(honest.message, Update)
+    beyond = replace(honest.message, hop=Hop(hop))
+    client = query.ring.owner_client
+    with refused("ResumedTooLate", query=1, hop=2, first=hop + 1):
+        client.resume_route(beyond, address_of(honest.signer), [], named("route"), query.notes)
+
+
+def test_hop_of_an_older_attempt_beyond_the_failed_one_is_refused(query: ScriptedQuery) -> None:
+    """Attempt 1 came to hop 2; attempt 2 failed at hop 1, and what came after it before counts no more."""
+    query.advance(3)
+    later = query.accepted(2)
+    query.complain()
+    query.judge()
+    query.resume(1)
+    query.complain()
+    query.judge()
+    with refused("ResumedTooLate", query=1, hop=1, first=3):
+        query.resume_from(later)
+
+
+def test_attempt_after_the_last_layer_is_refused(query: ScriptedQuery) -> None:
+    """The delivery contradicted the last layer: going on after it would leave no hop to execute."""
+    query.advance(4)
+    query.deliver(output=named("another output"))
+    query.judge()
+    last = query.accepted(3)
+    assert isinstance(last.message, Update)
+    client = query.ring.owner_client
+    with refused("ResumedTooLate", query=1, hop=4, first=4):
+        client.resume_route(last.message, address_of(last.signer), query.after(last), named("route"), query.notes)
+
+
+def test_empty_route_is_refused(interrupted: ScriptedQuery) -> None:
+    """Nobody could ever open it."""
+    anchor = interrupted.accepted(2)
+    assert isinstance(anchor.message, Update)
+    later, client = interrupted.after(anchor), interrupted.ring.owner_client
+    with refused("EmptyRoute", query=1):
+        client.resume_route(anchor.message, address_of(anchor.signer), later, ZERO, interrupted.notes)
+
+
+def test_others_than_the_owner_are_refused(interrupted: ScriptedQuery, mallory: LocalAccount) -> None:
+    """Somebody else chooses who executes."""
+    anchor = interrupted.accepted(2)
+    assert isinstance(anchor.message, Update)
+    arguments = (anchor.message, address_of(anchor.signer), interrupted.after(anchor), named("route"), named("notes"))
+    for account in (mallory, interrupted.querent, *interrupted.ring.workers):
+        with refused("NotOuroboros", ouroboros=interrupted.ring.owner.address, caller=account.address):
+            interrupted.ring.ledger.by(account).resume_route(*arguments)
+
+
+def test_ring_that_is_not_authentic_resumes_nothing(interrupted: ScriptedQuery) -> None:
+    """A tampered block would execute again."""
+    interrupted.ring.tamper(2)
+    with refused("NotAuthentic", arrangement=2, mode=RingMode.TRACKING):
+        interrupted.resume(3)
+
+
+def test_second_attempt_at_once_is_refused(interrupted: ScriptedQuery) -> None:
+    """Two routes for one query."""
+    interrupted.resume(3)
+    with refused("UnexpectedPhase", query=1, expected=QueryPhase.INTERRUPTED, actual=QueryPhase.ROUTED):
+        interrupted.resume(3)
+
+
+def test_unknown_query_is_refused(interrupted: ScriptedQuery) -> None:
+    """An anchor from nowhere."""
+    anchor = interrupted.accepted(2)
+    assert isinstance(anchor.message, Update)
+    unknown = Entry(replace(anchor.message, query=QueryId(99)), anchor.signer)
+    with refused("UnexpectedPhase", query=99, expected=QueryPhase.INTERRUPTED, actual=QueryPhase.NONE):
+        interrupted.resume_from(unknown, [])
+
+
+# ------------------------------------------------------------------ what was signed for an older attempt
+
+
+def test_update_that_an_old_attempt_left_over_is_refused(query: ScriptedQuery, clock: Clock) -> None:
+    """Hop 2 was signed, but too late; Mallory posts it in the next attempt. The trail is still the same."""
+    query.advance(2)
+    old = query.sign(query.update())
+    query.let_time_out()
+    query.resume(2)
+    assert old.update.trail == query.trail
+    with refused("UnexpectedAttempt", query=1, expected=2, actual=1):
+        query.ring.owner_client.post_update(old)
+    salt, rest = query.opening
+    with refused("UnexpectedAttempt", query=1, expected=2, actual=1):
+        query.ring.owner_client.post_update(replace(old, salt=salt, next_route=rest))
+
+
+def test_update_that_an_old_attempt_accepted_is_refused(interrupted: ScriptedQuery) -> None:
+    """Hop 2 was accepted, judged, and is executed again; its old entry is posted a second time."""
+    old = interrupted.accepted(2)
+    interrupted.resume(2)
+    assert isinstance(old.message, Update)
+    signed = interrupted.sign(old.message, old.signer)
+    with refused("UnexpectedAttempt", query=1, expected=2, actual=1):
+        interrupted.ring.owner_client.post_update(signed)
+    moved = interrupted.sign(replace(old.message, attempt=Attempt(2)), old.signer)
+    with refused("UnexpectedTrail", query=1, expected=interrupted.trail, actual=old.message.trail):
+        interrupted.ring.owner_client.post_update(moved)
+
+
+def expect_stranger(query: ScriptedQuery, signed: SignedUpdate) -> None:
+    """Signer and opening do not fit the route of the attempt that runs."""
+    signer = recover_signer(query.domain, signed.update, signed.signature)
+    actual, expected = route_link(signer, signed.salt, signed.next_route), query.links[query.hop]
+    arguments = {"signer": signer, "expected": expected, "actual": actual}
+    with refused("UnexpectedSigner", query=1, hop=query.hop, **arguments):
+        query.ring.owner_client.post_update(signed)
+
+
+def test_route_of_the_old_attempt_opens_nothing(interrupted: ScriptedQuery) -> None:
+    """The signer of hop 2 comes with the opening that it had in attempt 1."""
+    salt, rest = interrupted.salts[2], interrupted.links[3]
+    interrupted.resume(2)
+    expect_stranger(interrupted, replace(interrupted.sign(interrupted.update()), salt=salt, next_route=rest))
+
+
+def test_delivery_of_an_old_attempt_is_refused(query: ScriptedQuery) -> None:
+    """The owner's delivery was signed, then it complained; the answer of the next attempt is another."""
+    query.advance(4)
+    old = query.delivery()
+    signature = query.sign_delivery(old)
+    query.complain()
+    query.judge()
+    query.resume(3)
+    query.advance(4)
+    with refused("UnexpectedAttempt", query=1, expected=2, actual=1):
+        query.ring.owner_client.deliver(old, signature)
+
+
+def test_worker_replaced_by_a_standby_is_refused(interrupted: ScriptedQuery, standby: LocalAccount) -> None:
+    """It was found guilty, and signs as if it were still its turn."""
+    guilty = interrupted.signers[2]
+    interrupted.signers = (*interrupted.signers[:2], standby, interrupted.signers[3])
+    interrupted.resume(2)
+    expect_stranger(interrupted, interrupted.sign(interrupted.update(), guilty))
+
+
+def test_other_ring_does_not_take_the_anchor(
+    interrupted: ScriptedQuery, other_ring: ScriptedRing, querent: LocalAccount
+) -> None:
+    """The same query of the same people on another ledger; its history has other digests."""
+    there = other_ring.submit(querent).open_route().advance(3)
+    there.complain()
+    there.judge()
+    here = interrupted.accepted(2)
+    expect_other_history(there, here, interrupted.after(here))
