@@ -33,6 +33,8 @@ from tests.chain.clock import Clock
 from tests.chain.names import account_named, address_of, named
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from tests.chain.ring_driver import ScriptedRing
 
 
@@ -119,7 +121,7 @@ class ScriptedQuery:
         """Turns the query down."""
         return self.ring.owner_client.reject_query(self.query, reason)
 
-    def open_route(self) -> ScriptedQuery:
+    def open_route(self) -> Self:
         """Commits the route."""
         self.ring.owner_client.open_route(self.query, self.links[0], self.notes)
         return self
@@ -187,13 +189,13 @@ class ScriptedQuery:
         self.hop = Hop(self.hop + 1)
         return receipt
 
-    def advance(self, hop: int) -> ScriptedQuery:
+    def advance(self, hop: int) -> Self:
         """Posts honest updates until `hop` is due."""
         while self.hop < hop:
             self.post()
         return self
 
-    def compute(self) -> ScriptedQuery:
+    def compute(self) -> Self:
         """Opens the route and posts all updates."""
         return self.open_route().advance(len(self.signers))
 
@@ -268,7 +270,7 @@ class ScriptedQuery:
         self.hop = hop
         return receipt
 
-    def dispute(self) -> ScriptedQuery:
+    def dispute(self) -> Self:
         """Brings a submitted query to a recorded violation of eq. 13 at hop 1."""
         self.open_route().advance(1).contradict()
         return self
