@@ -2,7 +2,7 @@
 
 A test arms a place by putting an empty file `<actor> <Class>.<method> <before|after>` into the folder that
 DEEPRING_TEST_FAULTS names: the next time that actor gets there, it takes the file away and dies. The actors themselves
-are the real ones.
+are the real ones; the workers take orders to lie, so that a kill can meet a dispute.
 """
 
 from __future__ import annotations
@@ -14,12 +14,32 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from deepring_chain.actors.block import Block
 from deepring_chain.actors.host import main
-from deepring_chain.actors.worker import Worker
+from deepring_chain.actors.journal import Journal
+from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.store.content import ContentStore
 
 FAULTS = Path(os.environ["DEEPRING_TEST_FAULTS"])
+
+PLACES: dict[type, tuple[str, ...]] = {
+    Block: ("restore",),
+    Journal: ("record_once",),
+    ContentStore: ("put", "leave"),
+    LedgerClient: (
+        "arrange",
+        "attest",
+        "order_restore",
+        "report_restore",
+        "open_route",
+        "resume_route",
+        "post_update",
+        "complain",
+        "judge",
+        "deliver",
+    ),
+}
 
 
 def _die_if_armed(place: str) -> None:
@@ -44,7 +64,7 @@ def _arm(owner: type, name: str) -> None:
 
 
 if __name__ == "__main__":
-    _arm(ContentStore, "put")
-    for function in ("arrange", "attest", "open_route", "post_update", "deliver"):
-        _arm(LedgerClient, function)
-    main(Worker)
+    for kind, methods in PLACES.items():
+        for method_name in methods:
+            _arm(kind, method_name)
+    main(LabWorker)
