@@ -142,7 +142,7 @@ class ScriptedTrail:
             events.append(AuthenticityDerived(arrangement, last == self.recorded, self.recorded, last))
         self.emit(*events)
 
-    def order_restore(self, position: int, leaves: Sequence[Digest] | None = None, **changes: Any) -> None:
+    def order_restore(self, position: int, /, leaves: Sequence[Digest] | None = None, **changes: Any) -> None:
         """Orders the restore of a seat, with other evidence or fields than the honest ones."""
         expected = self.expected()
         recorded = fold_leaves(expected)[position]
@@ -162,7 +162,7 @@ class ScriptedTrail:
         self.leaves.pop(position, None)
         self.emit(replace(event, **changes), leaves=expected[position:] if leaves is None else leaves)
 
-    def report_restore(self, position: int, **changes: Any) -> None:
+    def report_restore(self, position: int, /, **changes: Any) -> None:
         """A restored worker's report."""
         seat = Address(self.seats[position].address)
         place = ArrangementId(self.arrangement), Position(position)
