@@ -70,7 +70,8 @@ class Arranger:
     def is_due(self) -> bool:
         """Whether new routes must wait for a new arrangement.
 
-        That is so at set-up, after every so many finished queries, after a restore, after a hop failed, and on demand.
+        That is so at set-up, after every so many finished queries, after a restore, after a hop failed, where a worker
+        with a useless key can be replaced, and on demand.
         """
         state = self._member.state
         current = state.arrangement
@@ -79,7 +80,8 @@ class Arranger:
         here = [s for s in state.sessions.values() if s.arrangement == current.arranged.arrangement]
         finished = sum(session.phase in FINISHED for session in here)
         interrupted = any(session.phase is QueryPhase.INTERRUPTED for session in here)
-        return finished >= self._every or interrupted or bool(current.restores) or self._request.exists()
+        keyless = bool(current.keyless) and self._can_replace(current)
+        return finished >= self._every or interrupted or keyless or bool(current.restores) or self._request.exists()
 
     def act(self) -> bool:
         """Arranges if it is due and nothing runs; attests; replaces workers that do not attest."""
@@ -124,8 +126,8 @@ class Arranger:
         return overdue and self._can_replace(current)
 
     def _can_replace(self, current: ArrangementState) -> bool:
-        missing = [current.arranged.seats[position] for position in current.missing_seats()]
-        return any(len(self._roster.candidates.get(self._roster.layer_of(worker), ())) > 1 for worker in missing)
+        layers = [self._roster.layer_of(worker) for worker in current.failing_workers()]
+        return any(len(self._roster.candidates.get(layer, ())) > 1 for layer in layers)
 
     def _arrange(self) -> None:
         current = self._member.state.arrangement
@@ -148,7 +150,7 @@ class Arranger:
         current = self._member.state.arrangement
         strikes = self._failures() + self._member.state.absences
         if current is not None:
-            strikes += Counter(current.arranged.seats[position] for position in current.missing_seats())
+            strikes += Counter(current.failing_workers())
         return [min(members, key=lambda member: strikes[member]) for members in self._roster.candidates.values()]
 
     def _store_notes(self, arrangement: ArrangementId, seats: tuple[Address, ...], challenge: Digest) -> Digest:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -55,9 +56,18 @@ class Member:
         return self.follower.state
 
     def sealing_key(self, arrangement: ArrangementId) -> X25519PrivateKey:
-        """This block's key of one arrangement; made and kept when first asked for."""
+        """This block's key of one arrangement; made and kept when first asked for.
+
+        Raises:
+            ConfigError: the journal holds something else, or under another password.
+        """
         pem = self.journal.record_once(f"sealing-key/{arrangement}", self._new_sealing_key)
-        key = load_pem_private_key(pem, self.password.encode())
+        try:
+            key = load_pem_private_key(pem, self.password.encode())
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise ConfigError(
+                f"sealing key of arrangement {arrangement}: does not open; restore the journal, or name its password"
+            ) from None
         if not isinstance(key, X25519PrivateKey):
             raise ConfigError(f"sealing key of arrangement {arrangement}: not an X25519 key; restore the journal")
         return key

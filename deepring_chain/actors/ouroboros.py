@@ -15,7 +15,7 @@ from deepring_chain.actors.router import Router
 from deepring_chain.actors.tracker import Tracker
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output, hop_key
-from deepring_chain.crypto.sealing import SealBroken
+from deepring_chain.crypto.sealing import SealBroken, is_usable_key
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.envelope import (
     Answer,
@@ -27,6 +27,7 @@ from deepring_chain.protocol.envelope import (
     seal_output,
 )
 from deepring_chain.protocol.session import Session
+from deepring_chain.protocol.trail import start_trail
 from deepring_chain.protocol.update import (
     closing_delivery,
     decode_signed_update,
@@ -92,7 +93,7 @@ class Ouroboros:
         self._referee = Referee(member, owner, router, self._input_of, clock)
         self._clock = clock
         self._guard = SessionGuard()
-        self._inputs: dict[QueryId, TensorBytes] = {}
+        self._inputs: dict[QueryId, tuple[Digest, TensorBytes]] = {}
         self._waiting: dict[QueryId, tuple[Digest, int, float]] = {}
 
     def act(self) -> bool:
@@ -145,6 +146,8 @@ class Ouroboros:
     def _check_input(self, session: Session) -> RejectReason | None:
         try:
             self._input_of(session)
+            if not is_usable_key(session.sealing_key):
+                return RejectReason.MALFORMED
         except (BlobMissing, BlobCorrupt, BlobTooLarge):
             return RejectReason.BLOB_UNAVAILABLE
         except WrongShape:
@@ -156,15 +159,20 @@ class Ouroboros:
         return None
 
     def _input_of(self, session: Session) -> TensorBytes:
-        """O_0: the query's input, opened once."""
-        if session.query not in self._inputs:
-            blob = self._member.store.get(session.sealed_input)
-            place = query_context(self._member.client.domain, session.querent, session.sealing_key)
-            tensor = open_output(self._member.keys.sealing, blob, place)
-            if tensor.dtype != "int8" or tensor.shape[1:] != self._owner.item_shape:
-                raise WrongShape(f"query {session.query}: input {tensor.dtype}{list(tensor.shape)}")
-            self._inputs[session.query] = tensor
-        return self._inputs[session.query]
+        """O_0: the query's input, opened once; anew after a reorganization that gave its id to another query."""
+        asked = start_trail(session.query, session.querent, session.sealed_input, session.sealing_key)
+        known = self._inputs.get(session.query)
+        if known is None or known[0] != asked:
+            known = self._inputs[session.query] = (asked, self._open_input(session))
+        return known[1]
+
+    def _open_input(self, session: Session) -> TensorBytes:
+        blob = self._member.store.get(session.sealed_input)
+        place = query_context(self._member.client.domain, session.querent, session.sealing_key)
+        tensor = open_output(self._member.keys.sealing, blob, place)
+        if tensor.dtype != "int8" or tensor.shape[1:] != self._owner.item_shape:
+            raise WrongShape(f"query {session.query}: input {tensor.dtype}{list(tensor.shape)}")
+        return tensor
 
     def _forget_ended(self) -> None:
         sessions = self._member.state.sessions

@@ -56,7 +56,7 @@ class Worker:
         self._member = member
         self._block = block
         self._device = device
-        self._notes: dict[tuple[QueryId, Attempt], RouteNote | None] = {}
+        self._notes: dict[tuple[QueryId, Attempt, Digest], RouteNote | None] = {}
         self._open: set[QueryId] | None = None
         self._guard = SessionGuard()
         self._leaves = LeafSender(member)
@@ -157,7 +157,7 @@ class Worker:
         return None
 
     def _note(self, session: Session) -> RouteNote | None:
-        place = (session.query, session.attempt)
+        place = (session.query, session.attempt, session.notes)  # after a reorganization the notes are others
         if place not in self._notes:
             info = route_context(self._member.client.domain, session.query, session.attempt)
             key = self._member.sealing_key(session.arrangement)

@@ -34,6 +34,15 @@ def public_bytes(key: X25519PrivateKey) -> Digest:
     return Digest(key.public_key().public_bytes_raw())
 
 
+def is_usable_key(key: Digest) -> bool:
+    """Whether anything can be sealed to `key`: a point of low order shares no secret with anyone (RFC 7748, 6.1)."""
+    try:
+        seal(key, b"", b"")
+    except ProtocolError:
+        return False
+    return True
+
+
 def seal(recipient: Digest, plaintext: bytes, info: bytes) -> bytes:
     """Seals `plaintext` to an X25519 public key (eq. 3, 5, 12): encapsulated key, then ciphertext.
 

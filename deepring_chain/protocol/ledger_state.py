@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from deepring_chain.crypto.sealing import is_usable_key
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import (
     AuthenticityDerived,
@@ -34,6 +35,8 @@ class ArrangementState:
     is_authentic: bool | None = None
     restores: dict[Position, RestoreOrdered] = field(default_factory=dict)
     reports: list[RestoreReported] = field(default_factory=list)
+    keyless: set[Position] = field(default_factory=set)
+    """The seats whose worker attested a key to which nothing can be sealed."""
 
     def position_of(self, worker: Address) -> Position | None:
         """The seat of `worker`, if it has one."""
@@ -44,6 +47,10 @@ class ArrangementState:
         """How often this seat was restored in this arrangement."""
         order = self.restores.get(position)
         return order.round if order else 0
+
+    def failing_workers(self) -> list[Address]:
+        """Who has not attested, or with a key that is of no use."""
+        return [self.arranged.seats[position] for position in {*self.missing_seats(), *self.keyless}]
 
     def missing_seats(self) -> list[Position]:
         """The seats whose attestation is awaited."""
@@ -65,7 +72,7 @@ class LedgerState:
     arrangement: ArrangementState | None = None
     sessions: dict[QueryId, Session] = field(default_factory=dict)
     absences: Counter[Address] = field(default_factory=Counter)
-    """How often each worker's attestation was still missing when the ring was arranged anew."""
+    """How often each worker's attestation was missing, or its key of no use, when the ring was arranged anew."""
 
     @property
     def mode(self) -> RingMode:
@@ -110,8 +117,7 @@ class LedgerState:
 
     def _arrange(self, event: RingArranged) -> None:
         if self.arrangement is not None:
-            seats = self.arrangement.arranged.seats
-            self.absences.update(seats[position] for position in self.arrangement.missing_seats())
+            self.absences.update(self.arrangement.failing_workers())
         self.arrangement = ArrangementState(event)
 
     def _apply_to_arrangement(
@@ -123,6 +129,8 @@ class LedgerState:
         match event:
             case BlockAttested():
                 current.attestations[event.attestation.position] = event.attestation
+                if not is_usable_key(event.attestation.sealing_key):
+                    current.keyless.add(event.attestation.position)
             case BlockHashed():
                 current.block_hashes.append(event.block_hash)
             case AuthenticityDerived():

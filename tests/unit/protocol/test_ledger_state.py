@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from protocol_tools import address, arranged, digest, logged, opened, posted, submitted
 
@@ -24,6 +26,7 @@ from deepring_chain.types import (
     ArrangementId,
     Attempt,
     Attestation,
+    Digest,
     Hop,
     Position,
     QueryId,
@@ -150,6 +153,18 @@ def test_reports_are_kept() -> None:
 def test_workers_that_did_not_attest_are_counted() -> None:
     state = after(model(), arranged(), attested(0), attested(2), arranged(2), arranged(3))
     assert [state.absences[address(number)] for number in (1, 2, 3)] == [1, 2, 1]
+
+
+def test_worker_that_attests_a_useless_key_is_counted() -> None:
+    """Nothing can be sealed to a point of low order: its owner could stop every query without a trace."""
+    weak = attested(1)
+    weak = replace(weak, attestation=replace(weak.attestation, sealing_key=Digest(bytes([1]) + bytes(31))))
+    state = after(model(), arranged(), attested(0), weak, attested(2))
+    assert state.arrangement is not None
+    assert state.arrangement.keyless == {1}
+    assert state.arrangement.failing_workers() == [state.arrangement.arranged.seats[1]]
+    state.apply(logged(arranged(2, 3)))
+    assert state.absences == {address(2): 1}
 
 
 def test_admitted_keys_and_attested_keys_are_kept_apart() -> None:
