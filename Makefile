@@ -12,7 +12,7 @@ demo: setup  ## show it all: MNIST digits through five workers on a local chain
 	@$(BIN)/deepring demo
 
 test: setup check  ## run all checks and tests
-	@$(BIN)/pytest -n 2
+	@$(BIN)/pytest -n 2 --dist loadscope
 
 check: setup contracts-check solhint  ## run the linters, type checks and import rules
 	@$(BIN)/ruff check .
