@@ -185,9 +185,9 @@ class LiveRing:
     def await_mode(self, mode: RingMode, seconds: float = 20) -> None:
         """Waits until the ledger derives a mode."""
         client, deadline = self.client(), time.monotonic() + seconds
-        while client.mode() is not mode and time.monotonic() < deadline:
+        while client.mode() is not mode:  # looked at once: it may be another one again a moment later
+            assert time.monotonic() < deadline, f"not in mode {mode.name} within {seconds:.0f} s"
             time.sleep(0.01)
-        assert client.mode() is mode
 
     def plain_output(self, images: NDArray[np.uint8]) -> TensorBytes:
         """What the integer model says without ring and chain."""
