@@ -14,8 +14,7 @@ from tests.chain.query_driver import ScriptedQuery
 from tests.chain.ring_driver import ScriptedRing
 
 
-@pytest.mark.parametrize("hop", [1, 2, 3])
-@pytest.mark.parametrize("kind", ComplaintKind)
+@pytest.mark.parametrize(("hop", "kind"), list(zip([1, 2, 3, 3], ComplaintKind, strict=True)))
 def test_complaint_of_the_recipient_is_recorded(query: ScriptedQuery, hop: int, kind: ComplaintKind) -> None:
     query.advance(hop)
     complaint, recipient = query.complaint(kind=kind), address_of(query.signer)

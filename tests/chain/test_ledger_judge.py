@@ -35,19 +35,28 @@ def disputed(query: ScriptedQuery) -> ScriptedQuery:
     return query
 
 
-@pytest.mark.parametrize("guilty", SIDES, ids=["sender", "receiver", "both", "neither"])
-@pytest.mark.parametrize("dispute", DISPUTES)
-def test_verdict_is_recorded(query: ScriptedQuery, dispute: str, guilty: tuple[bool, bool]) -> None:
-    hop, bring = DISPUTES[dispute]
-    bring(query)
+def expect_verdict(query: ScriptedQuery, hop: int, sender_guilty: bool, receiver_guilty: bool) -> None:
+    """The verdict is taken, and the query waits at `hop`."""
     before = query.state
-    verdict = query.verdict(sender_guilty=guilty[0], receiver_guilty=guilty[1])
+    verdict = query.verdict(sender_guilty=sender_guilty, receiver_guilty=receiver_guilty)
     trail = extend_trail(query.trail, message_digest(query.domain, verdict), address_of(query.ring.owner))
-    receipt = query.judge(sender_guilty=guilty[0], receiver_guilty=guilty[1])
+    receipt = query.judge(sender_guilty=sender_guilty, receiver_guilty=receiver_guilty)
     posted = VerdictPosted(verdict, sign_message(query.ring.owner, query.domain, verdict), trail)
     assert query.ring.ledger.events(receipt) == [posted]
     assert query.state == before._replace(phase=QueryPhase.INTERRUPTED, trail=trail)
     assert (query.state.hop, query.trail) == (hop, trail)
+
+
+@pytest.mark.parametrize("dispute", DISPUTES)
+def test_verdict_on_every_kind_of_dispute_is_recorded(query: ScriptedQuery, dispute: str) -> None:
+    hop, bring = DISPUTES[dispute]
+    bring(query)
+    expect_verdict(query, hop, sender_guilty=True, receiver_guilty=False)
+
+
+@pytest.mark.parametrize("guilty", SIDES, ids=["sender", "receiver", "both", "neither"])
+def test_verdict_names_either_side_both_or_neither(disputed: ScriptedQuery, guilty: tuple[bool, bool]) -> None:
+    expect_verdict(disputed, 2, *guilty)
 
 
 def test_anyone_may_carry_the_owners_verdict(disputed: ScriptedQuery, mallory: LocalAccount) -> None:

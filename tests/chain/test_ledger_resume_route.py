@@ -46,7 +46,7 @@ INTERRUPTIONS: dict[str, Callable[[ScriptedQuery], object]] = {
 
 
 @pytest.mark.parametrize("why", INTERRUPTIONS)
-@pytest.mark.parametrize(("hop", "first"), [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2), (3, 3)])
+@pytest.mark.parametrize(("hop", "first"), [(1, 1), (3, 1), (3, 2), (3, 3)])
 def test_attempt_begins_after_any_accepted_hop(
     query: ScriptedQuery, clock: Clock, why: str, hop: int, first: int
 ) -> None:
