@@ -1,0 +1,27 @@
+"""`make tamper-sweep` and `make false-alarms`, small."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepring_chain.attacks import false_alarms
+from deepring_chain.attacks.tamper_sweep import Outcome, sweep
+from deepring_chain.model.checkpoint import load_model
+from deepring_chain.model.samples import shipped_model_path
+
+
+def test_random_flipped_bits_of_the_shipped_network_are_found_named_and_restored() -> None:
+    told: list[Outcome] = []
+    outcomes = sweep(flips=4, seed=11, on_outcome=told.append)
+    assert outcomes == told
+    assert len({str(outcome.flip) for outcome in outcomes}) == 4
+    assert {outcome.flip.in_file for outcome in outcomes} == {True, False}
+
+
+def test_processes_that_differ_in_all_that_may_differ_raise_no_false_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lowest and the highest instruction set, one thread and two; `make false-alarms` has those between."""
+    monkeypatch.setattr(false_alarms, "ISA_LEVELS", ("DEFAULT", "SSE41"))
+    checks, configurations = false_alarms.check(rounds=1, seed=2)
+    layers = load_model(shipped_model_path()).card.layers
+    assert configurations == 12
+    assert checks == (configurations - 1) * layers * len(false_alarms.BATCHES)
