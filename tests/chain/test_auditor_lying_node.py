@@ -159,7 +159,10 @@ def with_other_leaf(transaction: dict[str, Any]) -> dict[str, Any]:
     ("change", "found"),
     [
         (lambda transaction: {**transaction, "to": None}, "a transaction to None"),
-        (lambda transaction: {**transaction, "input": HexBytes("0xdeadbeef")}, "a call of another function, 0xdeadbeef"),
+        (
+            lambda transaction: {**transaction, "input": HexBytes("0xdeadbeef")},
+            "a call of another function, 0xdeadbeef",
+        ),
         (lambda transaction: {**transaction, "input": transaction["input"][:-32]}, "malformed values"),
         (lambda transaction: {**transaction, "input": HexBytes(WITHDRAW_1)}, "a call of another function"),
         (with_other_leaf, "0x"),
