@@ -30,8 +30,7 @@ def tensor_bytes(layer: Layer, name: str) -> bytes:
 
 def fresh() -> tuple[Layer]:
     """A copy whose memory a test may spoil."""
-    (layer,) = (load_model(shipped_model_path()).layer(MODEL.card.layers),)
-    return (layer,)
+    return (load_model(shipped_model_path()).layer(MODEL.card.layers),)
 
 
 def difference(before: bytes, after: bytes) -> list[int]:
