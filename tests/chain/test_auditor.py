@@ -185,6 +185,7 @@ def test_blob_larger_than_the_store_reads_is_named(stored: StoredRing) -> None:
         (encode_fields("notes", [[1, 2, 3]]), "no sealed message"),
         (envelope_of("x"), "are not a notes"),
     ],
+    ids=["too few", "too many", "unequal", "too short", "numbers", "an envelope"],
 )
 def test_notes_of_another_format_are_named(stored: StoredRing, blob: bytes, message: str) -> None:
     query = stored.submit()
@@ -203,6 +204,7 @@ def test_notes_of_another_format_are_named(stored: StoredRing, blob: bytes, mess
         (encode_fields("envelope", [bytes(80), bytes(27)]), "ciphertext of 27 bytes"),
         (notes_of("x", 3), "are not a envelope"),
     ],
+    ids=["no CBOR", "short key", "short ciphertext", "notes"],
 )
 def test_envelope_and_answer_of_another_format_are_named(stored: StoredRing, blob: bytes, message: str) -> None:
     query = stored.submit().open_route()
@@ -220,7 +222,9 @@ def test_answer_of_another_format_is_named(stored: StoredRing) -> None:
     assert failure_of(stored).field == "AnswerDelivered.answer"
 
 
-@pytest.mark.parametrize(("card", "message"), [(card_of(2), "of 2 layers, registered with 3"), (b"", "card")])
+@pytest.mark.parametrize(
+    ("card", "message"), [(card_of(2), "of 2 layers, registered with 3"), (b"", "card")], ids=["of 2 layers", "empty"]
+)
 def test_card_that_is_none_or_of_another_model_is_named(
     bare_ring: ScriptedRing, querent: LocalAccount, tmp_path: Path, card: bytes, message: str
 ) -> None:

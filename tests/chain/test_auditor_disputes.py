@@ -159,7 +159,9 @@ def test_complaint_of_the_ouroboros_needs_no_evidence_and_a_workers_does(stored:
     assert failure_of(stored).subject == "query 2, hop 1"
 
 
-@pytest.mark.parametrize("blob", [None, GARBAGE, seal_content(RECIPIENT, b"an envelope", b"place")])
+@pytest.mark.parametrize(
+    "blob", [None, GARBAGE, seal_content(RECIPIENT, b"an envelope", b"place")], ids=["none", "garbage", "an envelope"]
+)
 def test_verdict_without_usable_evidence_is_named(stored: StoredRing, blob: bytes | None) -> None:
     query = stored.submit().open_route().advance(1)
     query.complain()
