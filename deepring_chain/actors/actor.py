@@ -14,6 +14,7 @@ import torch
 from deepring_chain.actors.arranger import Arranger
 from deepring_chain.actors.block import Block
 from deepring_chain.actors.follower import LedgerFollower
+from deepring_chain.actors.inputs import QueryInputs
 from deepring_chain.actors.journal import Journal
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.model_owner import ModelOwner, Roster
@@ -141,6 +142,7 @@ def _open_ouroboros(ring: RingFolder, member: Member, device: torch.device, opti
     config = ring.load_config()
     owner = ModelOwner(ring.ouroboros, config.model_root, device)
     roster = Roster.of(config)
-    router = Router(member, roster)
+    inputs = QueryInputs(member, owner)
+    router = Router(member, roster, inputs)
     arranger = Arranger(member, owner, roster, options.arrange_every, router.failures, ring.ouroboros)
-    return Ouroboros(member, owner, router, arranger, Tracker(member, owner, roster, arranger))
+    return Ouroboros(member, owner, inputs, router, arranger, Tracker(member, owner, roster, arranger))

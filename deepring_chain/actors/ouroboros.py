@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from deepring_chain.actors.arranger import Arranger
 from deepring_chain.actors.guard import OVERTAKEN, SessionGuard
+from deepring_chain.actors.inputs import QueryInputs, WrongShape
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.model_owner import ModelOwner
 from deepring_chain.actors.referee import Referee
@@ -22,12 +23,10 @@ from deepring_chain.protocol.envelope import (
     answer_context,
     hop_context,
     open_output,
-    query_context,
     seal_content,
     seal_output,
 )
 from deepring_chain.protocol.session import Session
-from deepring_chain.protocol.trail import start_trail
 from deepring_chain.protocol.update import (
     closing_delivery,
     decode_signed_update,
@@ -60,16 +59,13 @@ MAX_ATTEMPTS = 16
 TIMEOUT_RETRY_SECONDS = 1.0
 
 
-class WrongShape(ProtocolError):
-    """A query's input does not fit the model."""
-
-
 class Ouroboros:
     """Acts on the ledger's events: arranges, restores, opens routes, is hop 0 and the final receiver, judges.
 
     Args:
         member: keys and connections.
         owner: the checkpoint.
+        inputs: opens the queries' inputs.
         router: draws routes.
         arranger: seats the ring.
         tracker: restores blocks.
@@ -80,6 +76,7 @@ class Ouroboros:
         self,
         member: Member,
         owner: ModelOwner,
+        inputs: QueryInputs,
         router: Router,
         arranger: Arranger,
         tracker: Tracker,
@@ -90,10 +87,10 @@ class Ouroboros:
         self._router = router
         self._arranger = arranger
         self._tracker = tracker
-        self._referee = Referee(member, owner, router, self._input_of, clock)
+        self._inputs = inputs
+        self._referee = Referee(member, router, inputs, clock)
         self._clock = clock
         self._guard = SessionGuard()
-        self._inputs: dict[QueryId, tuple[Digest, TensorBytes]] = {}
         self._waiting: dict[QueryId, tuple[Digest, int, float]] = {}
 
     def act(self) -> bool:
@@ -145,7 +142,7 @@ class Ouroboros:
 
     def _check_input(self, session: Session) -> RejectReason | None:
         try:
-            self._input_of(session)
+            self._inputs.input_of(session)
             if not is_usable_key(session.sealing_key):
                 return RejectReason.MALFORMED
         except (BlobMissing, BlobCorrupt, BlobTooLarge):
@@ -158,27 +155,11 @@ class Ouroboros:
             return RejectReason.MALFORMED
         return None
 
-    def _input_of(self, session: Session) -> TensorBytes:
-        """O_0: the query's input, opened once; anew after a reorganization that gave its id to another query."""
-        asked = start_trail(session.query, session.querent, session.sealed_input, session.sealing_key)
-        known = self._inputs.get(session.query)
-        if known is None or known[0] != asked:
-            known = self._inputs[session.query] = (asked, self._open_input(session))
-        return known[1]
-
-    def _open_input(self, session: Session) -> TensorBytes:
-        blob = self._member.store.get(session.sealed_input)
-        place = query_context(self._member.client.domain, session.querent, session.sealing_key)
-        tensor = open_output(self._member.keys.sealing, blob, place)
-        if tensor.dtype != "int8" or tensor.shape[1:] != self._owner.item_shape:
-            raise WrongShape(f"query {session.query}: input {tensor.dtype}{list(tensor.shape)}")
-        return tensor
-
     def _forget_ended(self) -> None:
-        sessions = self._member.state.sessions
-        for query in {q for q in (*self._inputs, *self._waiting) if q not in sessions or not sessions[q].is_open}:
-            self._inputs.pop(query, None)
-            self._waiting.pop(query, None)
+        still_open = {session.query for session in self._member.state.open_sessions()}
+        self._inputs.keep_only(still_open)
+        for query in self._waiting.keys() - still_open:
+            del self._waiting[query]
             self._guard.forget(query)
 
     # ------------------------------------------------------------------ liveness
@@ -208,7 +189,7 @@ class Ouroboros:
     def _enter(self, session: Session) -> SignedUpdate:
         draw = self._router.draw_of(session)
         self._owner.verified()
-        entered = self._owner.run_layer(0, self._input_of(session))
+        entered = self._owner.run_layer(0, self._inputs.input_of(session))
         following = self._owner.run_layer(1, entered)
         place = hop_context(self._member.client.domain, session.query, session.attempt, Hop(0))
         envelope = self._member.store.put(seal_output(draw.keys[1], entered, place))

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from deepring_chain.actors.inputs import QueryInputs
 from deepring_chain.actors.member import Member
-from deepring_chain.actors.model_owner import ModelOwner
 from deepring_chain.actors.router import Router
 from deepring_chain.crypto.digest import commit_output, hop_key
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.encoding import encode_fields, encode_tensor
-from deepring_chain.errors import ProtocolError, StoreError
+from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.envelope import hop_context, open_content, open_output
 from deepring_chain.protocol.events import EnvelopeDisputed, UpdatePosted
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.restore import complaint_context, verdict_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.validation import check_received
-from deepring_chain.store.content import BlobCorrupt, BlobMissing
+from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge
 from deepring_chain.types import ComplaintKind, Digest, Hop, QueryId, TensorBytes, Verdict
 
 LOG = logging.getLogger(__name__)
@@ -48,24 +48,21 @@ class Referee:
 
     Args:
         member: the ouroboros's keys and connections.
-        owner: the checkpoint.
         router: knows the commitment keys and the receivers' sealing keys.
-        input_of: opens a query's input.
+        inputs: opens the queries' inputs, and tells what honest blocks make of them.
         clock: seconds; for how long a missing blob is awaited.
     """
 
     def __init__(
         self,
         member: Member,
-        owner: ModelOwner,
         router: Router,
-        input_of: Callable[[Session], TensorBytes],
+        inputs: QueryInputs,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._member = member
-        self._owner = owner
         self._router = router
-        self._input_of = input_of
+        self._inputs = inputs
         self._clock = clock
         self._since: dict[tuple[QueryId, Digest], float] = {}
 
@@ -78,7 +75,7 @@ class Referee:
         return True
 
     def _decide(self, session: Session) -> Verdict:
-        outputs = self._owner.outputs(self._input_of(session))
+        outputs = self._inputs.outputs_of(session)
         finding = self._judge(session, outputs)
         hop = session.next_hop
         LOG.error("query %d: hops %d and %d: %s", session.query, hop - 1, hop, finding.reason)
@@ -92,20 +89,21 @@ class Referee:
         if not isinstance(dispute, EnvelopeDisputed) or dispute.complaint.kind is not ComplaintKind.MISSING:
             return False
         since = self._since.setdefault((session.query, session.trail), self._clock())
-        return self._clock() - since < GRACE_SECONDS and not self._is_there(self._sent(session).signed.update.envelope)
-
-    def _is_there(self, envelope: Digest) -> bool:
-        try:
-            self._member.store.get(envelope)
-        except (BlobMissing, BlobCorrupt):
-            return False
-        return True
+        envelope = self._sent(session).signed.update.envelope
+        return self._clock() - since < GRACE_SECONDS and not self._member.store.has_good(envelope)
 
     def _judge(self, session: Session, outputs: list[TensorBytes]) -> Finding:
         sender = self._check_sender(session, outputs)
         if isinstance(session.dispute, EnvelopeDisputed):
+            if not self._was_sent_truth(session, outputs, Hop(session.next_hop - 1)):
+                sender = None
             return self._judge_complaint(session, session.dispute, sender)
         return self._judge_contradiction(session, outputs, sender)
+
+    def _was_sent_truth(self, session: Session, outputs: list[TensorBytes], hop: Hop) -> bool:
+        """Whether what `hop` was sent is its layer's true input: else what it made of that is not held against it."""
+        before = session.updates.get(Hop(hop - 1))
+        return before is None or before.signed.update.output == self._commitment(session, outputs, Hop(hop - 1))
 
     def _check_sender(self, session: Session, outputs: list[TensorBytes]) -> str | None:
         """What is wrong with the sender's commitments, if anything."""
@@ -123,10 +121,8 @@ class Referee:
         A receiver that was sent another output than the layer's made the best of it: it is not held against the truth.
         """
         hop = session.next_hop
-        sent = self._sent(session).signed.update.output
-        was_sent_truth = sent == self._commitment(session, outputs, Hop(hop - 1))
         received_wrong = False
-        if hop < session.hops and was_sent_truth:
+        if hop < session.hops and self._was_sent_truth(session, outputs, hop):
             posted = next(e for e in reversed(session.history) if isinstance(e, UpdatePosted))
             received_wrong = posted.signed.update.output != self._commitment(session, outputs, hop)
         reasons = [sender] if sender else []
@@ -149,7 +145,7 @@ class Referee:
 
     def _judge_missing(self, session: Session, sender: str | None) -> Finding:
         update = self._sent(session).signed.update
-        if self._is_there(update.envelope):
+        if self._member.store.has_good(update.envelope):
             return Finding(sender is not None, False, sender or "the envelope is in the store")
         return Finding(True, False, f"hop {update.hop} did not put its envelope into the store")
 
@@ -164,7 +160,7 @@ class Referee:
             received = open_output(key, self._member.store.get(update.envelope), place)
             own = hop_key(self._router.draw_of(session).commitment_key, update.hop)
             check_received(session.query, update.hop, received, own, update.output)
-        except StoreError as error:
+        except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
             return f"hop {update.hop}: {error}"
         except ProtocolError as error:
             return f"hop {update.hop} sent an unusable envelope: {error}"
@@ -181,7 +177,8 @@ class Referee:
         try:
             raw = open_content(self._member.keys.sealing, self._member.store.get(complaint.evidence), place)
             key = X25519PrivateKey.from_private_bytes(raw)
-        except (ProtocolError, StoreError, ValueError):
+        except (BlobMissing, BlobCorrupt, BlobTooLarge, ProtocolError, ValueError):
+            # Any other failure of the store is nobody's fault here: the verdict waits.
             return None
         return key if public_bytes(key) == expected else None
 

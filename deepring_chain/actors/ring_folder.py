@@ -160,7 +160,7 @@ class RingFolder:
         Raises:
             ConfigError: no ring here, or a damaged file.
         """
-        missing = f"{self.path}: no ring here; `deepring init {self.path}` makes one"
+        missing = f"{self.path}: no ring here; `deepring init --ring {self.path}` makes one"
         return _read_toml(self.path / RING_FILE, missing, _parse_config)
 
     def save_deployment(self, deployment: Deployment) -> None:
@@ -182,7 +182,7 @@ def load_deployment(path: Path) -> Deployment:
     Raises:
         ConfigError: absent or damaged.
     """
-    missing = f"{path}: not deployed yet; `deepring up {path.parent}` deploys the ring"
+    missing = f"{path}: not deployed yet; `deepring up --ring {path.parent}` deploys the ring"
     return _read_toml(path, missing, _parse_deployment)
 
 

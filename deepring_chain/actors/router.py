@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from deepring_chain.actors.draws import RouteDraw
+from deepring_chain.actors.inputs import QueryInputs
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.model_owner import Roster
 from deepring_chain.crypto.digest import hop_key
@@ -28,11 +30,13 @@ class Router:
     Args:
         member: the ouroboros's keys and connections.
         roster: which layer each worker serves.
+        inputs: tells what honest hops commit to.
     """
 
-    def __init__(self, member: Member, roster: Roster) -> None:
+    def __init__(self, member: Member, roster: Roster, inputs: QueryInputs) -> None:
         self._member = member
         self._roster = roster
+        self._inputs = inputs
 
     def open_next(self, session: Session) -> None:
         """Opens the next attempt: from hop 0, or from the last accepted output that its receiver can still read."""
@@ -142,33 +146,41 @@ class Router:
 
         A fault at hop k repeats hop k alone; hop k - 1 too where its envelope must be sealed anew, and so on back.
         """
+        truth = self._inputs.commitments_of(session, self.draw_of(session, Attempt(1)).commitment_key)
         hop = min(session.next_hop, len(signers) - 1)
-        while hop > 0 and not self._can_begin_at(session, Hop(hop), signers):
+        while hop > 0 and not self._can_begin_at(session, Hop(hop), signers, truth):
             hop -= 1
         return Hop(hop)
 
-    def _can_begin_at(self, session: Session, hop: Hop, signers: tuple[Address, ...]) -> bool:
+    def _can_begin_at(self, session: Session, hop: Hop, signers: tuple[Address, ...], truth: Sequence[Digest]) -> bool:
         anchor = session.updates.get(Hop(hop - 1))
         if anchor is None or self._is_refuted(session, anchor):
             return False
-        receiver = self.draw_of(session, anchor.signed.update.attempt).signers[hop]
-        return receiver == signers[hop] and self._member.store.exists(anchor.signed.update.envelope)
+        update = anchor.signed.update
+        # Two neighbors may have agreed on a wrong value: no attempt goes on from it once it is known.
+        if (update.output, update.next_output) != (truth[hop - 1], truth[hop]):
+            return False
+        receiver = self.draw_of(session, update.attempt).signers[hop]
+        return receiver == signers[hop] and self._member.store.has_good(update.envelope)
 
     def _is_refuted(self, session: Session, anchor: UpdatePosted) -> bool:
-        """Whether the sender of `anchor` was found guilty for this very entry or could not send it."""
+        """Whether the sender of `anchor` was found guilty for this very entry, or its receiver cannot read it.
+
+        A receiver that complained of a good envelope may have lost its key: it gets the next one sealed anew.
+        """
         update = anchor.signed.update
         guilty = any(
             fault.kind is FaultKind.GUILTY and fault.hop == update.hop and fault.attempt >= update.attempt
             for fault in session.faults
         )
         dispute = session.dispute
-        missing = (
+        unread = (
             isinstance(dispute, EnvelopeDisputed)
-            and dispute.complaint.kind is ComplaintKind.MISSING
+            and dispute.complaint.kind in {ComplaintKind.UNREADABLE, ComplaintKind.ALTERED}
             and dispute.complaint.hop == update.hop + 1
-            and not self._member.store.exists(update.envelope)
+            and dispute.complaint.attempt >= update.attempt
         )
-        return guilty or missing
+        return guilty or unread
 
     def _entries_after(self, session: Session, anchor: UpdatePosted) -> list[TrailEntry]:
         """The trail after `anchor`, as the ledger's proof of history needs it."""

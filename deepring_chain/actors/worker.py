@@ -104,7 +104,7 @@ class Worker:
         text = self._member.journal.record_once(key, lambda: self._name_changes().encode()).decode()
         self._block.restore(note.parameters)
         LOG.error("restored; changed: %s", text)
-        if not any(report.worker == self._member.keys.address for report in current.reports):
+        if not any((report.position, report.round) == (position, order.round) for report in current.reports):
             self._report(position, text)
         return note.challenge
 
@@ -226,7 +226,7 @@ class Worker:
             return False
         update = session.updates[Hop(session.next_hop - 1)].signed.update
         envelope = self._member.journal.read(f"outbox/{session.query}/{update.envelope.hex()}")
-        if envelope is None or self._member.store.exists(update.envelope):
+        if envelope is None or self._member.store.has_good(update.envelope):
             return False
         self._member.store.put(envelope)
         LOG.warning("query %d: the store had lost hop %d's envelope; put back", session.query, update.hop)

@@ -15,7 +15,7 @@ from web3.types import TxReceipt
 from deepring_chain.chain.artifact import Artifact, load_artifact
 from deepring_chain.chain.connection import connect, node_errors
 from deepring_chain.chain.errors import ContractMissing, RevertDecoder
-from deepring_chain.chain.events import EventDecoder
+from deepring_chain.chain.events import EventDecoder, forgiving_codec
 from deepring_chain.chain.sender import TransactionSender
 from deepring_chain.crypto.signing import as_struct
 from deepring_chain.errors import ChainError
@@ -100,6 +100,7 @@ class LedgerClient:
         artifact = load_artifact()
         self.url = url
         self.web3 = web3
+        web3.codec = forgiving_codec()
         self._contract: Contract = web3.eth.contract(address=cast(ChecksumAddress, address), abi=artifact.abi)
         self._decoder = EventDecoder(self._contract)
         self._sender = (

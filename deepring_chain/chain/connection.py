@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import requests
 from web3 import Web3
@@ -29,12 +30,19 @@ def connect(url: str, chain_id: int | None = None) -> Web3:
     """
     if not url.startswith(("http://", "https://")):
         raise NodeUnreachable(f"{url}: not an http:// or https:// address of a node")
-    web3 = Web3(Web3.HTTPProvider(url, request_kwargs={"timeout": REQUEST_TIMEOUT}))
+    web3 = Web3(Web3.HTTPProvider(url, request_kwargs={"timeout": REQUEST_TIMEOUT}, session=_session_for(url)))
     with node_errors(url):
         actual = web3.eth.chain_id
     if chain_id is not None and actual != chain_id:
         raise WrongChain(f"{url}: the node is on chain {actual}, the ring on chain {chain_id}; name the right node")
     return web3
+
+
+def _session_for(url: str) -> requests.Session:
+    """A node on this machine is never behind a proxy; looking for one takes a sixth of each request's time."""
+    session = requests.Session()
+    session.trust_env = urlsplit(url).hostname not in {"127.0.0.1", "localhost", "::1"}
+    return session
 
 
 @contextmanager

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from eth_abi.codec import ABICodec
+from eth_abi.decoding import StringDecoder
+from eth_abi.registry import BaseEquals
 from eth_utils import to_checksum_address
+from web3._utils.abi import build_strict_registry
 from web3.contract import Contract
 from web3.types import LogReceipt
 
@@ -209,3 +213,15 @@ class EventDecoder:
             transaction_hash=Digest(bytes(log["transactionHash"])),
             log_index=log["logIndex"],
         )
+
+
+def forgiving_codec() -> ABICodec:
+    """Reads a text that is no UTF-8 with replacement characters.
+
+    The ledger takes any bytes: one worker's report must not keep everybody from reading the events around it.
+    """
+    chosen = build_strict_registry()
+    chosen.unregister_decoder("string")
+    decoder = StringDecoder(handle_string_errors="replace")  # type: ignore[no-untyped-call]
+    chosen.register_decoder(BaseEquals("string", with_sub=False), decoder, label="string")  # type: ignore[no-untyped-call]
+    return ABICodec(chosen)

@@ -98,7 +98,7 @@ class ContentStore:
         digest = Digest(hashlib.sha256(data).digest())
         if len(data) > self.max_bytes:
             raise BlobTooLarge(digest, len(data), self.max_bytes, self.url)
-        if not self._holds_good(digest):
+        if not self.has_good(digest):
             self._write(self._path(digest), data)
         return digest
 
@@ -188,7 +188,12 @@ class ContentStore:
         with self._driver("remove a probe from", "make the folder writable"):
             self._fs.rm_file(probe)
 
-    def _holds_good(self, digest: Digest) -> bool:
+    def has_good(self, digest: Digest) -> bool:
+        """Say whether the blob lies there, whole and undamaged.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
         try:
             self.get(digest)
         except (BlobMissing, BlobCorrupt, BlobTooLarge):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from eth_abi.abi import encode
 from eth_account.signers.local import LocalAccount
+from eth_utils import function_signature_to_4byte_selector
 
 from deepring_chain.protocol.events import RestoreReported
 from deepring_chain.types import ArrangementId, Position, RingMode
@@ -119,3 +121,23 @@ def test_report_from_a_seat_that_only_a_larger_ring_had_is_refused(ring: Scripte
     ring.owner_client.arrange(ring.seat_addresses[:2], named("recorded"), named("notes"))
     with refused("UnknownPosition", position=3, seats=2):
         ring.report(3)
+
+
+def test_report_that_is_no_text_keeps_nobody_from_reading_the_events(ordered: ScriptedRing) -> None:
+    """Mallory's worker reports two bytes that are no UTF-8: all readers of these blocks would stop at them."""
+    web3, worker = ordered.ledger.web3, ordered.seats[2]
+    data = function_signature_to_4byte_selector("reportRestore(uint16,string)") + encode(
+        ["uint16", "bytes"], [2, b"\xff\xfe"]
+    )
+    transaction = {
+        "to": ordered.ledger.address,
+        "data": data,
+        "gas": 200_000,
+        "nonce": web3.eth.get_transaction_count(worker.address),
+        "chainId": web3.eth.chain_id,
+        "maxFeePerGas": 10**11,
+        "maxPriorityFeePerGas": 10**9,
+    }
+    sent = web3.eth.send_raw_transaction(worker.sign_transaction(transaction).raw_transaction)
+    receipt = web3.eth.wait_for_transaction_receipt(sent, 20, 0.005)
+    assert ordered.ledger.events(receipt) == [reported(ordered, 1, "\ufffd\ufffd")]

@@ -18,6 +18,7 @@ from torch import nn
 from deepring_chain.actors.arranger import Arranger
 from deepring_chain.actors.block import Block
 from deepring_chain.actors.follower import LedgerFollower
+from deepring_chain.actors.inputs import QueryInputs
 from deepring_chain.actors.journal import Journal
 from deepring_chain.actors.leaves import LeafSender
 from deepring_chain.actors.member import Member
@@ -143,9 +144,10 @@ class FakeRing:
         owner = ModelOwner(folder, self.model.manifest().root(), CPU)
         candidates = {layer: (each.keys.address,) for layer, each in enumerate(self.members) if layer}
         roster = Roster(member.keys.address, candidates)
-        router = Router(member, roster)
+        inputs = QueryInputs(member, owner)
+        router = Router(member, roster, inputs)
         arranger = Arranger(member, owner, roster, 1, router.failures, folder, self._clock)
-        return Ouroboros(member, owner, router, arranger, Tracker(member, owner, roster, arranger), self._clock)
+        return Ouroboros(member, owner, inputs, router, arranger, Tracker(member, owner, roster, arranger), self._clock)
 
     def _clock(self) -> float:
         return self.now

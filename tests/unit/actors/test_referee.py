@@ -17,7 +17,7 @@ from deepring_chain.attacks.orders import LabOrder, Lie, give_order
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.encoding import decode_fields, encode_tensor
 from deepring_chain.errors import ChainError
-from deepring_chain.protocol.events import EnvelopeDisputed, VerdictPosted
+from deepring_chain.protocol.events import EnvelopeDisputed, RouteOpened, VerdictPosted
 from deepring_chain.protocol.notes import open_note
 from deepring_chain.protocol.restore import verdict_context
 from deepring_chain.protocol.route import RouteNote
@@ -179,6 +179,7 @@ def test_damaged_envelope_counts_as_missing_and_its_sender_mends_it(ring: FakeRi
     settle_after_grace(ring)
     session = session_of(ring, query)
     assert isinstance(session.dispute, EnvelopeDisputed)
+    assert FaultKind.GUILTY not in {fault.kind for fault in session.faults}
     assert answer(ring, query) == truth(ring)
 
 
@@ -290,7 +291,8 @@ def test_honest_worker_behind_two_colluders_that_frame_it_is_acquitted(ring: Fak
 
 
 @pytest.mark.usefixtures("falsifying")
-def test_colluders_are_both_found_as_soon_as_one_of_them_is_honest_again(ring: FakeRing) -> None:
+def test_no_attempt_goes_on_from_what_colluders_agreed_on(ring: FakeRing) -> None:
+    """Once any dispute has the plain network computed, the attempt goes back to before the first false commitment."""
     query = ask_up_to(ring, 1)
     ring.replace_worker(1, Deceiver)
     ring.replace_worker(2, Framer)
@@ -300,5 +302,6 @@ def test_colluders_are_both_found_as_soon_as_one_of_them_is_honest_again(ring: F
     ring.step(0)
     ring.replace_worker(1, Worker)
     ring.settle()
-    assert convictions(ring, query) == [2, 1]
+    assert convictions(ring, query) == [2]
+    assert [entry.event.first_hop for entry in ring.ledger.logged if isinstance(entry.event, RouteOpened)] == [0, 1]
     assert answer(ring, query) == truth(ring)

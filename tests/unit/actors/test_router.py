@@ -11,6 +11,7 @@ from fake_ring import CPU, IMAGES, FakeRing, ask_up_to, client_of, make_keys, se
 
 from deepring_chain.actors.arranger import Arranger
 from deepring_chain.actors.draws import RouteDraw
+from deepring_chain.actors.inputs import QueryInputs
 from deepring_chain.actors.model_owner import Roster
 from deepring_chain.actors.ouroboros import Ouroboros
 from deepring_chain.actors.router import Router
@@ -37,8 +38,8 @@ def executed(ring: FakeRing, query: QueryId) -> list[tuple[int, int]]:
     return [(update.attempt, update.hop) for update in updates if update.query == query]
 
 
-def add_standby(ring: FakeRing, layer: int) -> Worker:
-    """A second worker for a layer, which joins the ring as its fifth member."""
+def add_standby(ring: FakeRing, layer: int, *, own_block: bool = False) -> Worker:
+    """A second worker for a layer, which joins the ring as its fifth member; it shares the first one's block or not."""
     keys = make_keys(20 + layer)
     ring.ledger.emit(WorkerAdmitted(keys.address, keys.sealing_public))
     ring.members.append(ring._member(20 + layer, keys))
@@ -46,11 +47,13 @@ def add_standby(ring: FakeRing, layer: int) -> Worker:
     candidates[layer] = (*candidates[layer], keys.address)
     member, owner = ring.members[0], ring.ouroboros._owner
     roster = Roster(member.keys.address, candidates)
-    router = Router(member, roster)
+    inputs = QueryInputs(member, owner)
+    router = Router(member, roster, inputs)
     arranger = Arranger(member, owner, roster, 1, router.failures, ring.folder / "0", ring._clock)
     tracker = Tracker(member, owner, roster, arranger)
-    ring.ouroboros = Ouroboros(member, owner, router, arranger, tracker, ring._clock)
-    standby = Worker(ring.members[-1], ring.blocks[layer - 1], CPU)
+    ring.ouroboros = Ouroboros(member, owner, inputs, router, arranger, tracker, ring._clock)
+    block = ring._block(layer) if own_block else ring.blocks[layer - 1]
+    standby = Worker(ring.members[-1], block, CPU)
     ring.workers.append(standby)
     return standby
 
@@ -107,7 +110,8 @@ def test_all_envelopes_lost_begins_at_the_input(ring: FakeRing) -> None:
 
 
 def test_guilty_senders_hop_is_made_again_and_a_guilty_receivers_is_too(ring: FakeRing) -> None:
-    for layer, lie, first in ((2, Lie.ECHO, 2), (2, Lie.FALSE_COMPLAINT, 2), (1, Lie.BOGUS_NEXT, 1)):
+    """A receiver that complained of a good envelope may have lost its key: the envelope is sealed to it anew."""
+    for layer, lie, first in ((2, Lie.ECHO, 2), (2, Lie.FALSE_COMPLAINT, 1), (1, Lie.BOGUS_NEXT, 1)):
         ring.settle()
         ring.replace_worker(layer, LabWorker)
         give_order(ring.blocks[layer - 1].folder, LabOrder(lie))

@@ -1,0 +1,65 @@
+"""The inputs of queries, as the ouroboros opens them (eq. 3), and what honest blocks make of them."""
+
+from __future__ import annotations
+
+from deepring_chain.actors.member import Member
+from deepring_chain.actors.model_owner import ModelOwner
+from deepring_chain.crypto.digest import commit_output, hop_key
+from deepring_chain.errors import ProtocolError
+from deepring_chain.protocol.envelope import open_output, query_context
+from deepring_chain.protocol.session import Session
+from deepring_chain.protocol.trail import start_trail
+from deepring_chain.types import Digest, Hop, QueryId, TensorBytes
+
+
+class WrongShape(ProtocolError):
+    """A query's input does not fit the model."""
+
+
+class QueryInputs:
+    """Opened inputs, kept while their queries are open.
+
+    Args:
+        member: the ouroboros's keys and connections.
+        owner: the checkpoint.
+    """
+
+    def __init__(self, member: Member, owner: ModelOwner) -> None:
+        self._member = member
+        self._owner = owner
+        self._opened: dict[QueryId, tuple[Digest, TensorBytes]] = {}
+
+    def input_of(self, session: Session) -> TensorBytes:
+        """O_0: the query's input, opened once; anew after a reorganization that gave its id to another query.
+
+        Raises:
+            StoreError: its blob is not to be had.
+            ProtocolError: it does not open, is malformed, or does not fit the model (`WrongShape`).
+        """
+        asked = start_trail(session.query, session.querent, session.sealed_input, session.sealing_key)
+        known = self._opened.get(session.query)
+        if known is None or known[0] != asked:
+            known = self._opened[session.query] = (asked, self._open(session))
+        return known[1]
+
+    def outputs_of(self, session: Session) -> list[TensorBytes]:
+        """O_0 .. O_n, and once more O_n for the delivery: what honest blocks make of the input."""
+        return self._owner.outputs(self.input_of(session))
+
+    def commitments_of(self, session: Session, commitment_key: Digest) -> list[Digest]:
+        """What honest hops 0 .. n and the delivery commit to."""
+        outputs = self.outputs_of(session)
+        return [commit_output(hop_key(commitment_key, Hop(hop)), output) for hop, output in enumerate(outputs)]
+
+    def keep_only(self, queries: set[QueryId]) -> None:
+        """Forgets the inputs of all other queries."""
+        for query in self._opened.keys() - queries:
+            del self._opened[query]
+
+    def _open(self, session: Session) -> TensorBytes:
+        blob = self._member.store.get(session.sealed_input)
+        place = query_context(self._member.client.domain, session.querent, session.sealing_key)
+        tensor = open_output(self._member.keys.sealing, blob, place)
+        if tensor.dtype != "int8" or tensor.shape[1:] != self._owner.item_shape:
+            raise WrongShape(f"query {session.query}: input {tensor.dtype}{list(tensor.shape)}")
+        return tensor
