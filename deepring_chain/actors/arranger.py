@@ -84,8 +84,8 @@ class Arranger:
         return finished >= self._every or interrupted or keyless or bool(current.restores) or self._request.exists()
 
     def act(self) -> bool:
-        """Arranges if it is due and nothing runs; attests; replaces workers that do not attest."""
-        if (self.is_due() and self._is_idle()) or self._is_overdue():
+        """Arranges if it is due and nothing runs; attests; replaces workers that do not attest, or never truly."""
+        if (self.is_due() and self._is_idle()) or self._is_overdue() or self._is_incurable():
             self._arrange()
             return True
         position = self._member.seat_due()
@@ -124,6 +124,13 @@ class Arranger:
             self._awaited = (arrangement, self._clock())
         overdue = self._clock() - self._awaited[1] > self._member.client.hop_seconds
         return overdue and self._can_replace(current)
+
+    def _is_incurable(self) -> bool:
+        """Whether a worker attests falsely after every restore, and another one could take its place."""
+        current = self._member.state.arrangement
+        if current is None or self._member.state.mode is not RingMode.TRACKING:
+            return False
+        return bool(current.incurable_seats()) and self._can_replace(current)
 
     def _can_replace(self, current: ArrangementState) -> bool:
         layers = [self._roster.layer_of(worker) for worker in current.failing_workers()]

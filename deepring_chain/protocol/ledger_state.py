@@ -24,6 +24,9 @@ from deepring_chain.protocol.events import (
 from deepring_chain.protocol.session import QueryEvent, Session
 from deepring_chain.types import Address, ArrangementId, Attestation, Digest, Position, QueryId, RingMode
 
+RESTORES_IN_VAIN = 3
+"""A worker that had to be restored so often in one arrangement does not want to hold its parameters."""
+
 
 @dataclass
 class ArrangementState:
@@ -49,12 +52,17 @@ class ArrangementState:
         return order.round if order else 0
 
     def failing_workers(self) -> list[Address]:
-        """Who has not attested, or with a key that is of no use."""
-        return [self.arranged.seats[position] for position in {*self.missing_seats(), *self.keyless}]
+        """Who has not attested, or with a key that is of no use, or falsely after all restores."""
+        seats = {*self.missing_seats(), *self.keyless, *self.incurable_seats()}
+        return [self.arranged.seats[position] for position in seats]
 
     def missing_seats(self) -> list[Position]:
         """The seats whose attestation is awaited."""
         return [Position(seat) for seat in range(len(self.arranged.seats)) if seat not in self.attestations]
+
+    def incurable_seats(self) -> list[Position]:
+        """The seats that were restored again and again, in vain."""
+        return [position for position, order in self.restores.items() if order.round >= RESTORES_IN_VAIN]
 
     def sealing_key_of(self, worker: Address) -> Digest | None:
         """The key that `worker` attested for this arrangement."""

@@ -62,8 +62,10 @@ def assert_completed(ring: LiveRing, querent: Querent, query: QueryId, images: N
         ("ouroboros", "LedgerClient.deliver after"),
         ("ouroboros", "LedgerClient.arrange before"),  # challenge drawn
         ("ouroboros", "LedgerClient.arrange after"),
-        ("worker-2", "LedgerClient.attest before"),
-        ("worker-2", "LedgerClient.attest after"),
+        ("ouroboros", "LedgerClient.attest before"),  # all leaves collected
+        ("ouroboros", "LedgerClient.attest after"),
+        ("worker-2", "ContentStore.leave before"),  # leaf signed
+        ("worker-2", "ContentStore.leave after"),
     ],
 )
 def test_query_completes_after_a_kill(ring: LiveRing, faults: Path, actor: str, place: str) -> None:
@@ -93,7 +95,8 @@ def test_update_that_was_signed_before_the_kill_is_the_one_that_is_posted(ring: 
 
 def test_worker_that_was_killed_before_its_turn_catches_up_from_the_chain(ring: LiveRing) -> None:
     images = random_images(3)
-    ring.kill("worker-3")
+    ring.await_new_arrangement(after=ring.ask(images).query)
+    ring.kill("worker-3")  # with nothing to do until its turn
     querent = ring.querent()
     query = querent.submit(images)
     ring.await_session(query, lambda session: session.next_hop == 3)

@@ -8,7 +8,9 @@ from test_router import add_standby
 
 from deepring_chain.actors.arranger import REQUEST_FILE, request_arrangement
 from deepring_chain.actors.draws import ArrangementDraw
+from deepring_chain.attacks.bit_flip import flip_memory_bit
 from deepring_chain.protocol.events import RingArranged
+from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN
 from deepring_chain.protocol.notes import open_note
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
 from deepring_chain.types import ArrangementId, QueryPhase, RingMode
@@ -152,3 +154,53 @@ def test_absent_worker_is_not_chosen_again_after_the_ouroboros_restarted(ring: F
     request_arrangement(ring.folder / "0")
     ring.settle()
     assert ring.members[4].keys.address in seats(ring)
+
+
+# ---------------------------------------------------------------- who cannot be restored
+
+
+def spoil(ring: FakeRing, layer: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that takes its restored parameters and changes them at once."""
+    block = ring.blocks[layer - 1]
+    restore = block.restore
+
+    def flip() -> None:
+        assert block.layers is not None
+        flip_memory_bit((block.layers.own,), f"layer.{layer}.weight", 1)
+
+    def undo(parameters: bytes) -> list[str]:
+        changed = restore(parameters)
+        flip()
+        return changed
+
+    flip()
+    monkeypatch.setattr(block, "restore", undo)
+
+
+def test_worker_that_is_false_after_every_restore_is_replaced(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It attests at once, so nobody waits for it in vain; yet the ring would never be authentic again."""
+    add_standby(ring, 2)._block = ring._block(2)  # one of its own
+    spoil(ring, 2, monkeypatch)
+    query = ring.ask()
+    ring.settle()
+    assert len(client_calls(ring, "order_restore")) == RESTORES_IN_VAIN
+    assert ring.members[4].keys.address in seats(ring)
+    assert session_of(ring, query).phase is QueryPhase.DELIVERED
+    # Nor is it taken back as soon as the ring is arranged again.
+    ring.restart(0)
+    ring.members[0].follower.refresh()
+    assert ring.members[0].state.absences[ring.members[2].keys.address] == 1
+
+
+def client_calls(ring: FakeRing, name: str) -> list[str]:
+    return [call for call in client_of(ring.members[0]).calls if call.startswith(name)]
+
+
+def test_worker_that_is_restored_less_often_stays(ring: FakeRing) -> None:
+    add_standby(ring, 2)
+    block = ring.blocks[1]
+    assert block.layers is not None
+    flip_memory_bit((block.layers.own,), "layer.2.weight", 1)
+    ring.settle()
+    assert len(client_calls(ring, "order_restore")) == 1
+    assert ring.members[2].keys.address in seats(ring)
