@@ -189,6 +189,16 @@ class LiveRing:
             assert time.monotonic() < deadline, f"not in mode {mode.name} within {seconds:.0f} s"
             time.sleep(0.01)
 
+    def await_new_arrangement(self, after: QueryId, seconds: float = 20) -> None:
+        """Waits until the ring, arranged after every query, is in its next arrangement and ready for another query."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            current, done = self.state().arrangement, self.session(after).arrangement
+            if current is not None and current.arranged.arrangement > done and current.is_authentic:
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"the ring was not arranged anew after query {after}")
+
     def plain_output(self, images: NDArray[np.uint8]) -> TensorBytes:
         """What the integer model says without ring and chain."""
         return self.model.run(self.model.card.quantise_input(images))
