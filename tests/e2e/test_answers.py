@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +73,19 @@ def test_an_answer_is_refused_to_another_querent_and_its_key_does_not_open_it(
         open_content(load_keys(tmp_path / "second", PASSWORD).sealing, blob, place)
 
 
-def test_ring_of_twenty_workers_starts_and_answers(tmp_path: Path, record_property: pytest.FixtureRequest) -> None:
+def test_ring_of_twenty_workers_starts_and_answers(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     images = random_images(3)
+    begin = time.monotonic()
     with running_ring(tmp_path / "ring", tiny_model(layers=20)) as ring:
+        ready = time.monotonic()
         result = ring.ask(images)
+        seconds = f"ring of 20 up after {ready - begin:.1f} s, answer after {time.monotonic() - ready:.1f} s more"
         assert result.output == ring.plain_output(images)
         assert sorted(ring.session(result.query).updates) == [Hop(hop) for hop in range(21)]
+    record_property("seconds", seconds)
+    print(seconds)
 
 
 @pytest.mark.ganache
