@@ -38,8 +38,8 @@ def executed(ring: FakeRing, query: QueryId) -> list[tuple[int, int]]:
     return [(update.attempt, update.hop) for update in updates if update.query == query]
 
 
-def add_standby(ring: FakeRing, layer: int, *, own_block: bool = False) -> Worker:
-    """A second worker for a layer, which joins the ring as its fifth member; it shares the first one's block or not."""
+def add_standby(ring: FakeRing, layer: int) -> Worker:
+    """A second worker for a layer, which joins the ring as its fifth member."""
     keys = make_keys(20 + layer)
     ring.ledger.emit(WorkerAdmitted(keys.address, keys.sealing_public))
     ring.members.append(ring._member(20 + layer, keys))
@@ -52,8 +52,7 @@ def add_standby(ring: FakeRing, layer: int, *, own_block: bool = False) -> Worke
     arranger = Arranger(member, owner, roster, 1, router.failures, ring.folder / "0", ring._clock)
     tracker = Tracker(member, owner, roster, arranger)
     ring.ouroboros = Ouroboros(member, owner, inputs, router, arranger, tracker, ring._clock)
-    block = ring._block(layer) if own_block else ring.blocks[layer - 1]
-    standby = Worker(ring.members[-1], block, CPU)
+    standby = Worker(ring.members[-1], ring.blocks[layer - 1], CPU)
     ring.workers.append(standby)
     return standby
 
