@@ -29,6 +29,10 @@ from deepring_chain.files import write_atomic
 FORK = multiprocessing.get_context("fork")
 STOP_SECONDS = 5.0
 RESTART_SECONDS = 0.5
+"""Pause before an actor that vanished is started again; doubled each time it vanishes soon after."""
+LONGEST_RESTART_SECONDS = 30.0
+STEADY_SECONDS = 10.0
+"""An actor that ran so long did not vanish for what it does at its start."""
 LOG = logging.getLogger(__name__)
 
 
@@ -96,6 +100,8 @@ class Host:
         self._processes: dict[str, BaseProcess] = {}
         self._told: dict[str, Connection] = {}
         self._restart_at: dict[str, float] = {}
+        self._started_at: dict[str, float] = {}
+        self._pauses: dict[str, float] = {}
         self._failed: set[str] = set()
 
     def start(self, name: str) -> None:
@@ -106,6 +112,7 @@ class Host:
         sending.close()
         self._processes[name], self._told[name] = process, receiving
         self._failed.discard(name)
+        self._started_at[name] = time.monotonic()
         write_atomic(self._pid_file(name), str(process.pid).encode())
         report(name, state="started", pid=process.pid)
 
@@ -168,7 +175,13 @@ class Host:
             report(name, state="exited", code=process.exitcode)
             # An actor that said what is wrong would say it again; one that vanished is started again.
             if self._plan.restarts and name not in self._failed:
-                self._restart_at[name] = time.monotonic() + RESTART_SECONDS
+                self._restart_at[name] = time.monotonic() + self._next_pause(name)
+
+    def _next_pause(self, name: str) -> float:
+        steady = time.monotonic() - self._started_at[name] > STEADY_SECONDS
+        before = 0.0 if steady else self._pauses.get(name, 0.0)
+        self._pauses[name] = min(max(RESTART_SECONDS, 2 * before), LONGEST_RESTART_SECONDS)
+        return self._pauses[name]
 
     def _restart_due(self) -> None:
         for name, due in list(self._restart_at.items()):
