@@ -42,16 +42,21 @@ def message_name(ledger: Address, place: Place) -> str:
     return "-".join(["leaf", ledger[2:].lower(), *map(str, place)])
 
 
-def post_leaves(member: Member, leaves: Sequence[SignedLeaf]) -> None:
-    """Posts signed leaves; one that is on the ledger already, or too late, is no error."""
+def post_leaves(member: Member, leaves: Sequence[SignedLeaf]) -> bool:
+    """Posts signed leaves; one that is on the ledger already, or too late, is no error.
+
+    Returns:
+        Whether they were taken: the ledger takes all of them or none.
+    """
     seats = len(member.arranged().arranged.seats)
     try:
         member.client.attest([leaf for leaf, _ in leaves], [signature for _, signature in leaves], seats)
     except LedgerReverted as refusal:
         if refusal.name not in SETTLED:
             raise
-    else:
-        LOG.info("arrangement %d: %d leaves posted", leaves[0][0].arrangement, len(leaves))
+        return False
+    LOG.info("arrangement %d: %d leaves posted", leaves[0][0].arrangement, len(leaves))
+    return True
 
 
 class LeafSender:
@@ -112,7 +117,8 @@ class LeafCollector:
         leaves = [found for position in missing if (found := self._find(current, position)) is not None]
         if not leaves or (len(leaves) < len(missing) and not self._is_late(current, len(leaves))):
             return False
-        post_leaves(self._member, leaves)
+        if not post_leaves(self._member, leaves):
+            return False
         for attestation, _ in leaves:
             self._member.store.discard(message_name(self._member.client.domain.ledger, place_of(attestation)))
         return True
