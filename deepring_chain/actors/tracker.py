@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
+from collections.abc import Callable
 
 from deepring_chain.actors.arranger import Arranger
 from deepring_chain.actors.draws import RestoreDraw
@@ -11,12 +13,14 @@ from deepring_chain.actors.member import Member
 from deepring_chain.actors.model_owner import ModelOwner, Roster
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.envelope import seal_content
-from deepring_chain.protocol.ledger_state import ArrangementState
+from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN, ArrangementState
 from deepring_chain.protocol.restore import RestoreNote, restore_context
 from deepring_chain.protocol.tracking import find_first_mismatch
 from deepring_chain.types import Digest, Position, RingMode
 
 LOG = logging.getLogger(__name__)
+
+LONGEST_PAUSE_SECONDS = 300.0
 
 
 class Tracker:
@@ -27,13 +31,23 @@ class Tracker:
         owner: the checkpoint, source of the restored parameters.
         roster: which layer each worker serves.
         arranger: knows what every seat must attest.
+        clock: seconds; how often a worker is restored in vain.
     """
 
-    def __init__(self, member: Member, owner: ModelOwner, roster: Roster, arranger: Arranger) -> None:
+    def __init__(
+        self,
+        member: Member,
+        owner: ModelOwner,
+        roster: Roster,
+        arranger: Arranger,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._member = member
         self._owner = owner
         self._roster = roster
         self._arranger = arranger
+        self._clock = clock
+        self._not_before = 0.0
 
     def act(self) -> bool:
         """Orders the next restore if the ring is in tracking mode; attests the ouroboros's own restored seat."""
@@ -50,7 +64,7 @@ class Tracker:
     def _order(self, current: ArrangementState) -> bool:
         expected = self.expected_leaves(current)
         position = find_first_mismatch(fold_leaves(expected), current.block_hashes)
-        if position is None:
+        if position is None or not self._may_order(current.round_of(position)):
             return False
         draw = self._draw_of(current, position, current.round_of(position) + 1)
         renewed = [*expected[:position], draw.leaf, *expected[position + 1 :]]
@@ -63,6 +77,14 @@ class Tracker:
             position,
             seat,
         )
+        return True
+
+    def _may_order(self, orders: int) -> bool:
+        """A worker that is false after every restore, with nobody to take its place, gets ever fewer orders."""
+        now = self._clock()
+        if orders >= RESTORES_IN_VAIN and now < self._not_before:
+            return False
+        self._not_before = now + min(2.0**orders, LONGEST_PAUSE_SECONDS)
         return True
 
     def expected_leaves(self, current: ArrangementState) -> list[Digest]:

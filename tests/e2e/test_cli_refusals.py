@@ -138,7 +138,7 @@ def test_up_takes_no_wrong_password(
 ) -> None:
     monkeypatch.setenv("DEEPRING_PASSWORD", "wrong")
     for node in ([], ["--rpc", tiny_ring.devnet.url]):
-        assert "ouroboros/account.json: wrong password" in terminal.refusal("up", "--ring", ring.path, *node)
+        assert "/account.json: wrong password" in terminal.refusal("up", "--ring", ring.path, *node)
 
 
 @pytest.mark.parametrize(

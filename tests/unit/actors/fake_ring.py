@@ -147,7 +147,9 @@ class FakeRing:
         inputs = QueryInputs(member, owner)
         router = Router(member, roster, inputs)
         arranger = Arranger(member, owner, roster, 1, router.failures, folder, self._clock)
-        return Ouroboros(member, owner, inputs, router, arranger, Tracker(member, owner, roster, arranger), self._clock)
+        return Ouroboros(
+            member, owner, inputs, router, arranger, Tracker(member, owner, roster, arranger, self._clock), self._clock
+        )
 
     def _clock(self) -> float:
         return self.now

@@ -192,6 +192,23 @@ def test_worker_that_is_false_after_every_restore_is_replaced(ring: FakeRing, mo
     assert ring.members[0].state.absences[ring.members[2].keys.address] == 1
 
 
+def test_false_worker_that_nobody_can_replace_gets_ever_fewer_orders(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each order costs the owner gas: a worker that changes its parameters at once could drain its account."""
+    spoil(ring, 2, monkeypatch)
+    ring.settle()
+    assert len(client_calls(ring, "order_restore")) == RESTORES_IN_VAIN
+    for pause in (4.0, 8.0, 16.0):
+        before = len(client_calls(ring, "order_restore"))
+        ring.now += pause - 0.1
+        ring.settle()
+        assert len(client_calls(ring, "order_restore")) == before
+        ring.now += 0.2
+        ring.settle()
+        assert len(client_calls(ring, "order_restore")) == before + 1
+
+
 def client_calls(ring: FakeRing, name: str) -> list[str]:
     return [call for call in client_of(ring.members[0]).calls if call.startswith(name)]
 

@@ -50,7 +50,7 @@ def add_standby(ring: FakeRing, layer: int) -> Worker:
     inputs = QueryInputs(member, owner)
     router = Router(member, roster, inputs)
     arranger = Arranger(member, owner, roster, 1, router.failures, ring.folder / "0", ring._clock)
-    tracker = Tracker(member, owner, roster, arranger)
+    tracker = Tracker(member, owner, roster, arranger, ring._clock)
     ring.ouroboros = Ouroboros(member, owner, inputs, router, arranger, tracker, ring._clock)
     standby = Worker(ring.members[-1], ring.blocks[layer - 1], CPU)
     ring.workers.append(standby)
