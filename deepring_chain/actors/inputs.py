@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.model_owner import ModelOwner
 from deepring_chain.crypto.digest import commit_output, hop_key
@@ -14,6 +16,11 @@ from deepring_chain.types import Digest, Hop, QueryId, TensorBytes
 
 class WrongShape(ProtocolError):
     """A query's input does not fit the model."""
+
+
+def commit_all(outputs: Sequence[TensorBytes], commitment_key: Digest) -> list[Digest]:
+    """What honest hops 0 .. n and the delivery commit to, given their outputs."""
+    return [commit_output(hop_key(commitment_key, Hop(hop)), output) for hop, output in enumerate(outputs)]
 
 
 class QueryInputs:
@@ -48,8 +55,7 @@ class QueryInputs:
 
     def commitments_of(self, session: Session, commitment_key: Digest) -> list[Digest]:
         """What honest hops 0 .. n and the delivery commit to."""
-        outputs = self.outputs_of(session)
-        return [commit_output(hop_key(commitment_key, Hop(hop)), output) for hop, output in enumerate(outputs)]
+        return commit_all(self.outputs_of(session), commitment_key)
 
     def keep_only(self, queries: set[QueryId]) -> None:
         """Forgets the inputs of all other queries."""

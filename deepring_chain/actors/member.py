@@ -19,12 +19,14 @@ from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.errors import ConfigError, ProtocolError
 from deepring_chain.protocol.block_hash import block_leaf
+from deepring_chain.protocol.envelope import hop_context, open_output
 from deepring_chain.protocol.ledger_state import ArrangementState, LedgerState
 from deepring_chain.protocol.notes import open_note
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
 from deepring_chain.protocol.update import Entry, decode_entry, encode_entry
+from deepring_chain.protocol.validation import check_received
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import ArrangementId, Attestation, Digest, LayerContent, Position
+from deepring_chain.types import ArrangementId, Attestation, Digest, LayerContent, Position, TensorBytes, Update
 
 LOG = logging.getLogger(__name__)
 
@@ -85,6 +87,23 @@ class Member:
         for key in self.journal.keys("sealing-key/"):
             if int(key.rpartition("/")[2]) < oldest:
                 self.journal.forget(key)
+
+    def read_output(self, update: Update, key: X25519PrivateKey, commitment_key: Digest) -> TensorBytes:
+        """The recipient's check, and the referee's repetition of it: what a hop sent, held against its commitment.
+
+        Args:
+            update: the hop's accepted update.
+            key: the sealing key that the envelope is for.
+            commitment_key: `hop_key` of that hop.
+
+        Raises:
+            StoreError: the envelope is not to be had.
+            ProtocolError: it does not open, is malformed, or holds another output (`UnexpectedOutput`).
+        """
+        place = hop_context(self.client.domain, update.query, update.attempt, update.hop)
+        received = open_output(key, self.store.get(update.envelope), place)
+        check_received(update.query, update.hop, received, commitment_key, update.output)
+        return received
 
     def sign_once(self, key: str, make: Callable[[], Entry], kind: type[Entry]) -> tuple[Entry, bytes]:
         """A signed entry: made and signed when first asked for, recorded before it leaves, then always the same.

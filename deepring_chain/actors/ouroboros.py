@@ -22,7 +22,6 @@ from deepring_chain.protocol.envelope import (
     Answer,
     answer_context,
     hop_context,
-    open_output,
     seal_content,
     seal_output,
 )
@@ -34,7 +33,6 @@ from deepring_chain.protocol.update import (
     next_update,
     sign_update,
 )
-from deepring_chain.protocol.validation import check_received
 from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge
 from deepring_chain.types import (
     ZERO,
@@ -214,12 +212,8 @@ class Ouroboros:
     def _receive(self, session: Session) -> TensorBytes:
         last = Hop(session.hops - 1)
         update = session.updates[last].signed.update
-        place = hop_context(self._member.client.domain, session.query, update.attempt, last)
         key = self._member.sealing_key(session.arrangements[update.attempt])
-        output = open_output(key, self._member.store.get(update.envelope), place)
-        own = hop_key(self._router.draw_of(session).commitment_key, last)
-        check_received(session.query, last, output, own, update.output)
-        return output
+        return self._member.read_output(update, key, hop_key(self._router.draw_of(session).commitment_key, last))
 
     def _deliver(self, session: Session, output: TensorBytes) -> bool:
         key = f"delivery/{session.query}/{session.attempt}/{session.trail.hex()}"

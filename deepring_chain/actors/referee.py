@@ -9,19 +9,18 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from deepring_chain.actors.inputs import QueryInputs
+from deepring_chain.actors.inputs import QueryInputs, commit_all
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.router import Router
-from deepring_chain.crypto.digest import commit_output, hop_key
+from deepring_chain.crypto.digest import hop_key
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.encoding import encode_fields, encode_tensor
 from deepring_chain.errors import ProtocolError
-from deepring_chain.protocol.envelope import hop_context, open_content, open_output
+from deepring_chain.protocol.envelope import open_content
 from deepring_chain.protocol.events import EnvelopeDisputed, UpdatePosted
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.restore import complaint_context, verdict_context
 from deepring_chain.protocol.session import Session
-from deepring_chain.protocol.validation import check_received
 from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge
 from deepring_chain.types import ComplaintKind, Digest, Hop, QueryId, TensorBytes, Verdict
 
@@ -76,7 +75,8 @@ class Referee:
 
     def _decide(self, session: Session) -> Verdict:
         outputs = self._inputs.outputs_of(session)
-        finding = self._judge(session, outputs)
+        truth = commit_all(outputs, self._router.draw_of(session).commitment_key)
+        finding = self._judge(session, truth)
         hop = session.next_hop
         LOG.error("query %d: hops %d and %d: %s", session.query, hop - 1, hop, finding.reason)
         evidence = self._store_evidence(session, outputs, finding)
@@ -92,39 +92,39 @@ class Referee:
         envelope = self._sent(session).signed.update.envelope
         return self._clock() - since < GRACE_SECONDS and not self._member.store.has_good(envelope)
 
-    def _judge(self, session: Session, outputs: list[TensorBytes]) -> Finding:
-        sender = self._check_sender(session, outputs)
+    def _judge(self, session: Session, truth: list[Digest]) -> Finding:
+        sender = self._check_sender(session, truth)
         if isinstance(session.dispute, EnvelopeDisputed):
-            if not self._was_sent_truth(session, outputs, Hop(session.next_hop - 1)):
+            if not self._was_sent_truth(session, truth, Hop(session.next_hop - 1)):
                 sender = None
             return self._judge_complaint(session, session.dispute, sender)
-        return self._judge_contradiction(session, outputs, sender)
+        return self._judge_contradiction(session, truth, sender)
 
-    def _was_sent_truth(self, session: Session, outputs: list[TensorBytes], hop: Hop) -> bool:
+    def _was_sent_truth(self, session: Session, truth: list[Digest], hop: Hop) -> bool:
         """Whether what `hop` was sent is its layer's true input: else what it made of that is not held against it."""
         before = session.updates.get(Hop(hop - 1))
-        return before is None or before.signed.update.output == self._commitment(session, outputs, Hop(hop - 1))
+        return before is None or before.signed.update.output == truth[hop - 1]
 
-    def _check_sender(self, session: Session, outputs: list[TensorBytes]) -> str | None:
+    def _check_sender(self, session: Session, truth: list[Digest]) -> str | None:
         """What is wrong with the sender's commitments, if anything."""
         hop = Hop(session.next_hop - 1)
         update = self._sent(session).signed.update
-        if update.output != self._commitment(session, outputs, hop):
+        if update.output != truth[hop]:
             return f"hop {hop} committed to another output than its layer's"
-        if update.next_output != self._commitment(session, outputs, Hop(hop + 1)):
+        if update.next_output != truth[hop + 1]:
             return f"hop {hop} expects another output of hop {hop + 1} than its layer's"
         return None
 
-    def _judge_contradiction(self, session: Session, outputs: list[TensorBytes], sender: str | None) -> Finding:
+    def _judge_contradiction(self, session: Session, truth: list[Digest], sender: str | None) -> Finding:
         """Eq. 13 failed: hold both commitments against the truth.
 
         A receiver that was sent another output than the layer's made the best of it: it is not held against the truth.
         """
         hop = session.next_hop
         received_wrong = False
-        if hop < session.hops and self._was_sent_truth(session, outputs, hop):
+        if hop < session.hops and self._was_sent_truth(session, truth, hop):
             posted = next(e for e in reversed(session.history) if isinstance(e, UpdatePosted))
-            received_wrong = posted.signed.update.output != self._commitment(session, outputs, hop)
+            received_wrong = posted.signed.update.output != truth[hop]
         reasons = [sender] if sender else []
         if received_wrong:
             reasons.append(f"hop {hop} committed to another output than its layer's")
@@ -155,11 +155,9 @@ class Referee:
         key = self._revealed_key(session, dispute)
         if key is None:
             return None
-        place = hop_context(self._member.client.domain, session.query, update.attempt, update.hop)
+        own = hop_key(self._router.draw_of(session).commitment_key, update.hop)
         try:
-            received = open_output(key, self._member.store.get(update.envelope), place)
-            own = hop_key(self._router.draw_of(session).commitment_key, update.hop)
-            check_received(session.query, update.hop, received, own, update.output)
+            self._member.read_output(update, key, own)
         except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
             return f"hop {update.hop}: {error}"
         except ProtocolError as error:
@@ -184,9 +182,6 @@ class Referee:
 
     def _sent(self, session: Session) -> UpdatePosted:
         return session.updates[Hop(session.next_hop - 1)]
-
-    def _commitment(self, session: Session, outputs: list[TensorBytes], hop: Hop) -> Digest:
-        return commit_output(hop_key(self._router.draw_of(session).commitment_key, hop), outputs[hop])
 
     def _store_evidence(self, session: Session, outputs: list[TensorBytes], finding: Finding) -> Digest:
         """What an admitted auditor needs to repeat the verdict: the edge's tensors and the keys of its commitments."""

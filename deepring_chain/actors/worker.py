@@ -14,14 +14,14 @@ from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.errors import ProtocolError
 from deepring_chain.model.layer import run_layer
-from deepring_chain.protocol.envelope import hop_context, open_content, open_output, seal_content, seal_output
+from deepring_chain.protocol.envelope import hop_context, open_content, seal_content, seal_output
 from deepring_chain.protocol.events import EnvelopeDisputed
 from deepring_chain.protocol.notes import open_note
 from deepring_chain.protocol.restore import RestoreNote, complaint_context, restore_context
 from deepring_chain.protocol.route import RouteNote, route_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import decode_signed_update, encode_signed_update, next_update, sign_update
-from deepring_chain.protocol.validation import UnexpectedOutput, check_received
+from deepring_chain.protocol.validation import UnexpectedOutput
 from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge
 from deepring_chain.types import (
     Attempt,
@@ -172,11 +172,8 @@ class Worker:
         if previous.signer != note.predecessor:
             raise ProtocolError(f"query {session.query}, hop {hop}: {previous.signer} is not its layer")
         update = previous.signed.update
-        place = hop_context(self._member.client.domain, session.query, update.attempt, hop)
         key = self._member.sealing_key(session.arrangements[update.attempt])
-        received = open_output(key, self._member.store.get(update.envelope), place)
-        check_received(session.query, hop, received, note.previous_key, update.output)
-        return received
+        return self._member.read_output(update, key, note.previous_key)
 
     def _execute(self, session: Session, note: RouteNote, received: TensorBytes, layers: BlockLayers) -> SignedUpdate:
         output = run_layer(layers.own, received, self._device)
