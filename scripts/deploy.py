@@ -14,8 +14,7 @@ from deepring_chain.cli.console import errors_as_one_line, print_step
 from deepring_chain.cli.password import read_password
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.errors import ChainError
-from deepring_chain.model.checkpoint import load_model
-from deepring_chain.model.samples import shipped_model_path
+from deepring_chain.model.checkpoint import shipped_model
 
 
 def main() -> None:
@@ -33,7 +32,7 @@ def open_ring() -> tuple[RingFolder, str]:
     """The ring's folder, made from the shipped model if there is none, and its password."""
     folder, password = ring_folder(), read_password(may_ask=False)
     if not folder.is_initialized:
-        init_ring(folder.path, load_model(shipped_model_path()), password, print_step)
+        init_ring(folder.path, shipped_model(), password, print_step)
     return folder, password
 
 

@@ -21,9 +21,8 @@ import typer
 
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.errors import DeepRingError, ModelError
-from deepring_chain.model.checkpoint import load_model
+from deepring_chain.model.checkpoint import shipped_model
 from deepring_chain.model.layer import run_layer
-from deepring_chain.model.samples import shipped_model_path
 from deepring_chain.types import Digest, TensorBytes
 
 ISA_LEVELS = ("DEFAULT", "AVX512_CORE", "AVX2", "SSE41")
@@ -40,7 +39,7 @@ def compute(rounds: int, seed: int, part: int) -> Iterator[str]:
         seed: of the inputs.
         part: the batch is computed in parts of this many images and put together, as another worker may do.
     """
-    model = load_model(shipped_model_path())
+    model = shipped_model()
     rng = np.random.default_rng(seed)
     device = torch.device("cpu")
     for _ in range(rounds):

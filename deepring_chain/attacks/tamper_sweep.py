@@ -37,9 +37,9 @@ from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.errors import DeepRingError
-from deepring_chain.model.checkpoint import load_model
+from deepring_chain.model.checkpoint import shipped_model
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.samples import load_mnist_samples, shipped_model_path
+from deepring_chain.model.samples import load_mnist_samples
 from deepring_chain.protocol.events import AuthenticityDerived, LoggedEvent, RestoreReported, VerdictPosted
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import Address, RingMode
@@ -192,7 +192,7 @@ def sweep(flips: int, seed: int, on_outcome: Callable[[Outcome], None]) -> list[
         SweepError: the first bit that was not handled as it must be.
     """
     rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    model = load_model(shipped_model_path())
+    model = shipped_model()
     images = load_mnist_samples().images[:4]
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="deepring-sweep-") as scratch, Devnet() as devnet:

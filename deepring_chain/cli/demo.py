@@ -27,10 +27,10 @@ from deepring_chain.cli.pictures import CELL, save_sheet, terminal_row
 from deepring_chain.cli.query import print_progress
 from deepring_chain.cli.trail import print_trail
 from deepring_chain.errors import ChainError, ProtocolError
-from deepring_chain.model.checkpoint import load_model
+from deepring_chain.model.checkpoint import shipped_model
 from deepring_chain.model.idx import LabeledImages
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.samples import load_mnist_samples, shipped_model_path
+from deepring_chain.model.samples import load_mnist_samples
 
 ANSWER_SECONDS = 60.0
 
@@ -44,7 +44,7 @@ def demo(
     started = time.monotonic()
     samples = load_mnist_samples()
     asked = LabeledImages(samples.images[:images], samples.labels[:images])
-    model = load_model(shipped_model_path())
+    model = shipped_model()
     with tempfile.TemporaryDirectory(prefix="deepring-demo-") as scratch:
         folder = RingFolder(Path(scratch) / "ring")
         result = _run(folder, model, asked, chain)

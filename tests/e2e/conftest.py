@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deepring_chain.model.checkpoint import load_model
-from deepring_chain.model.samples import shipped_model_path
+from deepring_chain.model.checkpoint import shipped_model
 from tests.e2e.command import Terminal
 from tests.e2e.live_ring import LiveRing, running_ring, tiny_model
 
@@ -22,9 +21,7 @@ def tiny_ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRing]:
 @pytest.fixture(scope="module")
 def mnist_ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRing]:
     """The five workers of the network that is shipped. Seldom arranged, so that the keys of a query are kept."""
-    with running_ring(
-        tmp_path_factory.mktemp("mnist") / "ring", load_model(shipped_model_path()), arrange_every=100
-    ) as ring:
+    with running_ring(tmp_path_factory.mktemp("mnist") / "ring", shipped_model(), arrange_every=100) as ring:
         yield ring
 
 

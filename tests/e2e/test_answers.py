@@ -12,8 +12,8 @@ import pytest
 from deepring_chain.actors.querent import QueryFailed
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.crypto.sealing import SealBroken
-from deepring_chain.model.checkpoint import load_model
-from deepring_chain.model.samples import load_mnist_samples, shipped_model_path
+from deepring_chain.model.checkpoint import shipped_model
+from deepring_chain.model.samples import load_mnist_samples
 from deepring_chain.protocol.envelope import answer_context, open_content
 from deepring_chain.types import Hop, QueryPhase
 from tests.e2e.live_ring import PASSWORD, LiveRing, random_images, running_ring, tiny_model, wait_for
@@ -91,6 +91,6 @@ def test_ring_of_twenty_workers_starts_and_answers(
 @pytest.mark.ganache
 def test_the_same_query_on_ganache_has_the_same_answer_and_a_sound_trail(tmp_path: Path) -> None:
     images = load_mnist_samples().images[:5]
-    with running_ring(tmp_path / "ring", load_model(shipped_model_path()), kind="ganache") as ring:
+    with running_ring(tmp_path / "ring", shipped_model(), kind="ganache") as ring:
         assert ring.ask(images).output == ring.plain_output(images)
         assert ring.audit().failure is None

@@ -15,8 +15,8 @@ from PIL import Image
 
 from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.chain.devnet import Devnet
-from deepring_chain.model.checkpoint import load_model
-from deepring_chain.model.samples import load_mnist_samples, shipped_model_path
+from deepring_chain.model.checkpoint import shipped_model
+from deepring_chain.model.samples import load_mnist_samples
 from tests.e2e.command import DEEPRING, Terminal, environment, ring_up, said
 from tests.e2e.live_ring import LiveRing, random_images, wait_for
 
@@ -59,7 +59,7 @@ def test_query_of_npy_batch_and_answer_say_the_same_as_the_plain_model(
 ) -> None:
     asked = json.loads(terminal.said("query", "--ring", ring, pictures / "five.npy", pictures / "one.npy", "--json"))
     assert asked["predictions"] == labels(6)
-    model = load_model(shipped_model_path())
+    model = shipped_model()
     output = model.run(model.card.quantise_input(SAMPLES.images[:6]))
     assert np.array_equal(asked["probabilities"], model.card.probabilities(output))
     assert json.loads(terminal.said("answer", asked["query"], "--ring", ring, "--json")) == asked

@@ -6,8 +6,7 @@ import pytest
 
 from deepring_chain.attacks import false_alarms
 from deepring_chain.attacks.tamper_sweep import Outcome, sweep
-from deepring_chain.model.checkpoint import load_model
-from deepring_chain.model.samples import shipped_model_path
+from deepring_chain.model.checkpoint import shipped_model
 
 
 def test_random_flipped_bits_of_the_shipped_network_are_found_named_and_restored() -> None:
@@ -23,6 +22,6 @@ def test_processes_that_differ_in_all_that_may_differ_raise_no_false_alarm(monke
     monkeypatch.setattr(false_alarms, "ISA_LEVELS", ("DEFAULT", "SSE41"))
     monkeypatch.setattr(false_alarms, "THREADS", (2,))
     checks, configurations = false_alarms.check(rounds=1, seed=2)
-    layers = load_model(shipped_model_path()).card.layers
+    layers = shipped_model().card.layers
     assert configurations == 6
     assert checks == (configurations - 1) * layers * len(false_alarms.BATCHES)

@@ -9,11 +9,10 @@ import torch
 
 from deepring_chain.attacks.bit_flip import flip_file_bit, flip_memory_bit, tensor_places
 from deepring_chain.errors import ModelError
-from deepring_chain.model.checkpoint import encode_layers, load_model
+from deepring_chain.model.checkpoint import encode_layers, shipped_model
 from deepring_chain.model.layer import Layer
-from deepring_chain.model.samples import shipped_model_path
 
-MODEL = load_model(shipped_model_path())
+MODEL = shipped_model()
 LAST = (MODEL.layer(MODEL.card.layers),)
 
 
@@ -30,7 +29,7 @@ def tensor_bytes(layer: Layer, name: str) -> bytes:
 
 def fresh() -> tuple[Layer]:
     """A copy whose memory a test may spoil."""
-    return (load_model(shipped_model_path()).layer(MODEL.card.layers),)
+    return (shipped_model().layer(MODEL.card.layers),)
 
 
 def difference(before: bytes, after: bytes) -> list[int]:
