@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from datetime import datetime, timezone
 from enum import Enum
 from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from deepring_chain.actors.history import HistoryEntry, read_history
 from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
 from deepring_chain.cli.clients import member_names, open_reader
-from deepring_chain.cli.console import OUT, short
+from deepring_chain.cli.console import OUT
 from deepring_chain.errors import ConfigError
-from deepring_chain.protocol.events import (
-    AnswerDelivered,
-    AuthenticityDerived,
-    BlockAttested,
-    BlockHashed,
-    EnvelopeDisputed,
-    HopTimedOut,
-    OutputDisputed,
-    QueryRejected,
-    QuerySubmitted,
-    QueryWithdrawn,
-    RestoreOrdered,
-    RestoreReported,
-    RingArranged,
-    RouteOpened,
-    UpdatePosted,
-    VerdictPosted,
-    query_of,
+from deepring_chain.explorer.rows import (
+    QueryRow,
+    arrangement_of,
+    arrangement_remarks,
+    delays,
+    query_ids,
+    query_row,
+    seat_rows,
+    total_gas,
 )
-from deepring_chain.types import Address, QueryId
+from deepring_chain.explorer.text import Names, short, utc
+from deepring_chain.protocol.events import RingArranged, query_of
+from deepring_chain.types import QueryId
 
-Names = Mapping[Address, str]
+DIGITS = 6
+"""Hex digits of a digest in a query's table."""
 
 
 def trail(
@@ -68,132 +62,50 @@ def print_trail(entries: Sequence[HistoryEntry], names: Names) -> None:
     """Prints tables: one per arrangement and one per query, in their order of appearance."""
     if not entries:
         OUT.print("the ledger is empty")
-    for arrangement in _in_order(entry.event.arrangement for entry in entries if isinstance(entry.event, RingArranged)):
-        OUT.print(arrangement_table([e for e in entries if _arrangement_of(e) == arrangement], names))
-    for query in _in_order(query_of(entry.event) for entry in entries):
-        OUT.print(query_table(QueryId(query), [e for e in entries if query_of(e.event) == query], names))
+    for arranged in [entry for entry in entries if isinstance(entry.event, RingArranged)]:
+        number = arrangement_of(arranged.event)
+        OUT.print(arrangement_table(arranged, [e for e in entries if arrangement_of(e.event) == number], names))
+    for query in query_ids(entries):
+        OUT.print(query_table(query, [e for e in entries if query_of(e.event) == query], names))
 
 
-def arrangement_table(entries: Sequence[HistoryEntry], names: Names) -> Table:
+def arrangement_table(arranged: HistoryEntry, entries: Sequence[HistoryEntry], names: Names) -> Table:
     """Seats of one arrangement: leaf, block hash (eq. 1-2), and the flag that the ledger derived."""
-    hashes = {e.event.position: e.event.block_hash for e in entries if isinstance(e.event, BlockHashed)}
-    told: list[str] = []
-    paid: set[bytes] = set()
-    table = _new_table("")
-    for name in ("seat", "block", "UTC", "attested by", "leaf", "block hash", "gas"):
-        table.add_column(name, justify="right" if name in ("seat", "block", "gas") else "left", no_wrap=True)
-    for entry in entries:
-        match entry.event:
-            case RingArranged() as event:
-                table.title = f"\narrangement {event.arrangement}: gas {entry.gas:,}, notes {short(event.notes)}"
-            case BlockAttested() as event:
-                seat = event.attestation.position
-                derived = short(hashes[seat]) if seat in hashes else "-"
-                # Leaves that were posted together share one transaction: its gas stands at the first.
-                gas = "" if entry.logged.transaction_hash in paid else _gas(entry)
-                paid.add(entry.logged.transaction_hash)
-                leaf = short(event.attestation.leaf)
-                table.add_row(*_start(seat, entry, event.worker, names), leaf, derived, gas)
-            case AuthenticityDerived() as event:
-                flag = "ON" if event.is_authentic else "OFF"
-                recorded, found = short(event.recorded_hash), short(event.recomputed_hash)
-                told.append(f"authenticity {flag}: recorded {recorded}, derived {found}")
-            case RestoreOrdered() as event:
-                seated = names.get(event.worker, short(event.worker))
-                hashes_told = f"recorded {short(event.recorded_hash)}, derived {short(event.recomputed_hash)}"
-                told.append(f"restore ordered for seat {event.position} ({seated}): {hashes_told}; gas {entry.gas:,}")
-            case RestoreReported() as event:
-                seated = names.get(event.worker, short(event.worker))
-                told.append(f"{seated} restored; had changed: {event.changed}")
-    table.caption = "\n".join(told)
+    table = _new_table("", "seat", "block", "UTC", "attested by", "leaf", "block hash", "gas")
+    if isinstance(arranged.event, RingArranged):
+        notes = short(arranged.event.notes)
+        table.title = f"\narrangement {arranged.event.arrangement}: gas {arranged.gas:,}, notes {notes}"
+    for row in seat_rows(entries, names):
+        derived = short(row.block_hash) if row.block_hash else "-"
+        cells = [str(row.position), *_place(row.entry), row.worker, short(row.leaf), derived, _gas(row.gas)]
+        table.add_row(*cells)
+    table.caption = escape("\n".join(arrangement_remarks(entries, names)))
     return table
 
 
 def query_table(query: QueryId, entries: Sequence[HistoryEntry], names: Names) -> Table:
     """One query's hops: signer, pointer to the blob, commitments O and H (eq. 6, 8), trail hash after it, gas."""
-    table = _new_table(f"\nquery {query}")
-    for name in ("hop", "block", "UTC", "signed by", "pointer", "output", "next", "trail", "gas"):
-        table.add_column(name, justify="right" if name in ("hop", "block", "gas") else "left", no_wrap=True)
-    for row in (_query_row(entry, names) for entry in entries):
-        if row:
-            table.add_row(*row)
-    gas = f"gas in all {sum({e.logged.transaction_hash: e.gas for e in entries}.values()):,}"
-    table.caption = "\n".join([gas, *_delays(entries)])
+    names_of_columns = ("hop", "block", "UTC", "signed by", "pointer", "output", "next", "trail", "gas")
+    table = _new_table(f"\nquery {query}", *names_of_columns)
+    for row in (query_row(entry, names) for entry in entries):
+        if row is not None:
+            table.add_row(*_query_cells(row))
+    table.caption = "\n".join([f"gas in all {total_gas(entries):,}", *delays(entries)])
     return table
 
 
-def _query_row(entry: HistoryEntry, names: Names) -> list[str]:
-    match entry.event:
-        case QuerySubmitted() as event:
-            cells = [short(event.sealed_input, 6), "", "", short(event.trail, 6)]
-            return [*_start("query", entry, event.querent, names, "querent"), *cells, _gas(entry)]
-        case RouteOpened() as event:
-            cells = [short(event.notes, 6), f"from hop {event.first_hop}", "", ""]
-            return [*_start(f"route {event.attempt}", entry, None, names), *cells, _gas(entry)]
-        case UpdatePosted() as event:
-            update = event.signed.update
-            digests = (update.envelope, update.output, update.next_output, event.trail)
-            return [*_start(update.hop, entry, event.signer, names), *(short(d, 6) for d in digests), _gas(entry)]
-        case AnswerDelivered() as event:
-            cells = [short(event.answer, 6), short(event.output, 6), "", short(event.trail, 6)]
-            return [*_start("answer", entry, None, names), *cells, _gas(entry)]
-        case QueryRejected() as event:
-            return [*_start("rejected", entry, None, names), "", event.reason.name.lower(), "", "", _gas(entry)]
-        case QueryWithdrawn():
-            return [*_start("withdrawn", entry, None, names), "", "", "", "", _gas(entry)]
-        case _:
-            return _trouble_row(entry, names)
+def _query_cells(row: QueryRow) -> list[str]:
+    found = [row.output.show(DIGITS), row.next_output.show(DIGITS)]
+    pointer, after = (short(digest, DIGITS) if digest else "" for digest in (row.pointer, row.trail))
+    return [row.place, *_place(row.entry), row.signer, pointer, *found, after, _gas(row.gas)]
 
 
-def _trouble_row(entry: HistoryEntry, names: Names) -> list[str]:
-    match entry.event:
-        case OutputDisputed() as event:
-            cells = ["", short(event.actual, 6), f"not {short(event.expected, 6)}", "", ""]
-            return [*_start(f"dispute {event.hop}", entry, None, names, "the ledger"), *cells]
-        case EnvelopeDisputed() as event:
-            complaint = event.complaint
-            cells = [short(complaint.evidence, 6), complaint.kind.name.lower(), "", short(event.trail, 6), _gas(entry)]
-            return [*_start(f"complaint {complaint.hop}", entry, event.recipient, names), *cells]
-        case VerdictPosted() as event:
-            verdict = event.verdict
-            sides = ((verdict.hop - 1, verdict.sender_guilty), (verdict.hop, verdict.receiver_guilty))
-            found = [f"hop {hop} {'guilty' if guilty else 'acquitted'}" for hop, guilty in sides]
-            cells = [short(verdict.evidence, 6), *found, short(event.trail, 6), _gas(entry)]
-            return [*_start(f"verdict {verdict.hop}", entry, None, names), *cells]
-        case HopTimedOut() as event:
-            return [*_start(f"timeout {event.hop}", entry, None, names, "anyone"), "", "", "", "", _gas(entry)]
-        case _:
-            return []
+def _place(entry: HistoryEntry) -> list[str]:
+    return [str(entry.logged.block_number), utc(entry.time)]
 
 
-def _delays(entries: Sequence[HistoryEntry]) -> list[str]:
-    """From each lie to its verdict, by the times of their blocks."""
-    posted: dict[int, HistoryEntry] = {}
-    found = []
-    for entry in entries:
-        match entry.event:
-            case UpdatePosted() as event:
-                posted[event.signed.update.hop] = entry
-            case EnvelopeDisputed() as event:
-                posted[event.complaint.hop] = entry
-            case VerdictPosted() as event:
-                verdict = event.verdict
-                sides = ((verdict.hop - 1, verdict.sender_guilty), (verdict.hop, verdict.receiver_guilty))
-                lies = [posted[hop] for hop, guilty in sides if guilty and hop in posted]
-                for lie in lies:
-                    blocks = f"block {lie.logged.block_number} to {entry.logged.block_number}"
-                    found.append(f"from the lie to the verdict: {entry.time - lie.time} s ({blocks})")
-    return found
-
-
-def _start(place: object, entry: HistoryEntry, who: Address | None, names: Names, role: str = "") -> list[str]:
-    time = datetime.fromtimestamp(entry.time, timezone.utc).strftime("%H:%M:%S")
-    signer = (role or "ouroboros") if who is None else names.get(who) or role or short(who)
-    return [str(place), str(entry.logged.block_number), time, signer]
-
-
-def _new_table(title: str) -> Table:
-    return Table(
+def _new_table(title: str, *columns: str) -> Table:
+    table = Table(
         title=title,
         title_justify="left",
         caption_justify="left",
@@ -202,22 +114,13 @@ def _new_table(title: str) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
+    for name in columns:
+        table.add_column(name, justify="right" if name in ("hop", "seat", "block", "gas") else "left", no_wrap=True)
+    return table
 
 
-def _gas(entry: HistoryEntry) -> str:
-    return f"{entry.gas:,}"
-
-
-def _arrangement_of(entry: HistoryEntry) -> int | None:
-    event = entry.event
-    if isinstance(event, BlockAttested):
-        return event.attestation.arrangement
-    kinds = RingArranged | BlockHashed | AuthenticityDerived | RestoreOrdered | RestoreReported
-    return event.arrangement if isinstance(event, kinds) else None
-
-
-def _in_order(ids: Any) -> list[int]:
-    return [key for key in dict.fromkeys(ids) if key is not None]
+def _gas(gas: int | None) -> str:
+    return "" if gas is None else f"{gas:,}"
 
 
 def plain(value: Any) -> Any:
