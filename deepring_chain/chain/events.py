@@ -7,10 +7,12 @@ from typing import Any
 
 from eth_abi.codec import ABICodec
 from eth_abi.decoding import StringDecoder
+from eth_abi.exceptions import DecodingError
 from eth_abi.registry import BaseEquals
 from eth_utils import to_checksum_address
 from web3._utils.abi import build_strict_registry
 from web3.contract import Contract
+from web3.exceptions import Web3Exception
 from web3.types import LogReceipt
 
 from deepring_chain.errors import ChainError
@@ -203,16 +205,25 @@ class EventDecoder:
             ChainError: no event of the ledger, or malformed.
         """
         event = self._events.get(bytes(log["topics"][0])) if log["topics"] else None
+        where = f"log {log['logIndex']} of block {log['blockNumber']}"
         if event is None:
-            raise ChainError(f"log {log['logIndex']} of block {log['blockNumber']} is no event of the ledger")
-        data = event.process_log(log)
+            raise ChainError(f"{where} is no event of the ledger")
+        try:
+            data = event.process_log(log)
+            record = _BUILDERS[data["event"]](data["args"])
+        except (DecodingError, Web3Exception, ValueError, TypeError, OverflowError) as error:
+            raise ChainError(f"{where} is a malformed {event.event_name} ({_one_line(error)})") from None
         return records.LoggedEvent(
-            event=_BUILDERS[data["event"]](data["args"]),
+            event=record,
             block_number=log["blockNumber"],
             block_hash=Digest(bytes(log["blockHash"])),
             transaction_hash=Digest(bytes(log["transactionHash"])),
             log_index=log["logIndex"],
         )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def forgiving_codec() -> ABICodec:
