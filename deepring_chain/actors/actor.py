@@ -17,6 +17,7 @@ from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.inputs import QueryInputs
 from deepring_chain.actors.journal import Journal
 from deepring_chain.actors.member import Member
+from deepring_chain.actors.metrics import ActorMetrics, Identity
 from deepring_chain.actors.model_owner import ModelOwner, Roster
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.ouroboros import Ouroboros
@@ -33,6 +34,12 @@ from deepring_chain.model.self_test import run_self_test
 from deepring_chain.store.content import ContentStore
 
 LOG = logging.getLogger(__name__)
+
+BALANCE_SECONDS = 15.0
+"""Seconds between looks at the account's balance."""
+
+RING = "ring"
+"""What is in trouble when it is not a single query."""
 
 LONGEST_PAUSE = 2.0
 """Seconds between tries while the node or the store is away."""
@@ -55,19 +62,32 @@ class Actor:
     member: Member
     acting: Acting
 
+    def identity(self, name: str) -> Identity:
+        """Who this is, for those who look at its metrics."""
+        member = self.member
+        role = "ouroboros" if isinstance(self.acting, Ouroboros) else "worker"
+        return Identity(name, role, member.keys.address, member.client.domain)
+
     def run(self, options: ActorOptions, keeps_running: Callable[[], bool]) -> None:
         """Follows the ledger until told to stop. Failures are logged once each and tried again; nothing is lost."""
         pause, complaint = options.poll_seconds, ""
+        metrics, weighed = self.member.metrics, -BALANCE_SECONDS
         while keeps_running():
             try:
                 moved = self.member.follower.refresh()
-                if self.acting.act() or moved:
+                acted = self.acting.act()
+                if time.monotonic() - weighed > BALANCE_SECONDS:
+                    metrics.note_balance(self.member.client.balance())
+                    weighed = time.monotonic()
+                metrics.recovered(RING)
+                if acted or moved:
                     complaint = ""
                     pause = options.poll_seconds
                     continue
                 pause = min(2 * pause, max(IDLE_PAUSE, options.poll_seconds))
             except DeepRingError as error:
                 pause = min(2 * pause, LONGEST_PAUSE)
+                metrics.failed(RING, error)
                 if str(error) != complaint:
                     complaint = str(error)
                     LOG.error("%s", complaint)  # noqa: TRY400 - one line is the point
@@ -115,11 +135,13 @@ def _open_device(options: ActorOptions) -> torch.device:
 
 def _open_member(folder: Path, deployment: Deployment, password: str) -> Member:
     keys = load_keys(folder, password)
-    client = LedgerClient.open(deployment.rpc_url, deployment.ledger, keys.account, deployment.chain_id)
-    follower = LedgerFollower(client, deployment.first_block)
+    metrics = ActorMetrics()
+    client = LedgerClient.open(deployment.rpc_url, deployment.ledger, keys.account, deployment.chain_id, metrics)
+    follower = LedgerFollower(client, deployment.first_block, metrics)
     store = ContentStore(deployment.store_url)
     store.check_writable()
-    return Member(keys, password, client, follower, store, Journal(folder / deployment.journal_name))
+    journal = Journal(folder / deployment.journal_name)
+    return Member(keys, password, client, follower, store, journal, metrics=metrics)
 
 
 def _open_manifest(folder: Path, member: Member) -> ManifestSlice:

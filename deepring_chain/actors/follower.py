@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from deepring_chain.actors.metrics import ActorMetrics
 from deepring_chain.chain.client import BlockPlace, LedgerClient
 from deepring_chain.protocol.ledger_state import LedgerState
 
@@ -17,8 +18,9 @@ class LedgerFollower:
         state: the projection up to the last `refresh`.
     """
 
-    def __init__(self, client: LedgerClient, first_block: int) -> None:
+    def __init__(self, client: LedgerClient, first_block: int, metrics: ActorMetrics | None = None) -> None:
         self._client = client
+        self._metrics = metrics or ActorMetrics()
         self._first_block = first_block
         self._cursor: BlockPlace | None = None
         self.state = LedgerState()
@@ -33,6 +35,7 @@ class LedgerFollower:
             Whether the chain moved.
         """
         head = self._client.head()
+        self._metrics.saw_head(head.number)
         if head == self._cursor:
             return False
         if self._cursor is not None and not self._continues(head, self._cursor):
@@ -41,6 +44,7 @@ class LedgerFollower:
         start = self._first_block if self._cursor is None else self._cursor.number + 1
         self.state.apply_all(self._client.events(start, head.number))
         self._cursor = head
+        self._metrics.took_in(head.number, self.state)
         return True
 
     def _continues(self, head: BlockPlace, cursor: BlockPlace) -> bool:

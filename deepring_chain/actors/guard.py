@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from structlog.contextvars import bound_contextvars
+
+from deepring_chain.actors.metrics import ActorMetrics
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.errors import ConfigError, ModelError, ProtocolError, StoreError
 from deepring_chain.protocol.session import Session
@@ -28,27 +31,43 @@ OVERTAKEN = frozenset(
 
 
 class SessionGuard:
-    """Runs a step for one query and keeps its failures from the others."""
+    """Runs a step for one query and keeps its failures from the others.
 
-    def __init__(self) -> None:
+    Args:
+        metrics: told what fails, and when it is well again.
+    """
+
+    def __init__(self, metrics: ActorMetrics | None = None) -> None:
+        self._metrics = metrics or ActorMetrics()
         self._last: dict[QueryId, str] = {}
 
     def run(self, session: Session, step: Callable[[Session], bool]) -> bool:
         """What `step` returns; False if it failed for a reason that concerns this query alone."""
-        try:
-            return step(session)
-        except LedgerReverted as refusal:
-            if refusal.name not in OVERTAKEN:
-                raise
-        except (ProtocolError, StoreError, ModelError, ConfigError) as error:
-            self._log(session.query, str(error))
+        subject = _subject(session.query)
+        with bound_contextvars(query=session.query, attempt=session.attempt, hop=session.next_hop):
+            try:
+                moved = step(session)
+            except LedgerReverted as refusal:
+                if refusal.name not in OVERTAKEN:
+                    raise
+            except (ProtocolError, StoreError, ModelError, ConfigError) as error:
+                self._metrics.failed(subject, error)
+                self._log(session.query, str(error))
+            else:
+                self._metrics.recovered(subject)
+                return moved
         return False
 
     def forget(self, query: QueryId) -> None:
         """Drops what is known of an ended query."""
         self._last.pop(query, None)
+        self._metrics.recovered(_subject(query))
 
     def _log(self, query: QueryId, text: str) -> None:
         if self._last.get(query) != text:
             self._last[query] = text
             LOG.error("query %d: %s", query, text)
+
+
+def _subject(query: QueryId) -> str:
+    return f"query {query}"

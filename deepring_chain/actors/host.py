@@ -14,15 +14,18 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from deepring_chain.actors.actor import WorkerFactory, load_actor
+from deepring_chain.actors.logs import LogFormat, open_log
+from deepring_chain.actors.metrics_endpoint import published
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.ring_folder import Deployment
+from deepring_chain.actors.running import HostRecord, process_start, run_file
 from deepring_chain.errors import DeepRingError
 from deepring_chain.files import write_atomic
 
@@ -44,6 +47,7 @@ class Plan:
     folders: dict[str, Path]
     passwords: dict[str, str]
     options: ActorOptions
+    ring: Path
     logs: Path
     restarts: bool
 
@@ -56,9 +60,15 @@ class Plan:
             {name: Path(folder) for name, folder in data["folders"].items()},
             data["passwords"],
             ActorOptions(**data["options"]),
+            Path(data["ring"]),
             Path(data["logs"]),
             data["restarts"],
         )
+
+    def options_of(self, name: str) -> ActorOptions:
+        """How one actor runs: a port that was asked for is the first one's, and the next ones follow."""
+        base = self.options.metrics_port
+        return replace(self.options, metrics_port=base + list(self.folders).index(name)) if base else self.options
 
 
 def run_process(plan: Plan, name: str, told: Connection, make_worker: WorkerFactory) -> None:
@@ -72,23 +82,18 @@ def run_process(plan: Plan, name: str, told: Connection, make_worker: WorkerFact
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    open_log(plan.logs / f"{name}.log")
+    options = plan.options_of(name)
+    open_log(LogFormat(options.log_format), name, plan.logs / f"{name}.log")
     try:
-        actor = load_actor(plan.folders[name], plan.deployment, plan.passwords[name], plan.options, make_worker)
+        actor = load_actor(plan.folders[name], plan.deployment, plan.passwords[name], options, make_worker)
+        with published(actor.member.metrics, actor.identity(name), plan.ring, options):
+            LOG.info("ready as %s", actor.member.keys.address)
+            told.send({"state": "ready"})
+            # An orphan would go on alone and unseen: it ends with its host.
+            actor.run(options, lambda: not stopping and os.getppid() == host)
     except DeepRingError as error:
+        LOG.error("%s", error)  # noqa: TRY400 - one line is the point
         told.send({"state": "failed", "error": str(error)})
-        return
-    LOG.info("ready as %s", actor.member.keys.address)
-    told.send({"state": "ready"})
-    # An orphan would go on alone and unseen: it ends with its host.
-    actor.run(plan.options, lambda: not stopping and os.getppid() == host)
-
-
-def open_log(path: Path) -> None:
-    """Sends this process's log to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    layout = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(filename=path, level=logging.INFO, format=layout, datefmt="%Y-%m-%dT%H:%M:%S", force=True)
 
 
 class Host:
@@ -118,6 +123,7 @@ class Host:
 
     def run(self) -> None:
         """Starts all, then serves commands and events until the input ends."""
+        self._record().write(self._plan.ring)
         for name in self._plan.folders:
             self.start(name)
         while True:
@@ -141,7 +147,17 @@ class Host:
                 process.kill()
                 process.join()
         for name in self._processes:
-            self._pid_file(name).unlink(missing_ok=True)
+            self._forget(name)
+        HostRecord.remove(self._plan.ring)
+
+    def _record(self) -> HostRecord:
+        pid = os.getpid()
+        return HostRecord(pid, process_start(pid) or "", tuple(self._plan.folders), self._plan.restarts)
+
+    def _forget(self, name: str) -> None:
+        """Takes away the files that say that an actor runs."""
+        self._pid_file(name).unlink(missing_ok=True)
+        run_file(self._plan.ring, name).unlink(missing_ok=True)
 
     def _pid_file(self, name: str) -> Path:
         return self._plan.logs / f"{name}.pid"
@@ -171,7 +187,7 @@ class Host:
                 continue
             process.join()
             del self._processes[name]
-            self._pid_file(name).unlink(missing_ok=True)
+            self._forget(name)
             report(name, state="exited", code=process.exitcode)
             # An actor that said what is wrong would say it again; one that vanished is started again.
             if self._plan.restarts and name not in self._failed:

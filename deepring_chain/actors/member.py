@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.journal import Journal
+from deepring_chain.actors.metrics import ActorMetrics, Phase
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.crypto.keys import ActorKeys, sealing_pem
 from deepring_chain.crypto.sealing import public_bytes
@@ -42,6 +43,7 @@ class Member:
         store: the ciphertext store.
         journal: this actor's write-ahead record.
         rng: source of randomness for orders; keys and salts come from the system.
+        metrics: what the operator is shown.
     """
 
     keys: ActorKeys
@@ -51,6 +53,7 @@ class Member:
     store: ContentStore
     journal: Journal
     rng: random.Random = field(default_factory=random.SystemRandom)
+    metrics: ActorMetrics = field(default_factory=ActorMetrics)
 
     @property
     def state(self) -> LedgerState:
@@ -101,8 +104,11 @@ class Member:
             ProtocolError: it does not open, is malformed, or holds another output (`UnexpectedOutput`).
         """
         place = hop_context(self.client.domain, update.query, update.attempt, update.hop)
-        received = open_output(key, self.store.get(update.envelope), place)
-        check_received(update.query, update.hop, received, commitment_key, update.output)
+        with self.metrics.phase(Phase.STORE):
+            envelope = self.store.get(update.envelope)
+        with self.metrics.phase(Phase.OPEN):
+            received = open_output(key, envelope, place)
+            check_received(update.query, update.hop, received, commitment_key, update.output)
         return received
 
     def sign_once(self, key: str, make: Callable[[], Entry], kind: type[Entry]) -> tuple[Entry, bytes]:

@@ -10,6 +10,7 @@ from deepring_chain.actors.arranger import Arranger
 from deepring_chain.actors.guard import OVERTAKEN, SessionGuard
 from deepring_chain.actors.inputs import QueryInputs, WrongShape
 from deepring_chain.actors.member import Member
+from deepring_chain.actors.metrics import Phase
 from deepring_chain.actors.model_owner import ModelOwner
 from deepring_chain.actors.referee import Referee
 from deepring_chain.actors.router import Router
@@ -88,7 +89,7 @@ class Ouroboros:
         self._inputs = inputs
         self._referee = Referee(member, router, inputs, clock)
         self._clock = clock
-        self._guard = SessionGuard()
+        self._guard = SessionGuard(member.metrics)
         self._waiting: dict[QueryId, tuple[Digest, int, float]] = {}
 
     def act(self) -> bool:
@@ -180,17 +181,24 @@ class Ouroboros:
     def _post_input(self, session: Session) -> bool:
         key = f"update/{session.query}/{session.attempt}/0/{session.trail.hex()}"
         recorded = self._member.journal.record_once(key, lambda: encode_signed_update(self._enter(session)))
-        self._member.client.post_update(decode_signed_update(recorded))
+        with self._member.metrics.phase(Phase.POST):
+            self._member.client.post_update(decode_signed_update(recorded))
         LOG.info("query %d: hop 0 posted", session.query)
         return True
 
     def _enter(self, session: Session) -> SignedUpdate:
         draw = self._router.draw_of(session)
         self._owner.verified()
-        entered = self._owner.run_layer(0, self._inputs.input_of(session))
-        following = self._owner.run_layer(1, entered)
+        metrics = self._member.metrics
+        with metrics.phase(Phase.COMPUTE):
+            entered = self._owner.run_layer(0, self._inputs.input_of(session))
+            following = self._owner.run_layer(1, entered)
         place = hop_context(self._member.client.domain, session.query, session.attempt, Hop(0))
-        envelope = self._member.store.put(seal_output(draw.keys[1], entered, place))
+        with metrics.phase(Phase.SEAL):
+            sealed = seal_output(draw.keys[1], entered, place)
+        with metrics.phase(Phase.STORE):
+            envelope = self._member.store.put(sealed)
+        metrics.computed_hop()
         own, after = (hop_key(draw.commitment_key, Hop(hop)) for hop in (0, 1))
         update = next_update(session, envelope, commit_output(own, entered), commit_output(after, following))
         rest = self._router.links(draw)[1]
@@ -218,7 +226,8 @@ class Ouroboros:
     def _deliver(self, session: Session, output: TensorBytes) -> bool:
         key = f"delivery/{session.query}/{session.attempt}/{session.trail.hex()}"
         signed = self._member.sign_once(key, lambda: self._close(session, output), Delivery)
-        self._member.client.deliver(*signed)
+        with self._member.metrics.phase(Phase.POST):
+            self._member.client.deliver(*signed)
         LOG.info("query %d: answer delivered", session.query)
         return True
 
@@ -233,4 +242,5 @@ class Ouroboros:
         key = f"complaint/{session.query}/{session.attempt}/{session.trail.hex()}"
         complaint, signature = self._member.sign_once(key, lambda: made, Complaint)
         self._member.client.complain(complaint, ZERO, ZERO, signature)
+        self._member.metrics.complained(kind)
         return True

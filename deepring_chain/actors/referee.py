@@ -70,7 +70,9 @@ class Referee:
         if self._must_wait(session):
             return False
         key = f"verdict/{session.query}/{session.attempt}/{session.trail.hex()}"
-        self._member.client.judge(*self._member.sign_once(key, lambda: self._decide(session), Verdict))
+        verdict, signature = self._member.sign_once(key, lambda: self._decide(session), Verdict)
+        self._member.client.judge(verdict, signature)
+        self._member.metrics.judged(sender_guilty=verdict.sender_guilty, receiver_guilty=verdict.receiver_guilty)
         return True
 
     def _decide(self, session: Session) -> Verdict:

@@ -60,6 +60,7 @@ class RingProcesses:
             "folders": {name: str((folder.path / name).absolute()) for name in names},
             "passwords": dict.fromkeys(names, password),
             "options": asdict(options),
+            "ring": str(folder.path.absolute()),
             "logs": str(folder.logs.absolute()),
             "restarts": restarts,
         }

@@ -70,6 +70,7 @@ class Tracker:
         renewed = [*expected[:position], draw.leaf, *expected[position + 1 :]]
         last = fold_leaves(renewed)[-1]
         self._member.client.order_restore(position, expected[position:], last, draw.parameters)
+        self._member.metrics.ordered_restore()
         seat = current.arranged.seats[position]
         LOG.error(
             "authenticity is off: the block of layer %d (seat %d, %s) does not hold its parameters; restore ordered",

@@ -10,6 +10,7 @@ from deepring_chain.actors.block import Block, BlockLayers
 from deepring_chain.actors.guard import SessionGuard
 from deepring_chain.actors.leaves import LeafSender
 from deepring_chain.actors.member import Member
+from deepring_chain.actors.metrics import Phase
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.errors import ProtocolError
@@ -58,7 +59,7 @@ class Worker:
         self._device = device
         self._notes: dict[tuple[QueryId, Attempt, Digest], RouteNote | None] = {}
         self._open: set[QueryId] | None = None
-        self._guard = SessionGuard()
+        self._guard = SessionGuard(member.metrics)
         self._leaves = LeafSender(member)
 
     def act(self) -> bool:
@@ -103,6 +104,7 @@ class Worker:
         key = f"changed/{order.arrangement}/{position}/{order.round}"
         text = self._member.journal.record_once(key, lambda: self._name_changes().encode()).decode()
         self._block.restore(note.parameters)
+        self._member.metrics.restored()
         LOG.error("restored; changed: %s", text)
         if not any((report.position, report.round) == (position, order.round) for report in current.reports):
             self._report(position, text)
@@ -138,7 +140,8 @@ class Worker:
                 return False
             made = encode_signed_update(signed)
             recorded = self._member.journal.record_once(key, lambda: made)
-        self._member.client.post_update(decode_signed_update(recorded))
+        with self._member.metrics.phase(Phase.POST):
+            self._member.client.post_update(decode_signed_update(recorded))
         LOG.info("query %d: hop %d posted", session.query, note.hop)
         return True
 
@@ -176,10 +179,12 @@ class Worker:
         return self._member.read_output(update, key, note.previous_key)
 
     def _execute(self, session: Session, note: RouteNote, received: TensorBytes, layers: BlockLayers) -> SignedUpdate:
-        output = run_layer(layers.own, received, self._device)
-        following = run_layer(layers.following, output, self._device)
+        with self._member.metrics.phase(Phase.COMPUTE):
+            output = run_layer(layers.own, received, self._device)
+            following = run_layer(layers.following, output, self._device)
         envelope = self._send_output(session, note, output)
         update = next_update(session, envelope, *self._commitments(note, output, following))
+        self._member.metrics.computed_hop()
         domain = self._member.client.domain
         return sign_update(self._member.keys.account, domain, update, note.salt, note.next_route)
 
@@ -189,8 +194,10 @@ class Worker:
 
     def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
         place = hop_context(self._member.client.domain, session.query, session.attempt, note.hop)
-        envelope = seal_output(note.next_sealing_key, output, place)
-        digest = self._member.store.put(envelope)
+        with self._member.metrics.phase(Phase.SEAL):
+            envelope = seal_output(note.next_sealing_key, output, place)
+        with self._member.metrics.phase(Phase.STORE):
+            digest = self._member.store.put(envelope)
         # Kept until the query ends: the store may lose it, and only the sender can put it back.
         self._member.journal.record_once(f"outbox/{session.query}/{digest.hex()}", lambda: envelope)
         return digest
@@ -207,6 +214,7 @@ class Worker:
             place, lambda: self._make_complaint(session, note, kind, key), Complaint
         )
         self._member.client.complain(complaint, note.salt, note.next_route, signature)
+        self._member.metrics.complained(kind)
 
     def _make_complaint(self, session: Session, note: RouteNote, kind: ComplaintKind, key: bytes | None) -> Complaint:
         sent = session.updates[Hop(note.hop - 1)].signed.update

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 from eth_account.signers.local import LocalAccount
 from eth_typing import ChecksumAddress
@@ -13,7 +13,7 @@ from web3.contract import Contract
 from web3.types import TxReceipt
 
 from deepring_chain.chain.artifact import Artifact, load_artifact
-from deepring_chain.chain.connection import connect, node_errors
+from deepring_chain.chain.connection import connect, node_errors, shown_url
 from deepring_chain.chain.errors import ContractMissing, RevertDecoder
 from deepring_chain.chain.events import EventDecoder, forgiving_codec
 from deepring_chain.chain.sender import TransactionSender
@@ -93,14 +93,33 @@ def deploy_ledger(
     return Address(address), receipt["blockNumber"]
 
 
+class TransactionObserver(Protocol):
+    """Is told how each transaction ended."""
+
+    def transaction_mined(self, function: str, gas: int) -> None:
+        """It succeeded and used so much gas."""
+
+    def transaction_failed(self, function: str, error: Exception) -> None:
+        """It was refused, reverted, or is not known to be mined."""
+
+
 class LedgerClient:
     """One actor's view of one ledger: reads for everyone, transactions for the account, if there is one."""
 
-    def __init__(self, web3: Web3, url: str, address: Address, account: LocalAccount | None = None) -> None:
+    def __init__(
+        self,
+        web3: Web3,
+        url: str,
+        address: Address,
+        account: LocalAccount | None = None,
+        observer: TransactionObserver | None = None,
+    ) -> None:
         artifact = load_artifact()
-        self.url = url
+        self._observer = observer
+        self.url = shown_url(url)
         self.web3 = web3
         web3.codec = forgiving_codec()
+        url = self.url
         self._contract: Contract = web3.eth.contract(address=cast(ChecksumAddress, address), abi=artifact.abi)
         self._decoder = EventDecoder(self._contract)
         self._sender = (
@@ -114,14 +133,19 @@ class LedgerClient:
 
     @classmethod
     def open(
-        cls, url: str, address: Address, account: LocalAccount | None = None, chain_id: int | None = None
+        cls,
+        url: str,
+        address: Address,
+        account: LocalAccount | None = None,
+        chain_id: int | None = None,
+        observer: TransactionObserver | None = None,
     ) -> LedgerClient:
         """Connects and checks that the shipped ledger's code is at `address`.
 
         Raises:
             NodeUnreachable, WrongChain, ContractMissing: one line each.
         """
-        return cls(connect(url, chain_id), url, address, account)
+        return cls(connect(url, chain_id), url, address, account, observer)
 
     # ------------------------------------------------------------------ reads
 
@@ -152,6 +176,17 @@ class LedgerClient:
                 logs = self.web3.eth.get_logs({"address": self._contract.address, "fromBlock": start, "toBlock": end})
                 found.extend(self._decoder.decode(log) for log in logs)
         return found
+
+    def balance(self) -> int:
+        """What this connection's account has, in wei.
+
+        Raises:
+            ChainError: the connection has no account.
+        """
+        if self._sender is None:
+            raise ChainError("balance: this connection has no account")
+        with node_errors(self.url):
+            return int(self.web3.eth.get_balance(cast(ChecksumAddress, self._sender.address)))
 
     def mode(self) -> RingMode:
         """The ring's mode as the ledger derives it now."""
@@ -244,7 +279,15 @@ class LedgerClient:
     def _send(self, function: str, *arguments: object, extra_gas: int = 0, fixed_gas: int | None = None) -> TxReceipt:
         if self._sender is None:
             raise ChainError(f"{function}: this connection has no account to sign with")
-        return self._sender.send(self._contract.functions[function](*arguments), extra_gas, fixed_gas)
+        try:
+            receipt = self._sender.send(self._contract.functions[function](*arguments), extra_gas, fixed_gas)
+        except ChainError as error:
+            if self._observer is not None:
+                self._observer.transaction_failed(function, error)
+            raise
+        if self._observer is not None:
+            self._observer.transaction_mined(function, int(receipt["gasUsed"]))
+        return receipt
 
     def _block(self, which: int | str) -> BlockPlace:
         with node_errors(self.url):

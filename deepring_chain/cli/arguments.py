@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from deepring_chain.actors.logs import LogFormat
+
 RingOption = Annotated[
     Path, typer.Option("--ring", envvar="DEEPRING_RING", help="Folder of the ring, as `deepring init` makes it.")
 ]
@@ -18,6 +20,16 @@ StoreOption = Annotated[
     str | None, typer.Option("--store", help="Ciphertext store (any fsspec URL); by default RING/store.")
 ]
 ArrangeOption = Annotated[int, typer.Option(min=1, help="Seat the ring anew after so many finished queries.")]
+MetricsPortOption = Annotated[
+    int,
+    typer.Option(
+        min=0, max=65000, help="Port of the metrics: the first actor's, and the next ones follow; 0 draws free ones."
+    ),
+]
+MetricsHostOption = Annotated[
+    str, typer.Option(help="Interface of the metrics; whoever reaches it can read them, without a password.")
+]
+LogFormatOption = Annotated[LogFormat, typer.Option(help="Lines for people, or a JSON object per line.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 DEFAULT_RING = Path("ring")

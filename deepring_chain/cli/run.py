@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +10,19 @@ from typing import Annotated
 import typer
 
 from deepring_chain.actors.actor import load_actor
+from deepring_chain.actors.logs import LogFormat, open_log
+from deepring_chain.actors.metrics_endpoint import published
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.ring_folder import load_deployment
-from deepring_chain.cli.arguments import ArrangeOption, DeviceOption, StoreOption, ThreadsOption
+from deepring_chain.cli.arguments import (
+    ArrangeOption,
+    DeviceOption,
+    LogFormatOption,
+    MetricsHostOption,
+    MetricsPortOption,
+    StoreOption,
+    ThreadsOption,
+)
 from deepring_chain.cli.console import OUT
 from deepring_chain.cli.password import read_password
 
@@ -26,14 +35,24 @@ def run(
     device: DeviceOption = "cpu",
     threads: ThreadsOption = 1,
     arrange_every: ArrangeOption = 1,
+    metrics_port: MetricsPortOption = 0,
+    metrics_host: MetricsHostOption = "127.0.0.1",
+    log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
     """Run one worker, or the ouroboros, until Ctrl-C."""
     known = load_deployment(deployment)
     known = replace(known, rpc_url=rpc or known.rpc_url, store_url=store or known.store_url)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    options = ActorOptions(device=device, threads=threads, arrange_every=arrange_every)
+    name = folder.resolve().name
+    open_log(log_format, name)
+    options = ActorOptions(
+        device=device,
+        threads=threads,
+        arrange_every=arrange_every,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+        log_format=log_format.value,
+    )
     actor = load_actor(folder, known, read_password(), options)
-    OUT.print(f"{folder.name} is ready as {actor.member.keys.address}; Ctrl-C stops it", soft_wrap=True)
     stopping = False
 
     def stop(_number: int, _frame: object) -> None:
@@ -42,4 +61,6 @@ def run(
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    actor.run(options, lambda: not stopping)
+    with published(actor.member.metrics, actor.identity(name), folder, options):
+        OUT.print(f"{name} is ready as {actor.member.keys.address}; Ctrl-C stops it", soft_wrap=True)
+        actor.run(options, lambda: not stopping)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from deepring_chain.actors.deploy import deploy_ring, find_deployment
+from deepring_chain.actors.logs import LogFormat
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.actors.runtime import HONEST_HOST, ActorStatus, RingProcesses
@@ -22,6 +23,9 @@ from deepring_chain.cli.arguments import (
     ArrangeOption,
     Chain,
     DeviceOption,
+    LogFormatOption,
+    MetricsHostOption,
+    MetricsPortOption,
     RingOption,
     StoreOption,
     ThreadsOption,
@@ -54,6 +58,9 @@ def up(
     lab: Annotated[
         bool, typer.Option("--lab", help="Workers that take orders to misbehave (`deepring tamper`, `perturb`).")
     ] = False,
+    metrics_port: MetricsPortOption = 0,
+    metrics_host: MetricsHostOption = "127.0.0.1",
+    log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
     """Run the ring: start a devnet (or use --rpc), deploy the ledger, start every actor, until Ctrl-C.
 
@@ -65,7 +72,14 @@ def up(
     folder = RingFolder(ring)
     folder.load_config()
     password = read_password()
-    options = ActorOptions(device=device, threads=threads, arrange_every=arrange_every)
+    options = ActorOptions(
+        device=device,
+        threads=threads,
+        arrange_every=arrange_every,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+        log_format=log_format.value,
+    )
     with _stopped_by_signals(), running_node(folder, chain, port, rpc) as (url, devnet):
         deadlines = Deadlines(hop_seconds, withdraw_seconds)
         deployment = find_or_deploy(folder, url, password, store, deadlines)
