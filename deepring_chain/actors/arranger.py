@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deepring_chain.actors.draws import ArrangementDraw
@@ -32,6 +33,13 @@ REQUEST_FILE = "arrange.request"
 def request_arrangement(folder: Path) -> None:
     """Asks the ouroboros whose folder this is for a new arrangement."""
     write_atomic(folder / REQUEST_FILE, b"")
+
+
+def draw_seats(owner: Address, workers: Sequence[Address], rng: random.Random) -> tuple[Address, ...]:
+    """Seats in ring order: the ouroboros first, then the workers in a random order that tells nothing of their layers."""
+    shuffled = list(workers)
+    rng.shuffle(shuffled)
+    return (owner, *shuffled)
 
 
 class Arranger:
@@ -145,9 +153,7 @@ class Arranger:
         LOG.info("arrangement %d: seated %d blocks", arrangement, len(draw.seats))
 
     def _draw(self, arrangement: ArrangementId) -> ArrangementDraw:
-        workers = self._choose_workers()
-        self._member.rng.shuffle(workers)
-        seats = (self._member.keys.address, *workers)
+        seats = draw_seats(self._member.keys.address, self._choose_workers(), self._member.rng)
         challenge = Digest(secrets.token_bytes(32))
         leaves = self._owner.expected_leaves([self._roster.layer_of(seat) for seat in seats], challenge)
         return ArrangementDraw(seats, challenge, tuple(leaves), self._store_notes(arrangement, seats, challenge))

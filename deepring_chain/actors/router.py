@@ -24,6 +24,12 @@ from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, Complain
 LOG = logging.getLogger(__name__)
 
 
+def route_signers(seats: Sequence[Address], roster: Roster) -> tuple[Address, ...]:
+    """Who signs each hop: hop 0 the ouroboros, hop i the worker of layer i that is seated."""
+    by_layer = {roster.layer_of(seat): seat for seat in seats}
+    return tuple(by_layer[layer] for layer in range(len(by_layer)))
+
+
 class Router:
     """Draws and opens the routes of all queries.
 
@@ -112,9 +118,7 @@ class Router:
         return replace(bare, notes=blob)
 
     def _signers(self) -> tuple[Address, ...]:
-        """Hop 0 is the ouroboros, hop i the worker of layer i that is seated now."""
-        by_layer = {self._roster.layer_of(seat): seat for seat in self._member.arranged().arranged.seats}
-        return tuple(by_layer[layer] for layer in range(len(by_layer)))
+        return route_signers(self._member.arranged().arranged.seats, self._roster)
 
     def _note(self, draw: RouteDraw, session: Session, hop: Hop) -> RouteNote:
         links = self.links(draw)

@@ -1,0 +1,1 @@
+"""The paper's experiments on real data: `deepring experiment` (docs/experiments.md)."""
