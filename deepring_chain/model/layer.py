@@ -7,10 +7,10 @@ uses, so a block hash always speaks of what is executed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import prod
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
@@ -20,12 +20,48 @@ from deepring_chain.types import LayerContent, LayerIndex, TensorBytes
 
 DTYPES = {"int8": torch.int8, "uint8": torch.uint8, "int32": torch.int32}
 
+PartT = TypeVar("PartT", bound="Part")
 LayerT = TypeVar("LayerT", bound="Layer")
 
 
 @dataclass(frozen=True, eq=False)
-class Layer(ABC):
-    """One unit of the ring. An operator is a subclass: its tensors are dataclass fields of type `torch.Tensor`.
+class Part:
+    """Something with tensors: they are its dataclass fields of type `torch.Tensor`, and those of its own parts.
+
+    A field may be a tensor, a part, or a tuple of parts; "inner.0.weight" is the weight of the first part in `inner`.
+    """
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The tensors by name, in canonical order."""
+        return dict(item for member in fields(self) for item in _named(member.name, getattr(self, member.name)))
+
+    def to(self: PartT, device: torch.device) -> PartT:
+        """The same with its tensors on `device`, itself if they are there already."""
+        if all(tensor.device == device for tensor in self.tensors.values()):
+            return self
+        return replace(self, **{member.name: _moved(getattr(self, member.name), device) for member in fields(self)})
+
+
+def _named(name: str, value: object) -> Iterator[tuple[str, torch.Tensor]]:
+    if isinstance(value, torch.Tensor):
+        yield name, value
+    elif isinstance(value, Part):
+        yield from ((f"{name}.{inner}", tensor) for inner, tensor in value.tensors.items())
+    elif isinstance(value, tuple):
+        for number, part in enumerate(value):
+            yield from _named(f"{name}.{number}", part)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, (torch.Tensor, Part)):
+        return value.to(device)
+    return tuple(_moved(part, device) for part in value) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True, eq=False)
+class Layer(Part, ABC):
+    """One unit of the ring. An operator is a subclass.
 
     Attributes:
         index: place in the network, 1..n; 0 is the identity layer.
@@ -75,12 +111,6 @@ class Layer(ABC):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Computes the layer on a batch [N, *input_shape] on the device of its tensors, in exact integers."""
 
-    @property
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The tensors that `forward` uses, by name, in canonical order."""
-        values = ((member.name, getattr(self, member.name)) for member in fields(self))
-        return {name: value for name, value in values if isinstance(value, torch.Tensor)}
-
     def content(self) -> LayerContent:
         """The layer's canonical bytes: header, and views over the live tensors.
 
@@ -90,13 +120,6 @@ class Layer(ABC):
         listed = [(name, dtype_name(tensor), tuple(tensor.shape)) for name, tensor in tensors.items()]
         header = layer_header(self.index, self.operator, self.attributes, listed)
         return LayerContent(self.index, header, tuple(_view(tensor) for tensor in tensors.values()))
-
-    def to(self: LayerT, device: torch.device) -> LayerT:
-        """The same layer with its tensors on `device`, itself if they are there already."""
-        tensors = self.tensors
-        if all(tensor.device == device for tensor in tensors.values()):
-            return self
-        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)

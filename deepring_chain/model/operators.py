@@ -8,11 +8,15 @@ from types import MappingProxyType
 import torch
 
 from deepring_chain.errors import ModelError
+from deepring_chain.model.conv import ConvLayer
 from deepring_chain.model.dense import DenseLayer
 from deepring_chain.model.layer import IdentityLayer, Layer
+from deepring_chain.model.residual import ResidualLayer
 from deepring_chain.types import LayerIndex
 
-OPERATORS: Mapping[str, type[Layer]] = MappingProxyType({kind.operator: kind for kind in (IdentityLayer, DenseLayer)})
+OPERATORS: Mapping[str, type[Layer]] = MappingProxyType(
+    {kind.operator: kind for kind in (IdentityLayer, DenseLayer, ConvLayer, ResidualLayer)}
+)
 
 
 def build_layer(

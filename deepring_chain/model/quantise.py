@@ -15,19 +15,43 @@ from torch import nn
 
 from deepring_chain.errors import ModelError
 from deepring_chain.model.card import ModelCard
+from deepring_chain.model.conv import ConvLayer
+from deepring_chain.model.convolution import Convolution
 from deepring_chain.model.dense import BIAS_MAX, DenseLayer
+from deepring_chain.model.finish import Finish
 from deepring_chain.model.kernels import WEIGHT_MAX
 from deepring_chain.model.layer import Layer
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.requantise import split_factor
-from deepring_chain.model.split import Affine, SplitModel, split_model
+from deepring_chain.model.requantise import MULTIPLIER_MAX, split_factor
+from deepring_chain.model.residual import SUM_MULTIPLIER_MAX, ResidualLayer
+from deepring_chain.model.split import SplitModel, ring_shape, split_model, to_ring
+from deepring_chain.model.units import Affine, ConvUnit, ResidualUnit, Unit
 from deepring_chain.types import LayerIndex
 
 LOGIT_STEPS = 2**20
 """Integer value of the largest logit seen in calibration; 2**11 times that still fits into int32."""
 
+CALIBRATION_BATCH = 100
+
 SAME_FUNCTION = 1e-3
 """Largest accepted difference of split and given network, relative to the largest output."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Smallest and largest of some values."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: torch.Tensor) -> Span:
+        """The span of a tensor."""
+        return cls(float(values.min()), float(values.max()))
+
+    def joined(self, other: Span) -> Span:
+        """The span of both."""
+        return Span(min(self.low, other.low), max(self.high, other.high))
 
 
 @dataclass(frozen=True)
@@ -38,12 +62,11 @@ class Grid:
     zero_point: int
 
     @classmethod
-    def spanning(cls, values: torch.Tensor) -> Grid:
-        """Finest grid over the values: unsigned with zero point -128 if none is negative, else symmetric."""
-        low, high = float(values.min()), float(values.max())
-        if low >= 0:
-            return cls(_round_scale(high / 255), -128)
-        return cls(_round_scale(max(-low, high) / 127), 0)
+    def spanning(cls, span: Span) -> Grid:
+        """Finest grid over a span: unsigned with zero point -128 if nothing is negative, else symmetric."""
+        if span.low >= 0:
+            return cls(_round_scale(span.high / 255), -128)
+        return cls(_round_scale(max(-span.low, span.high) / 127), 0)
 
 
 PIXELS = Grid(1 / 255, -128)
@@ -61,9 +84,10 @@ def quantise(
     """Quantises a network and splits it into layers 1..n.
 
     Args:
-        model: any `nn.Sequential` (nested too) of Linear, ReLU, Flatten, Dropout, Identity and BatchNorm1d, with or
-            without a Softmax or LogSoftmax at its end (which is left to the reader). It is only read.
-        calibration: float [N, *item shape], inputs as the network takes them; some hundreds are enough.
+        model: any `nn.Sequential` (nested too) of the modules in `modules.SUPPORTED`; a Softmax or LogSoftmax at its
+            end is left to the reader. It is only read.
+        calibration: float [N, *item shape], inputs as the network takes them, images as [N, C, H, W]; some hundreds
+            are enough. The quantised model takes images as [N, H, W, C].
         name: for the card.
         classes: label of each output; numbers if empty.
         input_grid: int8 code of the inputs, `PIXELS` for images; by default the finest that holds the calibration
@@ -76,10 +100,10 @@ def quantise(
     inputs = _check_calibration(calibration)
     split = split_model(model, tuple(inputs.shape[1:]))
     _check_same_function(model, split, calibration)
-    input_grid = input_grid or Grid.spanning(inputs)
+    input_grid = input_grid or Grid.spanning(Span.of(inputs))
     layers, output_scale = _quantise_layers(split.layers, inputs, input_grid)
-    labels = classes or tuple(str(number) for number in range(len(split.layers[-1].bias)))
-    shape = tuple(inputs.shape[1:])
+    labels = classes or tuple(str(number) for number in range(split.layers[-1].output_shape[0]))
+    shape = ring_shape(tuple(inputs.shape[1:]))
     scale, zero_point = input_grid.scale, input_grid.zero_point
     return QuantisedModel(ModelCard(name, shape, scale, zero_point, labels, output_scale, len(layers)), layers)
 
@@ -98,9 +122,9 @@ def _check_same_function(model: nn.Sequential, split: SplitModel, calibration: t
     model = copy.deepcopy(model).cpu().double().eval()
     x = calibration[:64].detach().to("cpu", torch.float64)
     with torch.no_grad():
-        expected, found = model(x), x
-        for layer in split.layers:
-            found = layer.forward(found)
+        expected, found = model(x), to_ring(x)
+        for unit in split.layers:
+            found = unit.forward(found)
         for reader in split.readers:
             found = reader(found)
     tolerance = SAME_FUNCTION * (1 + float(expected.abs().max()))
@@ -108,53 +132,139 @@ def _check_same_function(model: nn.Sequential, split: SplitModel, calibration: t
         raise ModelError("the model computes something else than its modules say (a hook or its own forward?)")
 
 
-def _quantise_layers(affines: tuple[Affine, ...], inputs: torch.Tensor, grid: Grid) -> tuple[tuple[Layer, ...], float]:
-    """Walks through the layers with the float activations of the calibration inputs.
+def _observe(units: tuple[Unit, ...], inputs: torch.Tensor) -> list[list[Span]]:
+    """Spans of all results of each unit over the calibration inputs, in batches, so that memory stays flat."""
+    seen: list[list[Span]] = [[] for _ in units]
+    for batch in torch.split(to_ring(inputs), CALIBRATION_BATCH):
+        x = batch
+        for number, unit in enumerate(units):
+            results = unit.trace(x)
+            spans = [Span.of(result) for result in results]
+            seen[number] = [a.joined(b) for a, b in zip(seen[number], spans, strict=True)] if seen[number] else spans
+            x = results[-1]
+    return seen
+
+
+def _quantise_layers(units: tuple[Unit, ...], inputs: torch.Tensor, grid: Grid) -> tuple[tuple[Layer, ...], float]:
+    """Turns units into layers with the ranges that the calibration inputs show.
 
     Returns:
         Layers 1..n and the scale of the logits.
     """
     layers: list[Layer] = []
-    activations = inputs
-    for number, affine in enumerate(affines, start=1):
-        activations = affine.forward(activations)
-        last = number == len(affines)
-        target = _logit_grid(activations) if last else Grid.spanning(activations)
+    for number, (unit, spans) in enumerate(zip(units, _observe(units, inputs), strict=True), start=1):
+        last = number == len(units)
+        targets = [_logit_grid(spans[0])] if last else [Grid.spanning(span) for span in spans]
         try:
-            layers.append(_quantise_layer(LayerIndex(number), affine, grid, target, last))
+            layers.append(_quantise_unit(LayerIndex(number), unit, grid, targets, last))
         except ModelError as error:
-            raise ModelError(f"module 'Linear' at '{affine.place}' cannot be quantised: {error}") from None
-        grid = target
+            raise ModelError(f"module '{unit.module}' at '{unit.place}' cannot be quantised: {error}") from None
+        grid = targets[-1]
     return tuple(layers), grid.scale
 
 
-def _logit_grid(logits: torch.Tensor) -> Grid:
-    return Grid(_round_scale(float(logits.abs().max()) / LOGIT_STEPS), 0)
+def _logit_grid(logits: Span) -> Grid:
+    return Grid(_round_scale(max(abs(logits.low), abs(logits.high)) / LOGIT_STEPS), 0)
 
 
-def _quantise_layer(index: LayerIndex, affine: Affine, source: Grid, target: Grid, last: bool) -> DenseLayer:
-    scales = _weight_scales(affine, source)
-    factors = [split_factor(source.scale * scale / target.scale) for scale in scales.tolist()]
+def _quantise_unit(index: LayerIndex, unit: Unit, source: Grid, targets: list[Grid], last: bool) -> Layer:
+    if isinstance(unit, ConvUnit):
+        return _quantise_conv(index, unit, source, targets[0])
+    if isinstance(unit, ResidualUnit):
+        return _quantise_residual(index, unit, source, targets)
+    if isinstance(unit, Affine):
+        return _quantise_dense(index, unit, source, targets[0], last)
+    raise ModelError(f"no exact form of a {type(unit).__name__} is known")
+
+
+def _quantise_dense(index: LayerIndex, unit: Affine, source: Grid, target: Grid, last: bool) -> DenseLayer:
+    products = _quantise_products(unit, source)
+    multiplier, shift = _split_factors(products.scales * (source.scale / target.scale), MULTIPLIER_MAX)
     return DenseLayer(
         index,
-        weight=torch.round(affine.weight / scales).to(torch.int8),
-        bias=torch.round(affine.bias / (scales * source.scale)).to(torch.int32),
-        multiplier=torch.tensor([multiplier for multiplier, _ in factors], dtype=torch.int32),
-        shift=torch.tensor([shift for _, shift in factors], dtype=torch.int32),
-        item_shape=affine.item_shape,
+        weight=products.weight,
+        bias=products.bias,
+        multiplier=multiplier,
+        shift=shift,
+        item_shape=unit.item_shape,
         input_zero_point=source.zero_point,
         output_zero_point=target.zero_point,
-        relu=affine.relu,
+        relu=unit.relu,
         output_dtype="int32" if last else "int8",
     )
 
 
-def _weight_scales(affine: Affine, source: Grid) -> torch.Tensor:
-    """Scale per output: as fine as the largest weight allows and the bias, counted in it, still fits."""
-    by_weight = affine.weight.abs().amax(dim=0) / WEIGHT_MAX
-    by_bias = affine.bias.abs() / (source.scale * BIAS_MAX)
+def _quantise_conv(index: LayerIndex, unit: ConvUnit, source: Grid, target: Grid) -> ConvLayer:
+    products, finish = _quantise_products(unit, source), Finish(target.zero_point, unit.relu, unit.pool)
+    factors = products.scales * (source.scale / target.scale / finish.divisor)
+    multiplier, shift = _split_factors(factors, MULTIPLIER_MAX // finish.divisor)
+    return ConvLayer(
+        index,
+        weight=products.weight,
+        bias=products.bias,
+        multiplier=multiplier,
+        shift=shift,
+        item_shape=unit.item_shape,
+        window=unit.window,
+        input_zero_point=source.zero_point,
+        finish=finish,
+    )
+
+
+def _quantise_residual(index: LayerIndex, unit: ResidualUnit, source: Grid, targets: list[Grid]) -> ResidualLayer:
+    inner, given = [], source
+    for part, target in zip(unit.inner, targets[:-1], strict=True):
+        inner.append(_quantise_conv(index, part, given, target))
+        given = target
+    finish = Finish(targets[-1].zero_point, unit.relu, unit.pool)
+    unit_step = 1 / targets[-1].scale / finish.divisor
+    body, tail = _quantise_bare(unit.tail, given)
+    scales, shortcut = _quantise_bare(unit.shortcut, source) if unit.shortcut else (source.scale, None)
+    factors = torch.stack([body * unit_step, torch.zeros_like(body) + scales * unit_step])
+    limit = SUM_MULTIPLIER_MAX // finish.divisor
+    _, shift = _split_factors(factors.amax(0), limit)
+    multipliers = torch.round(torch.ldexp(factors, shift)).clamp_max(limit).to(torch.int32)
+    return ResidualLayer(index, tuple(inner), tail, shortcut, multipliers[0], multipliers[1], shift, finish)
+
+
+def _quantise_bare(unit: ConvUnit, source: Grid) -> tuple[torch.Tensor, Convolution]:
+    """A convolution without rounding, and the real value of each output's unit, float64 [outputs]."""
+    products = _quantise_products(unit, source)
+    found = Convolution(products.weight, products.bias, unit.item_shape, unit.window, source.zero_point)
+    return products.scales * source.scale, found
+
+
+@dataclass(frozen=True)
+class _Products:
+    """Integer form of an affine map: int8 weight, int32 bias, and the weight's float64 scale per output."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    scales: torch.Tensor
+
+
+def _quantise_products(unit: Affine | ConvUnit, source: Grid) -> _Products:
+    scales = weight_scales(unit, source)
+    weight = torch.round(unit.weight / scales).to(torch.int8)
+    return _Products(weight, torch.round(unit.bias / (scales * source.scale)).to(torch.int32), scales)
+
+
+def weight_scales(unit: Affine | ConvUnit, source: Grid) -> torch.Tensor:
+    """Real value of a weight's step per output, float64 [outputs].
+
+    As fine as the largest weight allows and the bias, counted in it and the input's `source` scale, still fits.
+    """
+    by_weight = unit.weight.abs().amax(dim=0) / WEIGHT_MAX
+    by_bias = unit.bias.abs() / (source.scale * BIAS_MAX)
     scales = torch.maximum(by_weight, by_bias)
     return torch.where(scales > 0, scales, torch.ones_like(scales))
+
+
+def _split_factors(factors: torch.Tensor, limit: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Multipliers and shifts, int32 [outputs], of factors [outputs]."""
+    found = [split_factor(factor, limit) for factor in factors.tolist()]
+    multipliers, shifts = zip(*found, strict=True)
+    return torch.tensor(multipliers, dtype=torch.int32), torch.tensor(shifts, dtype=torch.int32)
 
 
 def _round_scale(scale: float) -> float:

@@ -28,13 +28,30 @@ def requantise(acc: torch.Tensor, multiplier: torch.Tensor, shift: torch.Tensor)
     Returns:
         int64 [N, channels].
     """
+    return round_shift(acc.to(torch.int64).mul_(multiplier), shift)
+
+
+def round_shift(products: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """Divides by 2**shift and rounds to the nearest, ties towards plus infinity.
+
+    Args:
+        products: int64 [..., channels], below 2**62 in magnitude; changed in place.
+        shift: int32 [channels], 1..62.
+
+    Returns:
+        int64 [..., channels].
+    """
     wide = shift.to(torch.int64)
     half = torch.ones_like(wide) << (wide - 1)
-    return acc.to(torch.int64).mul_(multiplier).add_(half).bitwise_right_shift_(wide)
+    return products.add_(half).bitwise_right_shift_(wide)
 
 
-def split_factor(factor: float) -> tuple[int, int]:
-    """Multiplier and shift of a positive real factor: 31 significant bits, fewer below 2**-32.
+def split_factor(factor: float, limit: int = MULTIPLIER_MAX) -> tuple[int, int]:
+    """Multiplier and shift of a positive real factor: as many bits as the limit has, 31 at most, fewer below 2**-32.
+
+    Args:
+        factor: to be held as multiplier / 2**shift.
+        limit: largest multiplier, from 1.
 
     Raises:
         ModelError: not finite, not positive, or 2**30 and more.
@@ -42,8 +59,9 @@ def split_factor(factor: float) -> tuple[int, int]:
     if not (math.isfinite(factor) and 0 < factor < 2**30):
         raise ModelError(f"a requantisation factor of {factor}: the weights or activations have no usable range")
     _, exponent = math.frexp(factor)
-    shift = min(31 - exponent, SHIFT_MAX)
-    multiplier = round(math.ldexp(factor, shift))
-    if multiplier > MULTIPLIER_MAX:
-        multiplier, shift = multiplier // 2, shift - 1
-    return max(1, multiplier), shift
+    shift = min(limit.bit_length() - exponent, SHIFT_MAX)
+    if round(math.ldexp(factor, shift)) > limit:
+        shift -= 1
+    if shift < SHIFT_MIN:
+        raise ModelError(f"a requantisation factor of {factor}: too large for its multiplier")
+    return max(1, round(math.ldexp(factor, shift))), shift

@@ -1,0 +1,96 @@
+"""What a layer of images does to its accumulators: ReLU, pooling, rounding, and the attributes that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from deepring_chain.errors import ModelError
+from deepring_chain.model.pooling import AVERAGE, MAX, Pool, pool_attributes, pool_names, read_pool
+from deepring_chain.model.requantise import round_shift
+
+WORKING_BYTES = 2**23
+"""Memory that a layer of images works in besides input and result, or that of one item: batches are cut to it.
+
+A few MB stay in a CPU's cache; the cut does not change a single bit of the result.
+"""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The end of a layer of images.
+
+    Attributes:
+        zero_point: the int8 value of the result that stands for zero.
+        relu: whether values below zero become zero.
+        pool: pooling after that, if any.
+    """
+
+    zero_point: int
+    relu: bool
+    pool: Pool | None
+
+    def check(self, where: str, image: tuple[int, int]) -> None:
+        """Raises ModelError unless zero point and pooling fit results of `image` = (height, width)."""
+        if not -128 <= self.zero_point <= 127:
+            raise ModelError(f"{where}: output zero point {self.zero_point}, allowed -128..127")
+        if min(self.output_size(image)) < 1:
+            raise ModelError(f"{where}: its pooling does not fit into {image[0]} x {image[1]} results")
+
+    @property
+    def divisor(self) -> int:
+        """Pixels that an average pooling adds up, else 1: multipliers are smaller by it, so that sums fit 64 bits."""
+        return self.pool.divisor if self.pool else 1
+
+    def output_size(self, image: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the result."""
+        return self.pool.window.output_size(*image) if self.pool else image
+
+    def apply(self, products: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        """Scaled accumulators to the layer's result; the only rounding is here.
+
+        Args:
+            products: int64 [N, H, W, C], accumulators times multipliers; changed in place.
+            shift: int32 [C], see `round_shift`.
+
+        Returns:
+            int8 [N, H', W', C].
+        """
+        if self.pool is not None and self.pool.kind == AVERAGE:
+            # The average is one of what ReLU leaves, so the latter comes first.
+            products = self.pool.sum(products.clamp_min_(0) if self.relu else products)
+        low = self.zero_point if self.relu else -128
+        y = round_shift(products, shift).add_(self.zero_point).clamp_(low, 127).to(torch.int8)
+        return self.pool.largest(y) if self.pool is not None and self.pool.kind == MAX else y
+
+    def attributes(self) -> dict[str, int]:
+        """Zero point, ReLU and pooling by name."""
+        return {"output_zero_point": self.zero_point, "relu": int(self.relu), **pool_attributes(self.pool)}
+
+    @classmethod
+    def from_attributes(cls, where: str, attributes: Mapping[str, int]) -> Finish:
+        """Inverse of `attributes`; every name must be there.
+
+        Raises:
+            ModelError: values that mean nothing.
+        """
+        if attributes["relu"] not in (0, 1):
+            raise ModelError(f"{where}: relu {attributes['relu']} unknown")
+        return cls(attributes["output_zero_point"], bool(attributes["relu"]), read_pool(where, attributes))
+
+
+def finish_names(attributes: Mapping[str, int]) -> tuple[str, ...]:
+    """The names that `Finish.attributes` gives for these attributes."""
+    return ("output_zero_point", "relu", *pool_names(attributes))
+
+
+def in_batches(
+    forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, item_bytes: int, limit: int = WORKING_BYTES
+) -> torch.Tensor:
+    """Computes a batch in cuts that need at most `limit` bytes, or one item each."""
+    rows = max(1, limit // item_bytes)
+    if len(x) <= rows:
+        return forward(x)
+    return torch.cat([forward(part) for part in torch.split(x, rows)])
