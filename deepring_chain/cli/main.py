@@ -10,12 +10,16 @@ import typer
 from deepring_chain import __version__
 from deepring_chain.cli.audit import audit
 from deepring_chain.cli.console import OUT, errors_as_one_line
-from deepring_chain.cli.control import arrange, withdraw
+from deepring_chain.cli.control import arrange, fund, withdraw
 from deepring_chain.cli.demo import demo
+from deepring_chain.cli.doctor import doctor
+from deepring_chain.cli.explorer import explorer
 from deepring_chain.cli.init import init
 from deepring_chain.cli.lab import kill, perturb, tamper
 from deepring_chain.cli.query import answer, query
+from deepring_chain.cli.report import report
 from deepring_chain.cli.run import run
+from deepring_chain.cli.status import status
 from deepring_chain.cli.trail import trail
 from deepring_chain.cli.training import quantise_network, train_network
 from deepring_chain.cli.up import up
@@ -44,7 +48,26 @@ def options(
     """Deep-learning inference whose every step is on a tamper-evident public record."""
 
 
-for command in (demo, init, up, query, answer, withdraw, trail, audit, arrange, run, tamper, perturb, kill):
+for command in (
+    demo,
+    init,
+    up,
+    query,
+    answer,
+    withdraw,
+    status,
+    doctor,
+    trail,
+    explorer,
+    report,
+    audit,
+    arrange,
+    fund,
+    run,
+    tamper,
+    perturb,
+    kill,
+):
     app.command()(command)
 app.command("train")(train_network)
 app.command("quantise")(quantise_network)

@@ -80,7 +80,7 @@ def up(
         metrics_port=metrics_port,
         log_format=log_format.value,
     )
-    with _stopped_by_signals(), running_node(folder, chain, port, rpc) as (url, devnet):
+    with stopped_by_signals("ring is down"), running_node(folder, chain, port, rpc) as (url, devnet):
         deadlines = Deadlines(hop_seconds, withdraw_seconds)
         deployment = find_or_deploy(folder, url, password, store, deadlines)
         host = _choose_host(deployment, lab=lab)
@@ -139,8 +139,8 @@ def _print_status(name: str, status: ActorStatus) -> None:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the block in order, and are no error."""
+def stopped_by_signals(farewell: str) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the block in order, and are no error; `farewell` is printed then."""
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
@@ -149,6 +149,6 @@ def _stopped_by_signals() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        OUT.print("ring is down")
+        OUT.print(farewell)
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,58 @@
+"""Records from scripted trails: no node, no store, every kind of event."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from deepring_chain.actors.history import HistoryEntry
+from deepring_chain.explorer.blobs import BlobLooker
+from deepring_chain.explorer.pages import Context
+from deepring_chain.explorer.record import Record
+from deepring_chain.types import Address
+
+# The scripts of the verifier's own tests, which are top-level modules.
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "protocol"))
+
+from full_trail import full_trail
+from query_script import ScriptedQuery
+from trail_names import OWNER, QUERENT, SEATS, TERMS, WORKERS, Call, place_events
+from trail_script import ScriptedTrail
+
+__all__ = [
+    "NAMES", "QUERENT", "SEATS", "TERMS", "WORKERS", "ScriptedQuery", "ScriptedTrail", "changed", "context",
+    "full_trail", "record_of", "ring",
+]  # fmt: skip
+
+NAMES = {
+    Address(OWNER.address): "ouroboros",
+    **{Address(worker.address): f"worker-{layer}" for layer, worker in enumerate(WORKERS, 1)},
+}
+
+GAS = 70_000
+
+
+def record_of(script: ScriptedTrail | Sequence[Call]) -> Record:
+    """What an explorer that read this trail knows."""
+    calls = script.calls if isinstance(script, ScriptedTrail) else script
+    record = Record(TERMS)
+    for logged, witness in place_events(calls):
+        record.add(HistoryEntry(logged, witness.time, GAS), witness)
+    return record
+
+
+def ring() -> ScriptedTrail:
+    """A ring in query mode."""
+    return ScriptedTrail().make_authentic()
+
+
+def context(record: Record, blobs: BlobLooker | None = None) -> Context:
+    """What a page shows of a record."""
+    return Context(record, NAMES, blobs or BlobLooker(None), where="node 127.0.0.1:8545", version="1")
+
+
+def changed(record: Record, **changes: object) -> Context:
+    """The same with other names, remarks, ..."""
+    return replace(context(record), **changes)  # type: ignore[arg-type]
