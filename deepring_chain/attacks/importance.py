@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from deepring_chain.model.idx import LabeledImages
 from deepring_chain.model.kernels import WEIGHT_MAX, WEIGHT_MIN
 from deepring_chain.model.layer import Layer
 from deepring_chain.model.train import to_float
+from deepring_chain.model.units import Unit
 
 AFFINE = (nn.Linear, nn.Conv2d)
 
@@ -143,15 +143,19 @@ def add_noise(model: nn.Sequential, place: str, mu: float, sigma: float, seed: i
     return noisy
 
 
-class Unit(Protocol):
-    """A float layer as `split_model` gives it; `weight` is float64 [features, outputs]."""
-
-    @property
-    def weight(self) -> torch.Tensor:
-        """Weights with batch normalization folded in."""
-
-
 def noisy_weight(layer: Layer, clean: Unit, noisy: Unit) -> torch.Tensor:
+    """`noisy_weights` of a layer with one weight tensor, int8 [features, outputs].
+
+    Raises:
+        ModelError: as there, and if the layer has several.
+    """
+    found = noisy_weights(layer, clean, noisy)
+    if len(found) != 1:
+        raise ModelError(f"layer {layer.index} ({layer.operator}) has {len(found)} weight tensors, expected one")
+    return next(iter(found.values()))
+
+
+def noisy_weights(layer: Layer, clean: Unit, noisy: Unit) -> dict[str, torch.Tensor]:
     """What an attacker who wants the float network's noise writes into the integer network's memory.
 
     The attacker may write weights only: the scale of each output stays the one with which the clean weights were
@@ -159,36 +163,48 @@ def noisy_weight(layer: Layer, clean: Unit, noisy: Unit) -> torch.Tensor:
     attack.
 
     Args:
-        layer: quantised, with one weight tensor.
-        clean: the unit that it was made from.
+        layer: quantised.
+        clean: the unit that it was made from (`split_model`).
         noisy: the same unit of the network with noise.
 
     Returns:
-        int8 [features, outputs] in [-64, 63]. Outputs whose clean weights vanish beside their bias keep the stored
-        ones.
+        By name within the layer, "weight" or those of a residual block's convolutions: int8 [features, outputs] in
+        [-64, 63]. Outputs whose clean weights vanish beside their bias keep the stored ones.
 
     Raises:
         ModelError: the shapes differ, or `layer` was not made from `clean`.
     """
-    stored = _weight_of(layer)
-    shapes = [list(weight.shape) for weight in (stored, clean.weight, noisy.weight)]
-    if not shapes[0] == shapes[1] == shapes[2]:
+    stored = {name: tensor.cpu() for name, tensor in layer.tensors.items() if name.rpartition(".")[2] == "weight"}
+    before, after = _weights_of(clean), _weights_of(noisy)
+    if not stored.keys() == before.keys() == after.keys():
         raise ModelError(
-            f"layer {layer.index}: weights of {shapes[0]}, {shapes[1]} and {shapes[2]} are not one layer's"
+            f"layer {layer.index} ({layer.operator}) was not made from '{clean.place}' and '{noisy.place}'"
         )
-    largest = clean.weight.abs().amax(dim=0)
+    where = f"layer {layer.index}"
+    return {name: _write(where, stored[name], before[name], after[name]) for name in stored}
+
+
+def _write(where: str, stored: torch.Tensor, clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
+    shapes = [list(weight.shape) for weight in (stored, clean, noisy)]
+    if not shapes[0] == shapes[1] == shapes[2]:
+        raise ModelError(f"{where}: weights of {shapes[0]}, {shapes[1]} and {shapes[2]} are not one layer's")
+    largest = clean.abs().amax(dim=0)
     scales = torch.where(largest > 0, largest / WEIGHT_MAX, torch.ones_like(largest))
-    made = (largest > 0) & (torch.round(clean.weight / scales) == stored).all(dim=0)
+    made = (largest > 0) & (torch.round(clean / scales) == stored).all(dim=0)
     # Where the bias dwarfs the weights, it sets the scale, and the stored weights do not reach WEIGHT_MAX.
     dwarfed = stored.to(torch.int32).abs().amax(dim=0) < WEIGHT_MAX
     if not bool((made | dwarfed).all()):
-        raise ModelError(f"layer {layer.index}: its stored weights were not made from the clean ones")
-    written = torch.round(noisy.weight / scales).clamp(WEIGHT_MIN, WEIGHT_MAX).to(torch.int8)
+        raise ModelError(f"{where}: its stored weights were not made from the clean ones")
+    written = torch.round(noisy / scales).clamp(WEIGHT_MIN, WEIGHT_MAX).to(torch.int8)
     return torch.where(made, written, stored)
 
 
-def _weight_of(layer: Layer) -> torch.Tensor:
-    found = [tensor for name, tensor in layer.tensors.items() if name.rpartition(".")[2] == "weight"]
-    if len(found) != 1:
-        raise ModelError(f"layer {layer.index} ({layer.operator}) has {len(found)} weight tensors, expected one")
-    return found[0].cpu()
+def _weights_of(unit: Unit) -> dict[str, torch.Tensor]:
+    """Weights of a unit and its parts, by the names that they have in its layer."""
+    named = {member.name: getattr(unit, member.name) for member in fields(unit)}
+    found = {"weight": named["weight"]} if "weight" in named else {}
+    parts = {name: value for name, value in named.items() if isinstance(value, Unit)}
+    parts |= {f"inner.{number}": part for number, part in enumerate(named.get("inner", ()))}
+    for name, part in parts.items():
+        found |= {f"{name}.{inner}": weight for inner, weight in _weights_of(part).items()}
+    return found
