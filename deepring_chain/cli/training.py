@@ -8,18 +8,27 @@ from typing import Annotated
 import torch
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
 
 from deepring_chain.cli.console import ERR, OUT, print_step
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.checkpoint import save_model
 from deepring_chain.model.datasets import read_dataset
 from deepring_chain.model.evaluate import evaluate_float, load_float, quantise_float, save_float
+from deepring_chain.model.idx import LabeledImages
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.train import PRECISIONS, TrainOptions, TrainReport, train
+from deepring_chain.model.train import PRECISIONS, TrainOptions, TrainReport, check_data, train
 from deepring_chain.model.zoo import ZOO, find_entry
 
 DEFAULTS = TrainOptions()
-DataOption = Annotated[Path, typer.Option(help="Folder with the data set's files as they are published.")]
+SEEDS = 2**63 - 1
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+DataOption = Annotated[
+    Path,
+    typer.Option(help="Folder with the data sets' files as they are published (MNIST/raw, cifar-10-python.tar.gz)."),
+]
 
 
 def train_network(
@@ -27,8 +36,10 @@ def train_network(
     data: DataOption,
     out: Annotated[Path, typer.Option(help="Float checkpoint to write (safetensors).")],
     epochs: Annotated[int | None, typer.Option(min=1, help="By default the recipe's.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = DEFAULTS.seed,
-    precision: Annotated[str, typer.Option(help="float32, or bfloat16 products.")] = DEFAULTS.precision,
+    seed: Annotated[int, typer.Option(min=0, max=SEEDS)] = DEFAULTS.seed,
+    precision: Annotated[
+        str | None, typer.Option(help="Of the products: float32 or bfloat16; by default the recipe's.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda; by default cuda where there is one.")] = "",
 ) -> None:
     """Train a network of the zoo and save it. `deepring quantise` makes it exact.
@@ -36,23 +47,45 @@ def train_network(
     After each epoch the state is kept beside the checkpoint, as OUT.state; the same command goes on from it.
     """
     entry = find_entry(network)
-    if precision not in PRECISIONS:
+    if precision not in (None, *PRECISIONS):
         raise ConfigError(f"--precision {precision}: known are {', '.join(PRECISIONS)}")
-    training, test = (read_dataset(entry.dataset.name, data, part) for part in ("train", "test"))
+    if out.is_dir():
+        raise ConfigError(f"--out {out}: is a folder; name the file to write")
     state = out.with_name(f"{out.name}.state")
     options = TrainOptions(seed, epochs, precision, _find_device(device), state)
-    layout = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*layout, TimeRemainingColumn(), console=ERR) as progress:
-        task = progress.add_task(network)
-
-        def show(report: TrainReport) -> None:
-            text = f"{network}, epoch {report.epoch}/{report.epochs}, loss {report.loss:.4f}"
-            progress.update(task, completed=report.step, total=report.steps, description=text)
-
-        model = train(network, training, options, show)
+    training, test = (read_dataset(entry.dataset.name, data, part) for part in ("train", "test"))
+    check_data(entry, test)
+    model = _train(network, training, options, state)
     save_float(out, network, model)
     state.unlink(missing_ok=True)
     OUT.print(f"{out}: {100 * evaluate_float(model, test):.2f} % of {len(test.labels):,} test images", soft_wrap=True)
+
+
+def _train(network: str, training: LabeledImages, options: TrainOptions, state: Path) -> nn.Sequential:
+    if state.exists():
+        print_step(f"going on from {state}")
+    layout = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    try:
+        with Progress(*layout, TimeRemainingColumn(), console=ERR, disable=not ERR.is_terminal) as progress:
+            return train(network, training, options, _Display(network, progress).show)
+    except KeyboardInterrupt:
+        kept = f"the same command goes on from {state}" if state.exists() else "no epoch was done"
+        print_step(f"interrupted; {kept}")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+class _Display:
+    """A bar on a terminal; elsewhere a line for each epoch."""
+
+    def __init__(self, network: str, progress: Progress) -> None:
+        self._network, self._progress = network, progress
+        self._task = progress.add_task(network)
+
+    def show(self, report: TrainReport) -> None:
+        text = f"{self._network}, epoch {report.epoch}/{report.epochs}, loss {report.loss:.4f}"
+        self._progress.update(self._task, completed=report.step, total=report.steps, description=text)
+        if report.ends_epoch and self._progress.disable:
+            print_step(text)
 
 
 def _find_device(name: str) -> torch.device:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
-from numpy._core.multiarray import _reconstruct
 from numpy.typing import NDArray
 
 from deepring_chain.errors import ModelError
+from deepring_chain.model.archive import read_members
+from deepring_chain.model.array_pickle import load_arrays
 from deepring_chain.model.files import read_limited
 from deepring_chain.model.idx import LabeledImages
 
 ORIGIN = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 FOLDER = "cifar-10-batches-py"
+ARCHIVES = tuple(f"{stem}.tar{end}" for stem in ("cifar-10-python", FOLDER) for end in (".gz", ".xz", ""))
 SIZE_LIMIT = 64 * 2**20
 
 CHECKSUMS: Mapping[str, str] = MappingProxyType(
@@ -34,31 +33,15 @@ CHECKSUMS: Mapping[str, str] = MappingProxyType(
 )
 """SHA-256 of the original files."""
 
-ADMITTED: Mapping[tuple[str, str], Any] = MappingProxyType(
-    {
-        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-    }
-)
-"""All that the original files name: an array of plain numbers needs no more."""
 
-
-class _ArraysOnly(pickle.Unpickler):
-    """Opens a pickle that holds plain values and arrays; a pickle may name any function, and would have it called."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ADMITTED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}; only arrays are opened")
-        return ADMITTED[module, name]
-
-
-def read_cifar10(folder: Path, part: str) -> LabeledImages:
+def read_cifar10(folder: Path, part: str, checksums: Mapping[str, str] = CHECKSUMS) -> LabeledImages:
     """Reads one part of CIFAR-10.
 
     Args:
-        folder: holds `data_batch_1` to `data_batch_5` and `test_batch`, or the folder `cifar-10-batches-py` with them.
+        folder: holds `data_batch_1` to `data_batch_5` and `test_batch`, or the folder `cifar-10-batches-py` with
+            them, or the archive in which they are published (`cifar-10-python.tar.gz`), which is read as it is.
         part: "train" or "test".
+        checksums: SHA-256 of each file.
 
     Returns:
         uint8 images [N, 32, 32, 3] and labels [N].
@@ -67,26 +50,36 @@ def read_cifar10(folder: Path, part: str) -> LabeledImages:
         ModelError: a file is missing, damaged or not the original; the message says which, and where to get it.
     """
     names = [f"data_batch_{number}" for number in range(1, 6)] if part == "train" else ["test_batch"]
-    batches = [_read_batch(_find(folder, name), name) for name in names]
+    batches = [_open(data, where, checksums[name]) for name, where, data in _files(folder, names)]
     images = np.concatenate([images for images, _ in batches])
     return LabeledImages(images, np.concatenate([labels for _, labels in batches]))
 
 
-def _find(folder: Path, name: str) -> Path:
+def _files(folder: Path, names: list[str]) -> Iterator[tuple[str, str, bytes]]:
+    """Name, place for messages, and contents of each file."""
     for place in (folder, folder / FOLDER):
-        if (place / name).is_file():
-            return place / name
-    raise ModelError(f"no CIFAR-10 file {name} in {folder} or its {FOLDER}: unpack {ORIGIN} there")
+        if any((place / name).is_file() for name in names):
+            yield from ((name, f"CIFAR-10 file {place / name}", _read(place, name)) for name in names)
+            return
+    archive = next((folder / name for name in ARCHIVES if (folder / name).is_file()), None)
+    if archive is None:
+        known = f"{names[0]} in {folder} or its {FOLDER}, nor an archive {ARCHIVES[0]}"
+        raise ModelError(f"no CIFAR-10 file {known}; get it from {ORIGIN}")
+    held = read_members(archive, [f"{FOLDER}/{name}" for name in names], SIZE_LIMIT, f"get it from {ORIGIN}")
+    yield from ((name, f"CIFAR-10 file {name} in {archive}", held[f"{FOLDER}/{name}"]) for name in names)
 
 
-def _read_batch(path: Path, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    data = read_limited(path, SIZE_LIMIT, "CIFAR-10 file")
+def _read(place: Path, name: str) -> bytes:
+    if not (place / name).is_file():
+        raise ModelError(f"no CIFAR-10 file {name} in {place}, where others are; get it from {ORIGIN}")
+    return read_limited(place / name, SIZE_LIMIT, "CIFAR-10 file")
+
+
+def _open(data: bytes, where: str, checksum: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     found = hashlib.sha256(data).hexdigest()
-    if found != CHECKSUMS[name]:
-        raise ModelError(
-            f"CIFAR-10 file {path}: SHA-256 {found}, the original has {CHECKSUMS[name]}; get it from {ORIGIN}"
-        )
-    return decode_batch(data, f"CIFAR-10 file {path}")
+    if found != checksum:
+        raise ModelError(f"{where}: SHA-256 {found}, the original has {checksum}; get it from {ORIGIN}")
+    return decode_batch(data, where)
 
 
 def decode_batch(data: bytes, where: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -100,13 +93,12 @@ def decode_batch(data: bytes, where: str) -> tuple[NDArray[np.uint8], NDArray[np
         ModelError: not a pickle, one that names anything but arrays, or other contents.
     """
     try:
-        held = _ArraysOnly(io.BytesIO(data), encoding="bytes").load()
-    except Exception as error:  # noqa: BLE001 - a damaged pickle can raise anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{where}: not a pickle of arrays ({reason})") from None
+        held = load_arrays(data)
+    except ValueError as error:
+        raise ModelError(f"{where}: not a pickle of arrays ({error})") from None
     pixels, labels = (held.get(key) for key in (b"data", b"labels")) if isinstance(held, dict) else (None, None)
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != 3072:
-        raise ModelError(f"{where}: no uint8 array of 3,072 bytes an image under b'data'")
+    if not isinstance(pixels, np.ndarray) or pixels.ndim != 2 or pixels.shape[1] != 3072:
+        raise ModelError(f"{where}: no array of 3,072 bytes an image under b'data'")
     if not _are_labels(labels, len(pixels)):
         raise ModelError(f"{where}: no list of {len(pixels)} labels 0..9 under b'labels'")
     images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)

@@ -50,6 +50,7 @@ def quantise_float(name: str, model: nn.Sequential, training: LabeledImages, tes
     """
     entry = find_entry(name)
     check_data(entry, training)
+    check_data(entry, test)
     calibration = to_float(training.images[:CALIBRATION_IMAGES])
     quantised = quantise(model, calibration, name=name, classes=entry.classes, input_grid=PIXELS)
     return quantised.with_figures(

@@ -6,9 +6,11 @@ import gzip
 import io
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +24,26 @@ SIZE_LIMIT = 2**30
 UNSIGNED_BYTES = 0x08
 """IDX type code of uint8, the only one that images and labels use."""
 
+ORIGIN = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+"""Where the four files of MNIST are; the page that first published them is yann.lecun.com/exdb/mnist."""
+
+CHECKSUMS: Mapping[str, str] = MappingProxyType(
+    {
+        "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    }
+)
+"""SHA-256 of MNIST's original files. They are only quoted: other data sets come in this layout too."""
+
 
 @dataclass(frozen=True)
 class LabeledImages:
     """Images with their classes.
 
     Attributes:
-        images: uint8 [N, rows, columns].
+        images: uint8 [N, rows, columns] or [N, rows, columns, channels].
         labels: uint8 [N].
     """
 
@@ -84,7 +99,13 @@ def find_idx(folder: Path, stem: str, dimensions: int) -> Path:
         for name in names:
             if (place / name).is_file():
                 return place / name
-    raise ModelError(f"no {names[0]}[.gz] in {folder}: give the folder that holds the four IDX files of MNIST")
+    raise ModelError(f"no {names[0]}[.gz] in {folder} or its MNIST/raw: {_remedy(stem, dimensions)}")
+
+
+def _remedy(stem: str, dimensions: int) -> str:
+    name = f"{stem}-idx{dimensions}-ubyte.gz"
+    checksum = f" (SHA-256 {CHECKSUMS[name]})" if name in CHECKSUMS else ""
+    return f"MNIST's is {ORIGIN}{name}{checksum}"
 
 
 def read_mnist(folder: Path, part: str) -> LabeledImages:
@@ -97,8 +118,16 @@ def read_mnist(folder: Path, part: str) -> LabeledImages:
     Raises:
         ModelError: a file is missing or damaged, or images and labels differ in number.
     """
-    images = read_idx(find_idx(folder, f"{part}-images", 3), 3)
-    labels = read_idx(find_idx(folder, f"{part}-labels", 1), 1)
+    images, labels = _read_part(folder, f"{part}-images", 3), _read_part(folder, f"{part}-labels", 1)
     if len(images) != len(labels):
-        raise ModelError(f"{folder}: {len(images)} {part} images, but {len(labels)} labels")
+        remedies = "; ".join(_remedy(f"{part}-{what}", size) for what, size in (("images", 3), ("labels", 1)))
+        raise ModelError(f"{folder}: {len(images)} {part} images, but {len(labels)} labels; {remedies}")
     return LabeledImages(images, labels)
+
+
+def _read_part(folder: Path, stem: str, dimensions: int) -> NDArray[np.uint8]:
+    path = find_idx(folder, stem, dimensions)
+    try:
+        return read_idx(path, dimensions)
+    except ModelError as error:
+        raise ModelError(f"{error}; {_remedy(stem, dimensions)}") from None

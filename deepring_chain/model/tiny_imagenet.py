@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,12 @@ CHECKSUM = "ce6b8e74fc29bf6fbdd26fc77d03590fa0879da4a1f3fbd304f0b9da0f8474bf"
 ORIGIN = "every 5th of the 200 sorted classes of http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 SIZE = 64
 CLASSES = 40
+
+ARRAY_LIMIT = 128 * 2**20
+"""Largest array of the archive in bytes; the largest of the original has 38,604,429."""
+
+IMAGES_LIMIT = 100_000
+"""Most images of one part: 1.2 GB in memory."""
 
 
 def read_tiny_imagenet(folder: Path, part: str) -> LabeledImages:
@@ -39,32 +48,43 @@ def read_tiny_imagenet(folder: Path, part: str) -> LabeledImages:
         raise ModelError(f"no {FILE} in {folder}: it holds {ORIGIN}, SHA-256 {CHECKSUM}")
     prefix = "train" if part == "train" else "val"
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            jpeg, offset, labels = (arrays[f"{prefix}_{name}"] for name in ("jpeg", "offset", "label"))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise ModelError(f"{path}: missing arrays or damaged ({error}); its SHA-256 should be {CHECKSUM}") from None
-    _check(path, jpeg, offset, labels)
-    spans = zip(offset[:-1].tolist(), offset[1:].tolist(), strict=True)
-    images = np.stack([_decode(path, number, jpeg[start:end]) for number, (start, end) in enumerate(spans)])
+        with ZipFile(path) as archive:
+            jpeg, offset, labels = (_read(archive, f"{prefix}_{name}.npy") for name in ("jpeg", "offset", "label"))
+        _check(jpeg, offset, labels)
+        spans = zip(offset[:-1].tolist(), offset[1:].tolist(), strict=True)
+        images = np.stack([_decode(number, jpeg[start:end]) for number, (start, end) in enumerate(spans)])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error, RuntimeError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(f"{path}: damaged or another file ({reason}); its SHA-256 should be {CHECKSUM}") from None
     return LabeledImages(images, labels.astype(np.uint8))
 
 
-def _check(path: Path, jpeg: NDArray[np.uint8], offset: NDArray[np.int64], labels: NDArray[np.int64]) -> None:
+def _read(archive: ZipFile, name: str) -> NDArray[Any]:
+    """One array; no more of the archive is unpacked than the limit, whatever it promises."""
+    if archive.getinfo(name).file_size > ARRAY_LIMIT:
+        raise ValueError(f"{name} is larger than {ARRAY_LIMIT} bytes")
+    stream = io.BytesIO(archive.read(name))
+    array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+    return array
+
+
+def _check(jpeg: NDArray[Any], offset: NDArray[Any], labels: NDArray[Any]) -> None:
     kinds = (jpeg.dtype == np.uint8, offset.dtype.kind == "i", labels.dtype.kind in "iu")
     if not all(kinds) or (jpeg.ndim, offset.ndim, labels.ndim) != (1, 1, 1) or len(offset) != len(labels) + 1:
-        raise ModelError(f"{path}: arrays of other kinds or lengths; its SHA-256 should be {CHECKSUM}")
-    if len(labels) == 0 or int(labels.min()) < 0 or int(labels.max()) >= CLASSES:
-        raise ModelError(f"{path}: labels outside of 0..{CLASSES - 1}; its SHA-256 should be {CHECKSUM}")
-    if int(offset[0]) != 0 or int(offset[-1]) != len(jpeg) or bool((np.diff(offset) <= 0).any()):
-        raise ModelError(f"{path}: offsets that do not cut its bytes; its SHA-256 should be {CHECKSUM}")
+        raise ValueError("arrays of other kinds or lengths")
+    if not 0 < len(labels) <= IMAGES_LIMIT or int(labels.min()) < 0 or int(labels.max()) >= CLASSES:
+        raise ValueError(f"labels outside of 0..{CLASSES - 1}, none, or more than {IMAGES_LIMIT}")
+    if int(offset[0]) != 0 or int(offset[-1]) != len(jpeg) or bool((offset[1:] <= offset[:-1]).any()):
+        raise ValueError("offsets that do not cut its bytes")
 
 
-def _decode(path: Path, number: int, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _decode(number: int, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """One picture as RGB; some are gray."""
     try:
         with Image.open(io.BytesIO(data.tobytes()), formats=["JPEG"]) as image:
-            if image.size != (SIZE, SIZE):
-                raise ModelError(f"{path}: image {number} has {image.size} pixels, expected {SIZE} x {SIZE}")
-            return np.array(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ModelError(f"{path}: image {number} is damaged ({error}); its SHA-256 should be {CHECKSUM}") from None
+            size = image.size
+            if size == (SIZE, SIZE):
+                return np.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, TypeError, IndexError, struct.error, Image.DecompressionBombError):
+        raise ValueError(f"image {number} is no whole JPEG picture") from None
+    raise ValueError(f"image {number} has {size[0]} x {size[1]} pixels, expected {SIZE} x {SIZE}")

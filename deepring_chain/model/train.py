@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from deepring_chain.model.idx import LabeledImages
 from deepring_chain.model.train_state import TrainState, load_state, save_state
 from deepring_chain.model.zoo import Recipe, ZooEntry, find_entry
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType({"float32": torch.float32, "bfloat16": torch.bfloat16})
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,15 @@ class TrainOptions:
         seed: of weights, order, dropout, shifts and mirrors. The same seed, torch version, device, precision and
             number of threads give the same weights.
         epochs: passes over the training images; the recipe's if None.
-        precision: "float32", or "bfloat16" for the products (`torch.autocast`), 2 to 3 times as fast for convolutions
-            on a CPU that has such instructions.
+        precision: "float32", or "bfloat16" for the products (`torch.autocast`), 2 to 3 times as fast on a CPU that
+            has such instructions; the recipe's if None.
         device: where to compute; images stay on the CPU until they are used.
         state: file that keeps the state after each epoch, and from which an interrupted training goes on.
     """
 
     seed: int = 7
     epochs: int | None = None
-    precision: str = "float32"
+    precision: str | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     state: Path | None = None
 
@@ -52,6 +54,11 @@ class TrainReport:
     epoch: int
     epochs: int
     loss: float
+
+    @property
+    def ends_epoch(self) -> bool:
+        """Whether this is the last step of its epoch."""
+        return self.step * self.epochs == self.epoch * self.steps
 
 
 def to_float(images: NDArray[np.uint8]) -> torch.Tensor:
@@ -72,10 +79,13 @@ def train(
         on_step: called after each step.
 
     Raises:
-        ModelError: unknown network, images or labels that do not fit it, or a state file of another training.
+        ModelError: unknown network, images or labels that do not fit it, a state file of another training, or a loss
+            that is no number any more.
     """
     entry = find_entry(name)
     check_data(entry, data)
+    if len(data.labels) < 2:
+        raise ModelError(f"{name} cannot be trained with a single image")
     devices = [options.device] if options.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(options.seed)
@@ -102,13 +112,14 @@ class _Trainer:
         self._entry, self._options, self._on_step = entry, options, on_step
         self._recipe = entry.recipe
         self._epochs = options.epochs or entry.recipe.epochs
+        self._precision = options.precision or entry.recipe.precision
         self.model = entry.build().to(options.device)
         if len(entry.input_shape) == 3:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._images = torch.from_numpy(data.images)
         self._labels = torch.from_numpy(data.labels.astype(np.int64))
         self._optimizer = _build_optimizer(self.model, entry.recipe)
-        self._steps_per_epoch = math.ceil(len(self._images) / entry.recipe.batch)
+        self._identity = self._describe(data)
 
     def run(self) -> None:
         """All epochs that are not done yet."""
@@ -118,20 +129,23 @@ class _Trainer:
             self._keep(epoch)
 
     def _run_epoch(self, epoch: int) -> None:
-        total, done = 0.0, (epoch - 1) * self._steps_per_epoch
-        steps = self._epochs * self._steps_per_epoch
-        for number, chosen in enumerate(torch.split(torch.randperm(len(self._images)), self._recipe.batch), start=1):
+        parts = split_order(torch.randperm(len(self._images)), self._recipe.batch)
+        total, done, steps = 0.0, (epoch - 1) * len(parts), self._epochs * len(parts)
+        for number, chosen in enumerate(parts, start=1):
             rate = learning_rate(self._recipe, (done + number - 1) / steps)
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
             total += self._step(chosen)
             self._on_step(TrainReport(done + number, steps, epoch, self._epochs, total / number))
+        if not math.isfinite(total):
+            raise ModelError(f"{self._entry.name}: the loss is {total} in epoch {epoch}; try another --seed")
 
     def _step(self, chosen: torch.Tensor) -> float:
         batch = self._augment(self._images[chosen])
         labels = self._labels[chosen].to(self._options.device)
         with self._autocast():
-            loss = functional.cross_entropy(self.model(batch.to(self._options.device)), labels)
+            logits = self.model(batch.to(self._options.device))
+            loss = functional.cross_entropy(logits, labels, label_smoothing=self._recipe.label_smoothing)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
@@ -144,26 +158,30 @@ class _Trainer:
         return to_float(images.numpy())
 
     def _autocast(self) -> AbstractContextManager[None]:
-        dtype = PRECISIONS[self._options.precision]
+        dtype = PRECISIONS[self._precision]
         return torch.autocast(self._options.device.type, dtype, enabled=dtype != torch.float32)
 
-    def _identity(self) -> str:
-        """What must be the same for a state to go on from."""
-        options, count = self._options, len(self._images)
-        return f"{self._entry.name}, seed {options.seed}, {self._epochs} epochs, {options.precision}, {count} images"
+    def _describe(self, data: LabeledImages) -> str:
+        """What must be the same for a state to go on from, in words and a digest of the recipe and the images."""
+        digest = hashlib.sha256(repr(self._recipe).encode())
+        digest.update(data.images.data if data.images.flags.c_contiguous else data.images.tobytes())
+        digest.update(data.labels.tobytes())
+        options, count = self._options, len(data.labels)
+        given = f"seed {options.seed}, {self._epochs} epochs, {self._precision}, {options.device.type}, {count} images"
+        return f"{self._entry.name}, {given}, recipe and images {digest.hexdigest()[:12]}"
 
     def _resume(self) -> int:
         """Takes up the state file, if there is one; returns the number of epochs done."""
         path = self._options.state
         if path is None or not path.exists():
             return 0
-        state = load_state(path, self._identity())
+        state = load_state(path, self._identity, self._epochs)
         state.restore(self.model, self._optimizer, path)
         return state.epoch
 
     def _keep(self, epoch: int) -> None:
         if self._options.state is not None:
-            save_state(self._options.state, self._identity(), TrainState.of(epoch, self.model, self._optimizer))
+            save_state(self._options.state, self._identity, TrainState.of(epoch, self.model, self._optimizer))
 
 
 def _build_optimizer(model: nn.Sequential, recipe: Recipe) -> torch.optim.Optimizer:
@@ -176,6 +194,12 @@ def _build_optimizer(model: nn.Sequential, recipe: Recipe) -> torch.optim.Optimi
             weight_decay=recipe.weight_decay,
         )
     return torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+
+def split_order(order: torch.Tensor, batch: int) -> list[torch.Tensor]:
+    """Cuts an order of images into batches; a last one of a single image, which has no variance, is left out."""
+    parts = list(torch.split(order, batch))
+    return parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:
