@@ -56,8 +56,8 @@ class ConvLayer(Layer):
             raise ModelError(f"{where}: the index of a convolution is 1 or more")
         convolution = self.convolution
         convolution.check(where)
-        height, width, outputs = convolution.output_shape
-        self.finish.check(where, (height, width))
+        self.finish.check(where, convolution.output_shape)
+        outputs = convolution.output_shape[2]
         check_tensor(
             f"{where} multiplier", self.multiplier, "int32", (outputs,), (1, MULTIPLIER_MAX // self.finish.divisor)
         )
@@ -120,7 +120,7 @@ class ConvLayer(Layer):
             multiplier=tensors["multiplier"],
             shift=tensors["shift"],
             item_shape=tuple(attributes[name] for name in INPUT_NAMES),
-            window=Window.from_attributes(attributes),
+            window=Window.from_attributes(where, attributes),
             input_zero_point=attributes["input_zero_point"],
             finish=Finish.from_attributes(where, attributes),
         )

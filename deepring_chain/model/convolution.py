@@ -10,7 +10,7 @@ from deepring_chain.errors import ModelError
 from deepring_chain.model.dense import BIAS_MAX, FEATURES_MAX
 from deepring_chain.model.kernels import INT8, WEIGHT_MAX, WEIGHT_MIN, Kernel
 from deepring_chain.model.layer import Part, check_tensor
-from deepring_chain.model.windows import SIZE_MAX, Window
+from deepring_chain.model.windows import SIZE_MAX, Window, check_item_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,7 @@ class Convolution(Part):
         features, outputs = self.window.area * self.item_shape[2], self.bias.numel()
         if features > FEATURES_MAX or outputs < 1:
             raise ModelError(f"{where}: {outputs} outputs of {features} inputs each (at most {FEATURES_MAX})")
+        check_item_bytes(where, self.item_bytes)
         check_tensor(f"{where} weight", self.weight, "int8", (features, outputs), (WEIGHT_MIN, WEIGHT_MAX))
         check_tensor(f"{where} bias", self.bias, "int32", (outputs,), (-BIAS_MAX, BIAS_MAX))
 
@@ -56,9 +57,11 @@ class Convolution(Part):
 
     @property
     def item_bytes(self) -> int:
-        """Memory in bytes that patches and results of one item take, with an int64 copy of the latter."""
+        """Memory in bytes that one item takes: padded, as patches, and its results with an int64 copy of them."""
         height, width, outputs = self.output_shape
-        return height * width * (len(self.weight) + 12 * outputs)
+        channels = self.item_shape[2]
+        padded = self.window.padded_area(*self.item_shape[:2]) * channels
+        return padded + height * width * (self.window.area * channels + 12 * outputs)
 
     def accumulate(self, x: torch.Tensor) -> torch.Tensor:
         """int8 [N, H, W, C] to int32 [N, H', W', outputs]."""

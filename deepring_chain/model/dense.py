@@ -60,7 +60,8 @@ class DenseLayer(Layer):
     def __post_init__(self) -> None:
         where = f"layer {self.index} (dense)"
         features, outputs = prod(self.item_shape), self.bias.numel()
-        if self.index < 1 or not self.item_shape or not 0 < features <= FEATURES_MAX or outputs < 1:
+        sizes_fit = self.item_shape and min(self.item_shape) > 0 and features <= FEATURES_MAX
+        if self.index < 1 or not sizes_fit or outputs < 1:
             raise ModelError(f"{where}: {outputs} outputs of items {self.item_shape} (1 to {FEATURES_MAX} features)")
         check_tensor(f"{where} weight", self.weight, "int8", (features, outputs), (WEIGHT_MIN, WEIGHT_MAX))
         check_tensor(f"{where} bias", self.bias, "int32", (outputs,), (-BIAS_MAX, BIAS_MAX))

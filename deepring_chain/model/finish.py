@@ -10,6 +10,7 @@ import torch
 from deepring_chain.errors import ModelError
 from deepring_chain.model.pooling import AVERAGE, MAX, Pool, pool_attributes, pool_names, read_pool
 from deepring_chain.model.requantise import round_shift
+from deepring_chain.model.windows import check_item_bytes
 
 WORKING_BYTES = 2**23
 """Memory that a layer of images works in besides input and result, or that of one item: batches are cut to it.
@@ -32,12 +33,15 @@ class Finish:
     relu: bool
     pool: Pool | None
 
-    def check(self, where: str, image: tuple[int, int]) -> None:
-        """Raises ModelError unless zero point and pooling fit results of `image` = (height, width)."""
+    def check(self, where: str, results: tuple[int, int, int]) -> None:
+        """Raises ModelError unless zero point and pooling fit `results` = [H, W, C] of the layer before its end."""
+        image = results[:2]
         if not -128 <= self.zero_point <= 127:
             raise ModelError(f"{where}: output zero point {self.zero_point}, allowed -128..127")
         if min(self.output_size(image)) < 1:
             raise ModelError(f"{where}: its pooling does not fit into {image[0]} x {image[1]} results")
+        if self.pool:
+            check_item_bytes(f"{where} pool", 8 * self.pool.window.padded_area(*image) * results[2])
 
     @property
     def divisor(self) -> int:
@@ -86,11 +90,9 @@ def finish_names(attributes: Mapping[str, int]) -> tuple[str, ...]:
     return ("output_zero_point", "relu", *pool_names(attributes))
 
 
-def in_batches(
-    forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, item_bytes: int, limit: int = WORKING_BYTES
-) -> torch.Tensor:
-    """Computes a batch in cuts that need at most `limit` bytes, or one item each."""
-    rows = max(1, limit // item_bytes)
+def in_batches(forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, item_bytes: int) -> torch.Tensor:
+    """Computes a batch in cuts that need at most `WORKING_BYTES`, or one item each."""
+    rows = max(1, WORKING_BYTES // item_bytes)
     if len(x) <= rows:
         return forward(x)
     return torch.cat([forward(part) for part in torch.split(x, rows)])

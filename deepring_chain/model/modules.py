@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -56,6 +58,8 @@ def batch_norm_affine(place: str, module: BatchNorm) -> tuple[torch.Tensor, torc
     if module.running_mean is None or module.running_var is None:
         raise refuse(place, module, "it keeps no running statistics")
     mean, variance = read_values(place, module, "running_mean"), read_values(place, module, "running_var")
+    if not bool((variance + float(module.eps) > 0).all()):
+        raise ModelError(f"module '{type(module).__name__}' at '{place}': its running_var holds a negative number")
     scale = 1 / torch.sqrt(variance + float(module.eps))
     offset = torch.zeros_like(mean)
     if module.weight is not None:
@@ -82,8 +86,13 @@ def conv_window(place: str, module: nn.Conv2d) -> Window:
         # torch puts the odd pixel of "same" below and to the right.
         total = (height - 1, width - 1) if module.padding == "same" else (0, 0)
         top, left = total[0] // 2, total[1] // 2
-        return Window(height, width, *_pair(module.stride), top, left, total[0] - top, total[1] - left)
-    return Window(height, width, *_pair(module.stride), *_pair(module.padding), *_pair(module.padding))
+        paddings = (top, left, total[0] - top, total[1] - left)
+    else:
+        paddings = _pair(module.padding) * 2
+    try:
+        return Window(height, width, *_pair(module.stride), *paddings)
+    except ModelError as error:
+        raise refuse(place, module, str(error)) from None
 
 
 def max_pool(place: str, module: nn.MaxPool2d) -> Pool:
@@ -94,8 +103,7 @@ def max_pool(place: str, module: nn.MaxPool2d) -> Pool:
     """
     if _pair(module.dilation) != (1, 1) or module.ceil_mode or module.return_indices:
         raise refuse(place, module, "it has a dilation, ceil_mode or return_indices")
-    padding = _pair(module.padding)
-    return Pool(MAX, Window(*_pair(module.kernel_size), *_pair(module.stride), *padding, *padding))
+    return _pool(place, module, MAX, _pair(module.kernel_size), _pair(module.stride), _pair(module.padding))
 
 
 def average_pool(place: str, module: nn.AvgPool2d) -> Pool:
@@ -109,7 +117,7 @@ def average_pool(place: str, module: nn.AvgPool2d) -> Pool:
         raise refuse(place, module, "it has ceil_mode or divisor_override")
     if padding != (0, 0) and not module.count_include_pad:
         raise refuse(place, module, "its windows at the border count fewer pixels")
-    return Pool(AVERAGE, Window(*_pair(module.kernel_size), *_pair(module.stride), *padding, *padding))
+    return _pool(place, module, AVERAGE, _pair(module.kernel_size), _pair(module.stride), padding)
 
 
 def adaptive_pool(place: str, module: nn.AdaptiveAvgPool2d, height: int, width: int) -> Pool | None:
@@ -125,11 +133,20 @@ def adaptive_pool(place: str, module: nn.AdaptiveAvgPool2d, height: int, width: 
     if rows < 1 or columns < 1 or height % rows or width % columns:
         raise refuse(place, module, f"it takes {height} x {width} to {rows} x {columns}, which does not divide it")
     size = (height // rows, width // columns)
-    return Pool(AVERAGE, Window(*size, *size))
+    return _pool(place, module, AVERAGE, size, size, (0, 0))
 
 
-def _pair(value: object) -> tuple[int, int]:
-    if isinstance(value, tuple):
-        first, second = value
-        return first, second
-    return value, value  # type: ignore[return-value]
+Pair = tuple[int, int]
+
+
+def _pool(place: str, module: nn.Module, kind: str, kernel: Pair, stride: Pair, padding: Pair) -> Pool:
+    try:
+        return Pool(kind, Window(*kernel, *stride, *padding, *padding))
+    except ModelError as error:
+        raise refuse(place, module, str(error)) from None
+
+
+def _pair(value: Any) -> Pair:
+    """Height and width of what torch takes as one number, or as a tuple or list of one or two."""
+    sizes = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    return sizes[0], sizes[-1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
 
 import torch
 
@@ -52,12 +51,11 @@ class Pool:
 
     def sum(self, products: torch.Tensor) -> torch.Tensor:
         """The sum of each window: int64 [N, H, W, C] to int64 [N, H', W', C]."""
-        parts = self.window.slices(self.window.pad(products, 0))
-        return reduce(torch.Tensor.add_, parts[1:], parts[0].clone(memory_format=torch.contiguous_format))
+        return self.window.fold(torch.add, self.window.pad(products, 0)).contiguous()
 
     def largest(self, y: torch.Tensor) -> torch.Tensor:
         """The largest of each window: int8 [N, H, W, C] to int8 [N, H', W', C]."""
-        return reduce(torch.maximum, self.window.slices(self.window.pad(y, -128))).contiguous()
+        return self.window.fold(torch.maximum, self.window.pad(y, -128)).contiguous()
 
 
 def pool_attributes(pool: Pool | None) -> dict[str, int]:
@@ -84,4 +82,8 @@ def read_pool(where: str, attributes: Mapping[str, int]) -> Pool | None:
     kinds = {value: kind for kind, value in CODES.items()}
     if code not in kinds:
         raise ModelError(f"{where}: pool {code} unknown")
-    return Pool(kinds[code], Window.from_attributes({name: attributes[f"{PREFIX}{name}"] for name in NAMES}))
+    window = Window.from_attributes(f"{where} pool", attributes, PREFIX)
+    try:
+        return Pool(kinds[code], window)
+    except ModelError as error:
+        raise ModelError(f"{where}: {error}") from None

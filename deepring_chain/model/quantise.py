@@ -122,7 +122,7 @@ def _check_same_function(model: nn.Sequential, split: SplitModel, calibration: t
     model = copy.deepcopy(model).cpu().double().eval()
     x = calibration[:64].detach().to("cpu", torch.float64)
     with torch.no_grad():
-        expected, found = model(x), to_ring(x)
+        expected, found = _run(model, x), to_ring(x)
         for unit in split.layers:
             found = unit.forward(found)
         for reader in split.readers:
@@ -130,6 +130,15 @@ def _check_same_function(model: nn.Sequential, split: SplitModel, calibration: t
     tolerance = SAME_FUNCTION * (1 + float(expected.abs().max()))
     if expected.shape != found.shape or not bool(((expected - found).abs() <= tolerance).all()):
         raise ModelError("the model computes something else than its modules say (a hook or its own forward?)")
+
+
+def _run(model: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+    try:
+        y: torch.Tensor = model(x)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"the model does not take its calibration inputs {list(x.shape)}: {reason}") from None
+    return y
 
 
 def _observe(units: tuple[Unit, ...], inputs: torch.Tensor) -> list[list[Span]]:

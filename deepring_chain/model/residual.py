@@ -63,8 +63,8 @@ class ResidualLayer(Layer):
         if self.shortcut is not None:
             self.shortcut.check(f"{where} shortcut")
         self._check_shapes(where)
-        height, width, outputs = self.tail.output_shape
-        self.finish.check(where, (height, width))
+        self.finish.check(where, self.tail.output_shape)
+        outputs = self.tail.output_shape[2]
         limits = (0, SUM_MULTIPLIER_MAX // self.finish.divisor)
         check_tensor(f"{where} multiplier", self.multiplier, "int32", (outputs,), limits)
         check_tensor(f"{where} shortcut_multiplier", self.shortcut_multiplier, "int32", (outputs,), limits)
@@ -74,10 +74,12 @@ class ResidualLayer(Layer):
         given, zero_point = self.input_shape, self.input_zero_point
         for part in self.inner:
             if (part.item_shape, part.input_zero_point) != (given, zero_point):
-                raise ModelError(f"{where}: an inner convolution takes {part.item_shape}, gets {given}")
+                taken = f"{part.item_shape} with zero point {part.input_zero_point}"
+                raise ModelError(f"{where}: an inner convolution takes {taken}, gets {given} with {zero_point}")
             given, zero_point = part.output_shape, part.finish.zero_point
         if (self.tail.item_shape, self.tail.zero_point) != (given, zero_point):
-            raise ModelError(f"{where}: its last convolution takes {self.tail.item_shape}, gets {given}")
+            taken = f"{self.tail.item_shape} with zero point {self.tail.zero_point}"
+            raise ModelError(f"{where}: its last convolution takes {taken}, gets {given} with {zero_point}")
         shortcut = self.input_shape if self.shortcut is None else self.shortcut.output_shape
         if shortcut != self.tail.output_shape:
             raise ModelError(f"{where}: the shortcut gives {shortcut}, the body {self.tail.output_shape}")
@@ -137,7 +139,7 @@ class ResidualLayer(Layer):
         if not 0 <= count <= INNER_MAX or has_shortcut not in (0, 1):
             raise ModelError(f"{where}: {count} inner convolutions or has_shortcut {has_shortcut} unknown")
         parts = _Parts(dict(attributes), dict(tensors))
-        inner = tuple(ConvLayer.from_parts(index, *parts.take(f"inner.{number}.")) for number in range(count))
+        inner = tuple(_read_inner(where, index, number, parts) for number in range(count))
         tail = _read_conv(f"{where} tail", *parts.take("tail."))
         shortcut = _read_conv(f"{where} shortcut", *parts.take("shortcut.")) if has_shortcut else None
         check_names(where, tuple(parts.tensors), MERGE_TENSORS)
@@ -179,6 +181,13 @@ class ResidualLayer(Layer):
         return self.shortcut.accumulate(x)
 
 
+def _read_inner(where: str, index: LayerIndex, number: int, parts: _Parts) -> ConvLayer:
+    try:
+        return ConvLayer.from_parts(index, *parts.take(f"inner.{number}."))
+    except ModelError as error:
+        raise ModelError(f"{where} inner.{number}: {error}") from None
+
+
 def _conv_attributes(convolution: Convolution) -> dict[str, int]:
     return {
         **dict(zip(INPUT_NAMES, convolution.item_shape, strict=True)),
@@ -194,7 +203,7 @@ def _read_conv(where: str, attributes: Mapping[str, int], tensors: Mapping[str, 
         tensors["weight"],
         tensors["bias"],
         item_shape=tuple(attributes[name] for name in INPUT_NAMES),
-        window=Window.from_attributes(attributes),
+        window=Window.from_attributes(where, attributes),
         zero_point=attributes["input_zero_point"],
     )
 

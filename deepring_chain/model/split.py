@@ -214,8 +214,12 @@ class _Splitter:
         self.units[-1] = replace(last, relu=True)  # type: ignore[call-arg]
 
     def _take_pool(self, place: str, module: nn.Module, pool: Pool) -> None:
-        self._image(place, module)
+        shape = self._image(place, module)
         last = self._last(place, module)
+        if min(pool.window.output_size(*shape[:2])) < 1:
+            raise ModelError(
+                f"module '{type(module).__name__}' at '{place}': its window does not fit into {self.shape}"
+            )
         if not isinstance(last, (ConvUnit, ResidualUnit)) or last.pool is not None:
             raise refuse(place, module, "it follows no convolution")
         self.units.pop()
@@ -239,11 +243,13 @@ class _Splitter:
         self._append(ResidualUnit(place, shape, body[:-1], body[-1], shortcut[0] if shortcut else None))
 
     def _branch(self, place: str, module: Residual, branch: nn.Sequential) -> tuple[ConvUnit, ...]:
+        if type(branch) is not nn.Sequential:
+            raise refuse(place, module, f"a branch is a {type(branch).__name__}, not an nn.Sequential")
         splitter = _Splitter(self.shape)
         splitter.take_all(branch, f"{place}.{'body' if branch is module.body else 'shortcut'}.")
         splitter.check_nothing_waits()
         units = tuple(unit for unit in splitter.units if isinstance(unit, ConvUnit))
-        if len(units) != len(splitter.units) or splitter.readers:
+        if len(units) != len(splitter.units) or splitter.readers or len(splitter.shape) != 3:
             raise refuse(place, module, "a branch holds something else than convolutions")
         return units
 

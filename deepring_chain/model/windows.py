@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass, replace
+from functools import reduce
 
 import torch
 from torch.nn import functional
@@ -12,6 +13,9 @@ from deepring_chain.errors import ModelError
 
 SIZE_MAX = 2**12
 """Largest height, width, kernel, stride and padding."""
+
+ITEM_BYTES_MAX = 2**30
+"""Most memory in bytes that one item may need in one step of a layer: a small file must not ask for all there is."""
 
 NAMES = (
     "kernel_height",
@@ -59,6 +63,10 @@ class Window:
         columns = (width + self.pad_left + self.pad_right - self.kernel_width) // self.stride_width + 1
         return rows, columns
 
+    def padded_area(self, height: int, width: int) -> int:
+        """Pixels of an image of this size with what is put around it."""
+        return (height + self.pad_top + self.pad_bottom) * (width + self.pad_left + self.pad_right)
+
     def pad(self, x: torch.Tensor, value: float) -> torch.Tensor:
         """Puts `value` around the images of [N, H, W, C]."""
         if not self.is_padded:
@@ -75,6 +83,20 @@ class Window:
             for top in range(self.kernel_height)
             for left in range(self.kernel_width)
         ]
+
+    def fold(self, combine: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], padded: torch.Tensor) -> torch.Tensor:
+        """Combines the pixels under each placement of the kernel, along rows and then along columns.
+
+        Args:
+            combine: of two tensors of one shape; exact in any order, such as a maximum or a sum of integers.
+            padded: [N, H, W, C].
+
+        Returns:
+            [N, H', W', C].
+        """
+        flat, upright = Window(1, self.kernel_width), Window(self.kernel_height, 1)
+        rows = reduce(combine, replace(flat, stride_width=self.stride_width).slices(padded))
+        return reduce(combine, replace(upright, stride_height=self.stride_height).slices(rows))
 
     def patches(self, padded: torch.Tensor) -> torch.Tensor:
         """The pixels under each placement of the kernel: [N, H', W', kernel height, kernel width, C], a view.
@@ -95,6 +117,19 @@ class Window:
         return dict(zip(NAMES, astuple(self), strict=True))
 
     @classmethod
-    def from_attributes(cls, attributes: Mapping[str, int]) -> Window:
-        """Inverse of `attributes`; every name must be there."""
-        return cls(*(attributes[name] for name in NAMES))
+    def from_attributes(cls, where: str, attributes: Mapping[str, int], prefix: str = "") -> Window:
+        """Inverse of `attributes`; every name must be there, after `prefix`.
+
+        Raises:
+            ModelError: an impossible geometry.
+        """
+        try:
+            return cls(*(attributes[f"{prefix}{name}"] for name in NAMES))
+        except ModelError as error:
+            raise ModelError(f"{where}: {error}") from None
+
+
+def check_item_bytes(where: str, needed: int) -> None:
+    """Raises ModelError if one item would need more than `ITEM_BYTES_MAX` bytes of memory."""
+    if needed > ITEM_BYTES_MAX:
+        raise ModelError(f"{where}: one item would need {needed} bytes of memory, at most {ITEM_BYTES_MAX} are allowed")

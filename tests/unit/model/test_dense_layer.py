@@ -132,6 +132,7 @@ def test_changed_weight_has_no_effect_on_inputs_that_are_zero() -> None:
         ({"output_dtype": "int32"}, "zero point -128, expected 0"),
         ({"item_shape": ()}, "items"),
         ({"item_shape": (2, 4)}, "weight"),
+        ({"item_shape": (-2, -3)}, r"items \(-2, -3\)"),
     ],
 )
 def test_layer_with_unusable_parts_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -184,7 +185,7 @@ def test_parts_of_a_layer_make_the_same_layer() -> None:
 @pytest.mark.parametrize(
     ("operator", "dropped", "extra", "message"),
     [
-        ("convolution", None, None, "unknown operator 'convolution'; known: dense, identity"),
+        ("convolution", None, None, "unknown operator 'convolution'; known: conv, dense, identity, residual"),
         ("dense", "relu", None, "lacks relu"),
         ("dense", None, "padding", "lacks input_size_1"),
         ("identity", None, None, "has unknown"),

@@ -11,7 +11,7 @@ from model_tools import small_model, small_network, tensor_bytes
 from torch import nn
 
 from deepring_chain.errors import ModelError
-from deepring_chain.model.quantise import PIXELS, Grid, quantise
+from deepring_chain.model.quantise import PIXELS, Grid, Span, quantise
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.split import UnsupportedModule, split_model
 
@@ -129,7 +129,7 @@ def test_pixels_grid_keeps_pixels_whatever_the_calibration_holds() -> None:
     [([0.0, 2.55], (0.01, -128)), ([-1.27, 1.0], (0.01, 0)), ([0.0, 0.0], (1.0, -128))],
 )
 def test_grid_spans_the_values(values: list[float], expected: tuple[float, int]) -> None:
-    grid = Grid.spanning(torch.tensor(values, dtype=torch.float64))
+    grid = Grid.spanning(Span.of(torch.tensor(values, dtype=torch.float64)))
     assert (grid.scale, grid.zero_point) == (pytest.approx(expected[0]), expected[1])
 
 
@@ -174,11 +174,11 @@ LINEAR = nn.Linear(12, 12)
 UNSUPPORTED = [
     (
         nn.Sequential(LINEAR, nn.ReLU(), LINEAR, nn.Tanh()),
-        "'Tanh' at '3' cannot be made exact; supported: Lin",
+        "'Tanh' at '3' cannot be made exact; supported: Conv2d, Lin",
     ),
     (nn.Sequential(LINEAR, nn.Sequential(nn.ReLU(), nn.GELU())), "'GELU' at '1.1'"),
     (nn.Sequential(OrderedDict(stem=LINEAR, act=nn.Sigmoid())), "'Sigmoid' at 'act'"),
-    (nn.Sequential(nn.Conv2d(1, 1, 3)), "'Conv2d' at '0'"),
+    (nn.Sequential(nn.Conv1d(1, 1, 3)), "'Conv1d' at '0'"),
     (nn.Sequential(nn.LayerNorm(12), LINEAR), "'LayerNorm' at '0'"),
     (nn.Sequential(LINEAR, Own()), "'Own' at '1'"),
     (nn.Sequential(OwnLinear(12, 2)), "'OwnLinear' at '0'"),
@@ -208,9 +208,9 @@ def test_unsupported_module_is_refused_by_name_and_place(model: Any, message: st
     [
         (nn.Sequential(nn.Linear(11, 3)), "'Linear' at '0' takes 11 features, gets 12"),
         (nn.Sequential(LINEAR, nn.BatchNorm1d(11)), "'BatchNorm1d' at '1' takes 11 features, gets 12"),
-        (nn.Sequential(LINEAR, nn.ReLU(), nn.BatchNorm1d(12)), "'BatchNorm1d' at '2': no Linear beside it"),
-        (nn.Sequential(nn.Flatten()), "no Linear"),
-        (nn.Sequential(), "no Linear"),
+        (nn.Sequential(LINEAR, nn.ReLU(), nn.BatchNorm1d(12)), "'BatchNorm' at '2': no Linear or Conv2d to fold it into"),
+        (nn.Sequential(nn.Flatten()), "must end with a Linear module, whose outputs are the logits; it has none"),
+        (nn.Sequential(), "must end with a Linear module, whose outputs are the logits; it has none"),
     ],
 )
 def test_network_that_does_not_fit_together_is_refused(model: nn.Sequential, message: str) -> None:
