@@ -12,6 +12,7 @@ from types import MappingProxyType
 from torch import nn
 
 from deepring_chain.errors import ModelError
+from deepring_chain.model.blocks import build_resnet18
 from deepring_chain.model.datasets import DATASETS, Dataset
 
 
@@ -124,7 +125,12 @@ def _vgg19(name: str, dataset: str, recipe: Recipe) -> ZooEntry:
     return ZooEntry(name, lambda: _build_vgg19(size, channels, len(found.classes)), found, recipe)
 
 
-def _vgg_recipe(epochs: int, max_shift: int) -> Recipe:
+def _resnet18(name: str, dataset: str, recipe: Recipe) -> ZooEntry:
+    found = DATASETS[dataset]
+    return ZooEntry(name, lambda: build_resnet18(found.input_shape[2], len(found.classes)), found, recipe)
+
+
+def _conv_recipe(epochs: int, max_shift: int) -> Recipe:
     return Recipe(
         epochs=epochs,
         batch=128,
@@ -138,7 +144,7 @@ def _vgg_recipe(epochs: int, max_shift: int) -> Recipe:
 
 
 _CIFAR10_DENSE = Recipe(
-    epochs=120,
+    epochs=140,
     batch=512,
     learning_rate=2e-3,
     weight_decay=0.05,
@@ -153,10 +159,11 @@ ZOO: Mapping[str, ZooEntry] = MappingProxyType(
         entry.name: entry
         for entry in (
             _dense("mnist-dense", "mnist", partial(_build_dense, dropout=0.1), Recipe()),
-            _dense("cifar10-dense", "cifar10", partial(_build_normalized_dense, dropout=0.1), _CIFAR10_DENSE),
-            _vgg19("mnist-vgg19", "mnist-32", _vgg_recipe(3, 2)),
-            _vgg19("cifar10-vgg19", "cifar10", _vgg_recipe(10, 4)),
-            _vgg19("tiny-vgg19", "tiny-imagenet-40", _vgg_recipe(8, 8)),
+            _dense("cifar10-dense", "cifar10", partial(_build_normalized_dense, dropout=0.05), _CIFAR10_DENSE),
+            _vgg19("mnist-vgg19", "mnist-32", _conv_recipe(3, 2)),
+            _vgg19("cifar10-vgg19", "cifar10", _conv_recipe(10, 4)),
+            _resnet18("cifar10-resnet18", "cifar10", _conv_recipe(10, 4)),
+            _vgg19("tiny-vgg19", "tiny-imagenet-40", _conv_recipe(8, 8)),
         )
     }
 )
