@@ -11,6 +11,12 @@ from deepring_chain.types import Address, Position, QueryPhase, RingMode
 
 OUROBOROS_SEAT = Position(0)
 
+ENDS = {
+    QueryPhase.DELIVERED: "It is answered; only its querent can read the answer.",
+    QueryPhase.REJECTED: "The ouroboros turned it down.",
+    QueryPhase.WITHDRAWN: "Its querent gave it up.",
+}
+
 
 @dataclass(frozen=True)
 class Expectation:
@@ -59,7 +65,7 @@ def expect(session: Session, state: LedgerState, names: Names) -> Expectation:
             return _by_ouroboros("All layers are done: the ouroboros must deliver the answer.", "answer due")
         case QueryPhase.ROUTED:
             return _by_hop(session, state, names)
-    return Expectation("It has ended.", session.phase.name.lower())
+    return Expectation(ENDS.get(session.phase, "It has ended."), session.phase.name.lower())
 
 
 def _by_ouroboros(sentence: str, brief: str) -> Expectation:

@@ -10,7 +10,7 @@ from deepring_chain.explorer.expectation import Expectation, expect
 from deepring_chain.explorer.record import Checked, Record
 from deepring_chain.explorer.rows import QueryRow, delays, query_row, total_gas
 from deepring_chain.explorer.story import Telling, Tone, tell
-from deepring_chain.explorer.text import Names, clean, name_of
+from deepring_chain.explorer.text import Names, clean, name_of, short
 from deepring_chain.protocol.audit_step import AuditFailure
 from deepring_chain.protocol.events import OutputDisputed, QuerySubmitted, RouteOpened, UpdatePosted
 from deepring_chain.protocol.session import FaultKind, Session
@@ -117,7 +117,7 @@ def view_line(record: Record, query: QueryId, names: Names) -> QueryLine:
     session, items = record.state.sessions[query], record.of_query(query)
     phase, tone = session.phase.name.lower(), PHASE_TONES.get(session.phase, Tone.WAIT)
     asked, gas = items[0].entry.time, total_gas(item.entry for item in items)
-    querent = name_of(session.querent, names)
+    querent = name_of(session.querent, names, f"account {short(session.querent)}")
     return QueryLine(query, phase, tone, asked, querent, session.attempt, gas, expect(session, record.state, names))
 
 

@@ -55,7 +55,7 @@ class Seat:
         state: attested or not.
         hop: which hop of the query in focus it signed.
         is_lit: it must act now.
-        may_act: the hop that runs may be its own; the route hides it.
+        may_act: the hop that runs and may be its own; the route hides whose it is.
         changed: what a restore found changed.
         row: leaf and block hash, once attested.
         link: from the seat before, and its state.
@@ -70,7 +70,7 @@ class Seat:
     link_state: LinkState
     hop: int | None = None
     is_lit: bool = False
-    may_act: bool = False
+    may_act: int | None = None
     changed: str = ""
     row: SeatRow | None = None
 
@@ -88,7 +88,7 @@ class Seat:
             return "acts now"
         if self.hop is not None:
             return f"hop {self.hop} done"
-        return "hidden" if self.may_act else f"seat {self.position}"
+        return f"hop {self.may_act}?" if self.may_act else f"seat {self.position}"
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,26 @@ class Ring:
     expectation: Expectation | None
 
     @property
+    def lamp_label(self) -> str:
+        """The lamp as a word: the flag is off until the ledger has derived that it is on."""
+        return {Lamp.ON: "ON", Lamp.CHECKING: "pending", Lamp.SETUP: "not set up"}.get(self.lamp, "OFF")
+
+    @property
+    def headline(self) -> str:
+        """The lamp in a sentence."""
+        return f"Authenticity {self.lamp_label}: {self.lamp.value}."
+
+    @property
+    def news(self) -> tuple[str, ...]:
+        """What to write under the lamp."""
+        restoring = [f"restoring seat {seat.position}" for seat in self.seats if seat.state is SeatState.RESTORING]
+        if restoring or self.focus is None:
+            return tuple(restoring[:1])
+        brief = self.expectation.brief if self.expectation else "ended"
+        is_hidden = self.expectation is not None and self.expectation.hop and not self.expectation.is_known
+        return (f"query {self.focus}: {brief}", *(["signer not yet known"] if is_hidden else []))
+
+    @property
     def closing_link(self) -> picture.Link:
         """From the last seat back to the first."""
         return picture.link(0, len(self.seats))
@@ -125,7 +145,7 @@ class Ring:
         """The picture in words."""
         seated = ", ".join(f"seat {seat.position} {seat.name} ({seat.doing})" for seat in self.seats)
         now = f" Query {self.focus}: {self.expectation.sentence}" if self.expectation else ""
-        return f"Authenticity {self.lamp.name}: {self.lamp.value}. {seated}.{now}"
+        return f"{self.headline} {seated}.{now}"
 
 
 def view_ring(record: Record, names: Names, focus: QueryId | None = None) -> Ring:
@@ -197,7 +217,7 @@ def _seat(
         LinkState.FOLDED if position < len(current.block_hashes) else LinkState.OPEN,
         _hop_of(position, seats, session, current),
         is_lit=is_due and is_known,
-        may_act=is_due and not is_known,
+        may_act=expectation.hop if expectation is not None and is_due and not is_known else None,
         changed=clean(", ".join(report.changed for report in current.reports if report.position == position)),
         row=rows.get(position),
     )

@@ -151,6 +151,7 @@ def bind(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
+        listener.listen()  # whoever comes before the server runs waits a moment
     except OSError as error:
         listener.close()
         raise ConfigError(f"port {port}: {error.strerror}; name another one with --port") from None

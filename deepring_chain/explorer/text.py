@@ -14,6 +14,8 @@ Names = Mapping[Address, str]
 LONGEST_TEXT = 300
 """Characters of a foreign text that are shown; a worker's report is at most 256 bytes."""
 
+LONGEST_NAME = 60
+
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -22,8 +24,8 @@ def clean(text: str, limit: int = LONGEST_TEXT) -> str:
 
     HTML is not escaped here: the templates escape everything.
     """
-    shown = "".join(" " if char in "\r\n\t" else "\N{REPLACEMENT CHARACTER}" if _hides(char) else char for char in text)
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(" " if char in "\r\n\t" else "\N{REPLACEMENT CHARACTER}" if _hides(char) else char for char in cut)
 
 
 def short(value: bytes | str, size: int = 8) -> str:
@@ -34,7 +36,7 @@ def short(value: bytes | str, size: int = 8) -> str:
 
 def name_of(account: Address, names: Names, role: str = "") -> str:
     """What to call an account: its name, what it is here, or the beginning of its address."""
-    return names.get(account) or role or short(account)
+    return clean(names.get(account, ""), LONGEST_NAME) or role or short(account)
 
 
 def utc(seconds: int, form: str = "%H:%M:%S") -> str:

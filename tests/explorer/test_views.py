@@ -63,7 +63,7 @@ def test_tampered_block_turns_the_lamp_off_and_is_shown_until_it_is_restored() -
     assert (off.lamp, off.closing) == (Lamp.OFF, LinkState.BROKEN)
     script.order_restore(2)
     restoring = view_ring(record_of(script), NAMES)
-    assert restoring.lamp is Lamp.RESTORING
+    assert (restoring.lamp, restoring.lamp_label, restoring.news) == (Lamp.RESTORING, "OFF", ("restoring seat 2",))
     assert [seat.position for seat in restoring.seats if seat.state is SeatState.RESTORING] == [2]
     assert restoring.seats[2].doing == "restoring"
     script.attest(2)
@@ -81,13 +81,13 @@ def test_signer_of_the_running_hop_is_hidden_until_it_acts() -> None:
     query.post()
     first = view_ring(record_of(script), NAMES)
     assert not any(seat.is_lit for seat in first.seats)
-    assert [seat.may_act for seat in first.seats] == [False, True, True, True]
+    assert [seat.may_act for seat in first.seats] == [None, 1, 1, 1]
     assert first.expectation is not None
     assert first.expectation.sentence == "Hop 1 of 3 runs, signer not yet known."
     query.post()
     second = view_ring(record_of(script), NAMES)
     assert [seat.hop for seat in second.seats] == [0, None, None, 1]
-    assert [seat.may_act for seat in second.seats] == [False, True, True, False]
+    assert [seat.may_act for seat in second.seats] == [None, 2, 2, None]
 
 
 def test_last_hop_is_known_because_only_one_worker_is_left() -> None:
@@ -145,7 +145,7 @@ def test_summary_tells_in_words_what_the_picture_shows() -> None:
     for part in (
         "Authenticity ON",
         "seat 0 ouroboros (hop 0 done)",
-        "seat 1 worker-3 (hidden)",
+        "seat 1 worker-3 (hop 1?)",
         "signer not yet known",
     ):
         assert part in summary
