@@ -97,8 +97,6 @@ class ActorMetrics:
         self._mode = StateSet("deepring_ring_mode", about, states=states, registry=self.registry)
         self._info = Info("deepring_actor", "Which actor this is.", registry=self.registry)
 
-        self._begin_at_zero()
-
     def _begin_at_zero(self) -> None:
         """An alert on what never happened yet needs a zero to start from."""
         for kind in ComplaintKind:

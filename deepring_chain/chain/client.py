@@ -130,6 +130,7 @@ class LedgerClient:
             self.domain = Domain(web3.eth.chain_id, address)
             self.ouroboros = Address(self._contract.functions.ouroboros().call())
             self.hop_seconds = int(self._contract.functions.hopSeconds().call())
+            self.withdraw_seconds = int(self._contract.functions.withdrawSeconds().call())
 
     @classmethod
     def open(

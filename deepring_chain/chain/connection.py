@@ -11,7 +11,7 @@ from web3 import Web3
 from web3.exceptions import BadFunctionCallOutput, BadResponseFormat, Web3RPCError, Web3ValueError
 from web3.providers.rpc.utils import ExceptionRetryConfiguration
 
-from deepring_chain.chain.errors import NodeUnreachable, TransactionFailed, WrongChain
+from deepring_chain.chain.errors import NodeSilent, NodeUnreachable, TransactionFailed, WrongChain
 from deepring_chain.errors import ChainError
 
 REQUEST_TIMEOUT = 20.0
@@ -81,6 +81,8 @@ def node_errors(url: str) -> Iterator[None]:
     url = shown_url(url)
     try:
         yield
+    except requests.exceptions.ReadTimeout:
+        raise NodeSilent(f"{url}: no node answers (ReadTimeout); it hangs, or name another with --rpc") from None
     except requests.exceptions.RequestException as error:
         reason = type(error).__name__
         raise NodeUnreachable(f"{url}: no node answers ({reason}); start one, or name another with --rpc") from None

@@ -18,6 +18,10 @@ class NodeUnreachable(ChainError):
     """Nothing answers at the RPC address, or it stopped answering."""
 
 
+class NodeSilent(NodeUnreachable):
+    """Something takes the connection and does not answer: the node hangs, or has too much to do."""
+
+
 class WrongChain(ChainError):
     """The node is on another chain than the ring."""
 

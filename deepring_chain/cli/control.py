@@ -1,4 +1,4 @@
-"""`deepring arrange` and `deepring withdraw`: what the owner and the querent can ask for."""
+"""`deepring arrange`, `withdraw` and `fund`: what the owner and the querent can ask for."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from deepring_chain.actors.arranger import request_arrangement
+from deepring_chain.actors.deploy import fund_actors, ring_accounts
 from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.chain.client import LedgerClient
+from deepring_chain.chain.connection import connect
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
 from deepring_chain.cli.console import OUT
 from deepring_chain.cli.password import read_password
@@ -34,3 +36,12 @@ def withdraw(
     client = LedgerClient.open(deployment.rpc_url, deployment.ledger, keys.account, deployment.chain_id)
     client.withdraw_query(QueryId(query))
     OUT.print(f"query {query}: withdrawn")
+
+
+def fund(ring: RingOption = DEFAULT_RING) -> None:
+    """Top up the ring's accounts from the unlocked account of its devnet; other chains' ether must be sent."""
+    folder = RingFolder(ring)
+    deployment = folder.load_deployment()
+    web3 = connect(deployment.rpc_url, deployment.chain_id)
+    fund_actors(web3, deployment.rpc_url, ring_accounts(folder))
+    OUT.print("the ring's accounts have funds")

@@ -188,6 +188,18 @@ class ContentStore:
         with self._driver("remove a probe from", "make the folder writable"):
             self._fs.rm_file(probe)
 
+    def check_readable(self) -> None:
+        """Look at the store's root, which is there from the first write on.
+
+        Raises:
+            StoreError: nothing is there, or it cannot be read.
+        """
+        try:
+            with self._driver("read", "check that it is a folder you may read"):
+                self._fs.info(self._root)
+        except FileNotFoundError:
+            raise StoreError(f"there is no store at {self.url}; bring it back, or name the right place") from None
+
     def has_good(self, digest: Digest) -> bool:
         """Say whether the blob lies there, whole and undamaged.
 

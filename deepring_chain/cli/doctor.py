@@ -1,0 +1,78 @@
+"""`deepring doctor`: why nothing happens, and the command that mends it."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from deepring_chain.actors.health import Snapshot
+from deepring_chain.actors.health_collect import ANSWER_SECONDS, Collector
+from deepring_chain.actors.health_diagnose import Finding, Severity, diagnose
+from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
+from deepring_chain.cli.console import OUT
+from deepring_chain.cli.status import plain
+from deepring_chain.cli.targets import (
+    ActorOption,
+    AnswerOption,
+    DeploymentOption,
+    FirstBlockOption,
+    LedgerOption,
+    RpcOption,
+    StorePlaceOption,
+    find_target,
+)
+
+
+def doctor(
+    ring: RingOption = DEFAULT_RING,
+    actor: ActorOption = None,
+    deployment: DeploymentOption = None,
+    rpc: RpcOption = None,
+    ledger: LedgerOption = None,
+    store: StorePlaceOption = None,
+    first_block: FirstBlockOption = None,
+    timeout: AnswerOption = ANSWER_SECONDS,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is wrong with the ring, each finding in a sentence with the command that mends it.
+
+    Looks at what `deepring status` looks at, takes no password and changes nothing. Exits with 1 if a finding makes the
+    ring stand still (an error), with 0 if there are only warnings or nothing at all.
+    """
+    target = find_target(ring, actor, deployment, rpc, ledger, store, first_block)
+    snapshot = Collector(target, timeout).collect()
+    findings = diagnose(snapshot)
+    is_healthy = not any(finding.severity is Severity.ERROR for finding in findings)
+    if as_json:
+        OUT.print_json(json.dumps({"is_healthy": is_healthy, "findings": plain(findings)}))
+    else:
+        _print(snapshot, findings)
+    if not is_healthy:
+        raise typer.Exit(1)
+
+
+def _print(snapshot: Snapshot, findings: list[Finding]) -> None:
+    for finding in findings:
+        is_error = finding.severity is Severity.ERROR
+        OUT.print(f"{finding.severity.value}: {finding.cause.value}", style="bold red" if is_error else "bold yellow")
+        OUT.print(f"  {finding.sentence}", markup=False, soft_wrap=True)
+        OUT.print(f"  mend: {finding.mend}", markup=False, soft_wrap=True)
+    if not findings:
+        OUT.print("nothing wrong is found")
+    for line in _not_looked_at(snapshot):
+        OUT.print(f"not looked at: {line}", markup=False, soft_wrap=True)
+
+
+def _not_looked_at(snapshot: Snapshot) -> list[str]:
+    """What the operator did not name, or what could not be reached: no news of it is no good news."""
+    missing = []
+    if snapshot.node is None:
+        missing.append("node and ledger (--rpc, --ledger)")
+    elif snapshot.ring is None:
+        missing.append("ring and queries" + ("" if snapshot.target.ledger else " (--ledger)"))
+    if snapshot.store is None:
+        missing.append("store (--store)")
+    if not any(actor.folder for actor in snapshot.actors):
+        missing.append("the actors' processes and files (--ring, --actor)")
+    return missing
