@@ -24,7 +24,7 @@ MANY = 200_000
 STEPS: Mapping[str, int] = MappingProxyType(
     {
         **dict.fromkeys(("PROTO", "STOP", "EMPTY_DICT"), 1),
-        **dict.fromkeys(("GLOBAL", "REDUCE", "BUILD", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST"), 4),
+        **dict.fromkeys(("GLOBAL", "REDUCE", "BUILD", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST"), 8),
         **dict.fromkeys(("MARK", "APPENDS", "SETITEMS", "NONE", "NEWFALSE"), 1000),
         **dict.fromkeys(("BININT", "BININT1", "BININT2", "BINSTRING", "SHORT_BINSTRING"), MANY),
         **dict.fromkeys(("BINPUT", "LONG_BINPUT"), MANY),
