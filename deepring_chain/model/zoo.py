@@ -161,7 +161,7 @@ ZOO: Mapping[str, ZooEntry] = MappingProxyType(
             _dense("mnist-dense", "mnist", partial(_build_dense, dropout=0.1), Recipe()),
             _dense("cifar10-dense", "cifar10", partial(_build_normalized_dense, dropout=0.05), _CIFAR10_DENSE),
             _vgg19("mnist-vgg19", "mnist-32", _conv_recipe(3, 2)),
-            _vgg19("cifar10-vgg19", "cifar10", _conv_recipe(10, 4)),
+            _vgg19("cifar10-vgg19", "cifar10", _conv_recipe(7, 4)),
             _resnet18("cifar10-resnet18", "cifar10", _conv_recipe(10, 4)),
             _vgg19("tiny-vgg19", "tiny-imagenet-40", _conv_recipe(8, 8)),
         )
