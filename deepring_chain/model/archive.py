@@ -32,6 +32,8 @@ def read_members(path: Path, names: Sequence[str], limit: int, remedy: str) -> d
     try:
         with _open(path) as stream, tarfile.open(fileobj=cast("IO[bytes]", _Limited(stream)), mode="r|") as archive:
             for member in archive:
+                if member.size > UNPACKED_LIMIT:
+                    raise ValueError(f"a file of {member.size} bytes in it")  # noqa: TRY301
                 if member.name in names and member.isreg() and member.size <= limit:
                     found[member.name] = _contents(archive, member)
                 if len(found) == len(set(names)):
