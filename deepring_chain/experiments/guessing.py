@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 
 from deepring_chain.actors.arranger import draw_seats
 from deepring_chain.actors.model_owner import Roster
@@ -16,8 +17,10 @@ from deepring_chain.actors.router import route_signers
 from deepring_chain.experiments.statistics import wilson_interval
 from deepring_chain.types import Address
 
-LAYERS = (2, 3, 5, 7, 10)
-"""Numbers of layers in the paper's Table 1."""
+PAPER_PERCENT: Mapping[int, float] = MappingProxyType({2: 50.0, 3: 16.66, 5: 0.83, 7: 0.019, 10: 2.7e-5})
+"""The paper's Table 1: number of layers, chance in percent."""
+
+LAYERS = tuple(PAPER_PERCENT)
 
 REPORT_EVERY = 1000
 
