@@ -13,6 +13,7 @@ from deepring_chain.cli.console import OUT, errors_as_one_line
 from deepring_chain.cli.control import arrange, fund, withdraw
 from deepring_chain.cli.demo import demo
 from deepring_chain.cli.doctor import doctor
+from deepring_chain.cli.experiment import app as experiment_app
 from deepring_chain.cli.explorer import explorer
 from deepring_chain.cli.init import init
 from deepring_chain.cli.lab import kill, perturb, tamper
@@ -69,6 +70,7 @@ for command in (
     kill,
 ):
     app.command()(command)
+app.add_typer(experiment_app, name="experiment")
 app.command("train")(train_network)
 app.command("quantise")(quantise_network)
 
