@@ -4,7 +4,7 @@ from brownie import web3
 
 from deepring_chain.actors.auditor import audit
 from deepring_chain.actors.deploy import find_deployment
-from deepring_chain.cli.audit import conclude
+from deepring_chain.cli.audit_output import conclude
 from deepring_chain.cli.clients import open_reader
 from deepring_chain.cli.console import errors_as_one_line
 from deepring_chain.errors import ConfigError

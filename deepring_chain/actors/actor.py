@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 
 from deepring_chain.actors.arranger import Arranger
+from deepring_chain.actors.auditors import AuditorList
 from deepring_chain.actors.block import Block
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.inputs import QueryInputs
@@ -167,4 +168,6 @@ def _open_ouroboros(ring: RingFolder, member: Member, device: torch.device, opti
     inputs = QueryInputs(member, owner)
     router = Router(member, roster, inputs)
     arranger = Arranger(member, owner, roster, options.arrange_every, router.failures, ring.ouroboros)
-    return Ouroboros(member, owner, inputs, router, arranger, Tracker(member, owner, roster, arranger))
+    tracker = Tracker(member, owner, roster, arranger)
+    auditors = AuditorList(ring.ouroboros).keys
+    return Ouroboros(member, owner, inputs, router, arranger, tracker, auditors=auditors)

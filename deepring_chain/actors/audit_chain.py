@@ -1,229 +1,231 @@
-"""The auditor's view of the chain: blocks that are linked by their hashes, and the ledger's storage at the end."""
+"""The auditor's view of the chain: blocks linked by hashes that it computes, and roots that bind what is in them."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
-from eth_typing import ChecksumAddress
-from web3.contract.contract import ContractFunctions
+from eth_typing import ChecksumAddress, HexStr
+from hexbytes import HexBytes
+from web3.types import LogReceipt
 
+from deepring_chain.actors.audit_names import subject_of
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.client import BlockPlace, LedgerClient
-from deepring_chain.chain.connection import node_errors
-from deepring_chain.protocol.audit_step import AuditFailure, Place, Terms, show
-from deepring_chain.protocol.events import LoggedEvent, ModelRegistered
-from deepring_chain.protocol.verifier import TrailVerifier
-from deepring_chain.protocol.verifier_query import QueryVerifier
-from deepring_chain.protocol.verifier_ring import Seating
-from deepring_chain.types import ZERO, Digest, Position
+from deepring_chain.chain.events import EventDecoder
+from deepring_chain.chain.raw_block import (
+    Header,
+    MalformedBlock,
+    RawBlock,
+    RawLog,
+    RawTransaction,
+    ordered_root,
+    parse_header,
+    parse_logs,
+    parse_transaction,
+)
+from deepring_chain.errors import ChainError
+from deepring_chain.protocol.audit_step import AuditFailure, Place, show
+from deepring_chain.protocol.events import LoggedEvent
+from deepring_chain.types import Digest
 
-BLOCKS_AT_ONCE = 500
-"""Blocks whose headers and events are held at a time."""
+NAMED_SUBJECTS = 4
+"""So many queries or seats are named when a block's root is wrong, and nothing tells which of them it is."""
 
-SETTLE_SECONDS = 0.5
-"""What stands at a block does not change: a difference that is real is still there after this."""
+
+class BlockSource(Protocol):
+    """Where blocks come from: a node or a file."""
+
+    def blocks(self, first: int) -> Iterator[RawBlock]:
+        """All blocks from `first` on; those that can hold a log of the ledger with transactions and receipts."""
+
+    def hash_of(self, number: int) -> Digest | None:
+        """Hash of a block, computed from its header; None if there is no such block."""
+
+    @property
+    def head(self) -> int:
+        """The newest block, as far as known: what no longer changes is read there."""
 
 
 @dataclass(frozen=True)
-class _Header:
-    """What events are held against: hash and Unix time of their block."""
+class LinkedBlock:
+    """A block whose header is the one that its hash names and whose parent is the block before.
 
-    block_hash: Digest
-    time: int
+    Attributes:
+        header: parsed.
+        raw: its bytes.
+        transactions: by index; empty where nobody needed them.
+        logs: of the ledger.
+    """
+
+    header: Header
+    raw: RawBlock
+    transactions: tuple[RawTransaction, ...]
+    logs: tuple[RawLog, ...]
+
+    @property
+    def place(self) -> BlockPlace:
+        """Number and hash."""
+        return BlockPlace(self.header.number, self.header.block_hash)
+
+    def by_hash(self) -> Mapping[Digest, RawTransaction]:
+        """The transactions by their hashes."""
+        return {transaction.transaction_hash: transaction for transaction in self.transactions}
 
 
 class LinkedBlocks:
-    """Reads a ledger's events block range by block range, and checks that the blocks are one chain.
+    """Reads blocks, and checks that they are one chain.
+
+    Args:
+        client: the ledger.
+        source: where the blocks come from.
+        first_block: number of the first one.
+        last: the block before it, if that was read already.
 
     Attributes:
         last: the last block that was read.
         count: how many were read.
     """
 
-    def __init__(self, client: LedgerClient, first_block: int) -> None:
-        self._client = client
-        self._next = first_block
-        self.last: BlockPlace | None = None
+    def __init__(
+        self, client: LedgerClient, source: BlockSource, first_block: int, last: BlockPlace | None = None
+    ) -> None:
+        self._ledger = client.domain.ledger
+        self._source = source
+        self._first_block = first_block
+        self._decoder = event_decoder(client)
+        self.last = last
         self.count = 0
 
-    def read(self) -> Iterator[tuple[LoggedEvent, int]]:
-        """All events with the Unix times of their blocks, up to the newest block, which may move meanwhile.
+    def read(self) -> Iterator[LinkedBlock]:
+        """All blocks, in order.
 
         Raises:
-            AuditFailure: a block does not name its predecessor, or an event names another block.
-            ChainError: the node fails, or has no such block.
+            AuditFailure: a block is not the one that its hash names, or does not name its predecessor.
+            ChainError: the source fails, or has no such block.
         """
-        while (newest := self._client.head().number) >= self._next:
-            end = min(self._next + BLOCKS_AT_ONCE - 1, newest)
-            blocks = {number: self._link(number) for number in range(self._next, end + 1)}
-            for logged in self._client.events(self._next, end):
-                yield logged, _check_block(logged, blocks.get(logged.block_number)).time
-            self._next = end + 1
-
-    def _link(self, number: int) -> _Header:
-        with node_errors(self._client.url):
-            header = self._client.web3.eth.get_block(number)
-        parent, own = Digest(bytes(header["parentHash"])), Digest(bytes(header["hash"]))
-        if self.last is not None and parent != self.last.block_hash:
-            expected, found = show(self.last.block_hash), show(parent)
-            raise AuditFailure(f"block {number}", "parentHash", expected, found, Place(number))
-        self.last = BlockPlace(number, own)
-        self.count += 1
-        return _Header(own, int(header["timestamp"]))
-
-
-def _check_block(logged: LoggedEvent, header: _Header | None) -> _Header:
-    if header is None:
-        found = str(logged.block_number)
-        raise AuditFailure("the trail", "blockNumber", "a block of the range asked for", found, Place.of(logged))
-    if logged.block_hash != header.block_hash:
-        name = f"{type(logged.event).__name__}'s block hash"
-        raise AuditFailure("the trail", name, show(header.block_hash), show(logged.block_hash), Place.of(logged))
-    return header
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """A struct of the ledger's storage: its name, what the events amount to, and what the ledger says."""
-
-    name: str
-    members: Sequence[str]
-    expected: Sequence[object]
-    found: Sequence[object]
-
-
-def read_terms(client: LedgerClient) -> Terms:
-    """What the ledger is deployed with, as its getters tell; they are part of the code that was compared."""
-    withdraw_seconds = _functions(client).withdrawSeconds()
-    with node_errors(client.url):
-        return Terms(client.domain, client.ouroboros, client.hop_seconds, int(withdraw_seconds.call()))
-
-
-def _functions(client: LedgerClient) -> ContractFunctions:
-    address = cast(ChecksumAddress, client.domain.ledger)
-    return client.web3.eth.contract(address=address, abi=load_artifact().abi).functions
-
-
-class StorageAuditor:
-    """Holds what the events amount to against the ledger's own storage: an event that was left out shows here.
-
-    Attributes:
-        count: how many values were compared.
-    """
-
-    def __init__(self, client: LedgerClient) -> None:
-        self._client = client
-        self._functions = _functions(client)
-        self.count = 0
-
-    def compare_ended(self, query: QueryVerifier, newest: BlockPlace) -> None:
-        """Compares a query that has ended, after which nothing changes it.
-
-        Args:
-            query: its state.
-            newest: a block after its end.
-
-        Raises:
-            AuditFailure: they differ.
-        """
-        self._compare(_stored_query(query, self._call(newest, "queryAt", query.query)), newest)
-
-    def compare(self, verifier: TrailVerifier, block: BlockPlace) -> None:
-        """Compares the ring and all open queries.
-
-        Args:
-            verifier: after the last event up to `block`.
-            block: where the storage is read.
-
-        Raises:
-            AuditFailure: they differ.
-        """
-        counted = self.count
-        try:
-            self._compare_all(verifier, block)
-        except AuditFailure:
-            self.count = counted
-            # Once a devnet was seen to answer for its newest block with the state of the one that it was mining.
-            time.sleep(SETTLE_SECONDS)
-            self._compare_all(verifier, block)
-
-    def _compare_all(self, verifier: TrailVerifier, block: BlockPlace) -> None:
-        for stored in self._read(verifier, block):
-            self._compare(stored, block)
-
-    def _compare(self, stored: _Stored, block: BlockPlace) -> None:
-        for member, expected, found in zip(stored.members, stored.expected, stored.found, strict=True):
+        first = self._first_block if self.last is None else self.last.number + 1
+        for raw in self._source.blocks(first):
+            header = self._link(raw, first + self.count)
+            self.last = BlockPlace(header.number, header.block_hash)
             self.count += 1
-            if expected != found:
-                place, name = Place(block.number), f"{stored.name}{member}"
-                raise AuditFailure("the ledger's storage", name, show(expected), show(found), place)
+            yield self._open(raw, header)
 
-    def _call(self, block: BlockPlace, name: str, *arguments: object) -> tuple[object, ...]:
-        with node_errors(self._client.url):
-            value = self._functions[name](*arguments).call(block_identifier=block.number)
-        return tuple(value) if isinstance(value, list | tuple) else (value,)
+    def events(self, block: LinkedBlock) -> Iterator[LoggedEvent]:
+        """The ledger's events in a block, in order.
 
-    def _read(self, verifier: TrailVerifier, block: BlockPlace) -> Iterator[_Stored]:
-        ring, seating = verifier.ring, verifier.ring.seating
-        yield _Stored("queryCount", [""], [verifier.query_count], self._call(block, "queryCount"))
-        yield _Stored("mode", [""], [int(ring.mode)], self._call(block, "mode"))
-        yield _stored_model(ring.model, self._call(block, "model"))
-        yield _stored_arrangement(seating, self._call(block, "arrangement"))
-        if seating is not None:
-            for position in range(len(seating.arranged.seats)):
-                yield _stored_seat(seating, Position(position), self._call(block, "seatAt", position))
-        for worker, key in ring.sealing_keys.items():
-            yield _Stored(f"sealingKeyOf({worker})", [""], [key], self._call(block, "sealingKeyOf", worker))
-        for waiting in verifier.report().open_queries:
-            query = verifier.open_query(waiting.query)
-            if query is not None:
-                yield _stored_query(query, self._call(block, "queryAt", waiting.query))
+        Raises:
+            AuditFailure: a log of the ledger is none of its events, or malformed.
+        """
+        for log in block.logs:
+            place = Place(block.header.number, _transaction_hash(block, log), log.log_index)
+            try:
+                logged = self._decoder.decode(_receipt(block, log))
+            except ChainError as error:
+                name = f"log {log.log_index}"
+                raise AuditFailure(f"block {place.block_number}", name, "an event", str(error), place) from None
+            yield logged
 
+    def _link(self, raw: RawBlock, expected: int) -> Header:
+        subject, place = f"block {expected}", Place(expected)
+        try:
+            header = parse_header(raw.header)
+        except MalformedBlock as error:
+            raise AuditFailure(subject, "header", "a header in RLP", str(error), place) from None
+        if header.block_hash != raw.claimed_hash:
+            computed, claimed = show(header.block_hash), show(raw.claimed_hash)
+            raise AuditFailure(subject, "hash", f"{computed}, the hash of its header", claimed, place)
+        if (header.number, raw.number) != (expected, expected):
+            raise AuditFailure(subject, "number", str(expected), str(header.number), place)
+        if self.last is not None and header.parent_hash != self.last.block_hash:
+            found = show(header.parent_hash)
+            raise AuditFailure(subject, "parentHash", show(self.last.block_hash), found, place)
+        return header
 
-def _stored_model(model: ModelRegistered | None, found: tuple[object, ...]) -> _Stored:
-    expected = [model.root, model.card, model.layers, model.version] if model else [ZERO, ZERO, 0, 0]
-    return _Stored("model", [".root", ".card", ".layers", ".version"], expected, found)
-
-
-def _stored_arrangement(seating: Seating | None, found: tuple[object, ...]) -> _Stored:
-    members = [".id", ".modelVersion", ".seats", ".folded", ".authenticSince", ".recordedHash", ".currentHash"]
-    expected: list[object] = [0, 0, 0, 0, 0, ZERO, ZERO]
-    if seating is not None:
-        arranged = seating.arranged
-        place = [arranged.arrangement, arranged.model_version, len(arranged.seats), len(seating.hashes)]
-        expected = [*place, seating.authentic_since, seating.recorded_hash, seating.current_hash]
-    return _Stored("arrangement", members, expected, found)
-
-
-def _stored_seat(seating: Seating, position: Position, found: tuple[object, ...]) -> _Stored:
-    """A seat keeps what an older arrangement left in it until it attests anew: that is not compared."""
-    worker, attested_in, round_, reported, leaf, block_hash = found
-    arranged, has_attested = seating.arranged, position in seating.leaves
-    expected = [arranged.seats[position], seating.rounds[position], seating.reported[position], has_attested]
-    compared = [worker, round_, reported, attested_in == arranged.arrangement]
-    members = [".worker", ".round", ".reported", ".attestedIn (this arrangement)"]
-    if has_attested:
-        members, expected, compared = [*members, ".leaf"], [*expected, seating.leaves[position]], [*compared, leaf]
-    if position < len(seating.hashes):
-        members, expected = [*members, ".blockHash"], [*expected, seating.hashes[position]]
-        compared = [*compared, block_hash]
-    return _Stored(f"seatAt({position})", members, expected, compared)
+    def _open(self, raw: RawBlock, header: Header) -> LinkedBlock:
+        if raw.transactions is None or raw.receipts is None:
+            if header.may_log(self._ledger):
+                wanted = "those of a block whose bloom filter has the ledger"
+                raise AuditFailure(f"block {raw.number}", "receipts", wanted, "none", Place(raw.number))
+            return LinkedBlock(header, raw, (), ())
+        try:
+            transactions = tuple(parse_transaction(item) for item in raw.transactions)
+            logs = tuple(log for log in parse_logs(raw.receipts) if log.address == self._ledger)
+        except MalformedBlock as error:
+            raise AuditFailure(
+                f"block {raw.number}",
+                "transactions or receipts",
+                "as its header has them",
+                str(error),
+                Place(raw.number),
+            ) from None
+        return LinkedBlock(header, raw, transactions, logs)
 
 
-def _stored_query(state: QueryVerifier, found: tuple[object, ...]) -> _Stored:
-    place: dict[str, object] = {
-        ".phase": int(state.phase),
-        ".attempt": state.attempt,
-        ".hop": state.next_hop,
-        ".hops": state.hops,
-        ".touchedAt": state.touched_at,
-        ".querent": state.querent,
-        ".submittedAt": state.submitted_at,
-        ".route": state.route,
-        ".expectedOutput": state.expected_output,
-        ".trail": state.trail,
-    }
-    return _Stored(f"queryAt({state.query})", list(place), list(place.values()), found)
+def event_decoder(client: LedgerClient) -> EventDecoder:
+    """Decodes the ledger's logs."""
+    address = cast(ChecksumAddress, client.domain.ledger)
+    return EventDecoder(client.web3.eth.contract(address=address, abi=load_artifact().abi))
+
+
+def check_roots(block: LinkedBlock, events: list[LoggedEvent]) -> int:
+    """Compares a block's transactions and receipts with what its header, and so its hash, says of them.
+
+    Args:
+        block: the block.
+        events: the ledger's in it: they name the subject when it fails.
+
+    Returns:
+        How many roots were compared.
+
+    Raises:
+        AuditFailure: something in the block is not what was mined.
+    """
+    raw, header = block.raw, block.header
+    if raw.transactions is None or raw.receipts is None:
+        return 0
+    subject = _subjects(block, events)
+    for name, items, expected in (
+        ("transactionsRoot", raw.transactions, header.transactions_root),
+        ("receiptsRoot", raw.receipts, header.receipts_root),
+    ):
+        found = ordered_root(items)
+        if found != expected:
+            kinds = ", ".join(dict.fromkeys(type(logged.event).__name__ for logged in events)) or "no event"
+            field = f"{kinds} ({name} of block {header.number})"
+            raise AuditFailure(subject, field, show(expected), show(found), Place(header.number))
+    return 2
+
+
+def _subjects(block: LinkedBlock, events: list[LoggedEvent]) -> str:
+    names = list(dict.fromkeys(subject_of(logged.event) for logged in events))
+    shown = " or ".join(names[:NAMED_SUBJECTS]) or f"block {block.header.number}"
+    return shown if len(names) <= NAMED_SUBJECTS else f"{shown} or {len(names) - NAMED_SUBJECTS} more"
+
+
+def _transaction_hash(block: LinkedBlock, log: RawLog) -> Digest | None:
+    if log.transaction < len(block.transactions):
+        return block.transactions[log.transaction].transaction_hash
+    return None
+
+
+def _receipt(block: LinkedBlock, log: RawLog) -> LogReceipt:
+    """The log in the form of a node's answer."""
+    transaction = _transaction_hash(block, log)
+    if transaction is None:
+        raise ChainError("a receipt without a transaction")
+    return cast(
+        LogReceipt,
+        {
+            "address": HexStr(log.address),
+            "topics": [HexBytes(topic) for topic in log.topics],
+            "data": HexBytes(log.data),
+            "blockNumber": block.header.number,
+            "blockHash": HexBytes(block.header.block_hash),
+            "transactionHash": HexBytes(transaction),
+            "transactionIndex": log.transaction,
+            "logIndex": log.log_index,
+            "removed": False,
+        },
+    )

@@ -8,15 +8,10 @@ from deepring_chain.encoding import decode_fields
 from deepring_chain.errors import ModelError, ProtocolError
 from deepring_chain.model.card import ModelCard
 from deepring_chain.protocol.audit_step import AuditFailure
-
-WRAPPED_KEY_BYTES = 32 + 32 + 16
-"""HPKE with X25519 and AES-256-GCM (RFC 9180): encapsulated key, sealed AES-256 key, tag."""
+from deepring_chain.protocol.evidence import LEAST_CIPHERTEXT_BYTES, WRAPPED_KEY_BYTES, decode_shared
 
 LEAST_SEALED_BYTES = 32 + 16
 """HPKE of an empty message: encapsulated key and tag."""
-
-LEAST_CIPHERTEXT_BYTES = 12 + 16
-"""AES-256-GCM of an empty message: nonce and tag."""
 
 
 class BlobKind(Enum):
@@ -51,7 +46,7 @@ def format_fault(kind: BlobKind, blob: bytes, parts: int) -> str | None:
         elif kind in (BlobKind.ARRANGEMENT_NOTES, BlobKind.ROUTE_NOTES):
             _check_notes(blob, parts)
         elif kind is BlobKind.VERDICT:
-            _check_notes(blob, None)
+            decode_shared(blob)
         else:
             _check_envelope(blob)
     except (ProtocolError, ModelError) as error:
@@ -65,10 +60,10 @@ def _check_card(blob: bytes, expected: int) -> None:
         raise ProtocolError(f"model card: of {layers} layers, registered with {expected}")
 
 
-def _check_notes(blob: bytes, expected: int | None) -> None:
+def _check_notes(blob: bytes, expected: int) -> None:
     """One note for each receiver, all of one length, so that the bundle does not tell who gets which."""
     (notes,) = decode_fields(blob, "notes", [list])
-    if expected is not None and len(notes) != expected:
+    if len(notes) != expected:
         raise ProtocolError(f"notes: {len(notes)} of them for {expected} workers")
     if not notes or any(type(note) is not bytes or len(note) < LEAST_SEALED_BYTES for note in notes):
         raise ProtocolError("notes: one that is no sealed message")

@@ -1,88 +1,207 @@
-"""The auditor's view of transactions: what the ouroboros and a restored worker passed to the ledger, beside its events.
+"""The auditor's view of transactions: what was passed to the ledger, beside what its events say.
 
-The evidence for a restore is in the input alone: the ledger checks it and keeps nothing of it.
+Most fields of an event are bound by a signature, a route link or a hash. The rest stands in the transaction's input
+as well, and there it is compared. The evidence for a restore is in the input alone: the ledger checks it and keeps
+nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
-from eth_typing import HexStr
 from eth_utils import function_signature_to_4byte_selector, to_checksum_address
 
-from deepring_chain.chain.client import LedgerClient
-from deepring_chain.chain.connection import node_errors
+from deepring_chain.actors.audit_chain import LinkedBlock
+from deepring_chain.actors.audit_names import subject_of
+from deepring_chain.chain.raw_block import RawTransaction
 from deepring_chain.protocol.audit_step import AuditFailure, Place, Witness, show
-from deepring_chain.protocol.events import LoggedEvent, RestoreOrdered, RestoreReported
+from deepring_chain.protocol.events import (
+    EnvelopeDisputed,
+    Event,
+    LoggedEvent,
+    ModelRegistered,
+    QueryRejected,
+    QuerySubmitted,
+    QueryWithdrawn,
+    RestoreOrdered,
+    RestoreReported,
+    RingArranged,
+    RouteOpened,
+    WorkerAdmitted,
+)
 from deepring_chain.types import Address, Digest
 
-ORDER_RESTORE = "orderRestore(uint16,bytes32[],bytes32,bytes32)"
-REPORT_RESTORE = "reportRestore(uint16,string)"
+_UPDATE = "(uint64,uint16,uint16,bytes32,bytes32,bytes32,bytes32)"
+_COMPLAINT = "(uint64,uint16,uint16,uint8,bytes32,bytes32)"
+
+Values = tuple[Any, ...]
+Pairs = list[tuple[str, object, object]]
+"""Field of the event, what the transaction has, what the event has."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A function of the ledger, and what an event of its own must have of its arguments."""
+
+    function: str
+    pairs: Callable[[Values, Any], Pairs]
+
+    def types(self) -> list[str]:
+        """The arguments' types; the ledger takes any bytes for a text."""
+        inside = self.function[self.function.index("(") + 1 : -1].replace("string", "bytes")
+        found, depth, begin = [], 0, 0
+        for index, sign in enumerate(f"{inside},"):
+            depth += (sign == "(") - (sign == ")")
+            if sign == "," and depth == 0:
+                found.append(inside[begin:index])
+                begin = index + 1
+        return found
+
+
+def _admitted(values: Values, event: WorkerAdmitted) -> Pairs:
+    """One call admits several accounts; an account may be among them twice."""
+    pairs = zip(*values, strict=False)
+    keys: list[object] = [key for worker, key in pairs if Address(to_checksum_address(worker)) == event.worker]
+    key = event.sealing_key if event.sealing_key in keys else (keys or ["none for this account"])[0]
+    return [("sealing_key", key, event.sealing_key)]
+
+
+_CALLS: Mapping[type, tuple[_Call, ...]] = {
+    ModelRegistered: (
+        _Call(
+            "registerModel(bytes32,bytes32,uint16)",
+            lambda v, e: [("root", v[0], e.root), ("card", v[1], e.card), ("layers", v[2], e.layers)],
+        ),
+    ),
+    WorkerAdmitted: (_Call("admitWorkers(address[],bytes32[])", _admitted),),
+    RingArranged: (
+        _Call(
+            "arrange(address[],bytes32,bytes32)",
+            lambda v, e: [
+                ("seats", tuple(Address(to_checksum_address(seat)) for seat in v[0]), e.seats),
+                ("recorded_hash", v[1], e.recorded_hash),
+                ("notes", v[2], e.notes),
+            ],
+        ),
+    ),
+    RestoreOrdered: (
+        _Call(
+            "orderRestore(uint16,bytes32[],bytes32,bytes32)",
+            lambda v, e: [
+                ("position", v[0], e.position),
+                ("recordedLast", v[2], e.recorded_last),
+                ("parameters", v[3], e.parameters),
+            ],
+        ),
+    ),
+    RestoreReported: (
+        _Call(
+            "reportRestore(uint16,string)",
+            lambda v, e: [("position", v[0], e.position), ("changed", v[1].decode(errors="replace"), e.changed)],
+        ),
+    ),
+    QuerySubmitted: (
+        _Call(
+            "submitQuery(bytes32,bytes32)",
+            lambda v, e: [("sealed_input", v[0], e.sealed_input), ("sealing_key", v[1], e.sealing_key)],
+        ),
+    ),
+    QueryRejected: (
+        _Call("rejectQuery(uint64,uint8)", lambda v, e: [("query", v[0], e.query), ("reason", v[1], int(e.reason))]),
+    ),
+    QueryWithdrawn: (_Call("withdrawQuery(uint64)", lambda v, e: [("query", v[0], e.query)]),),
+    RouteOpened: (
+        _Call(
+            "openRoute(uint64,bytes32,bytes32)",
+            lambda v, e: [("query", v[0], e.query), ("route", v[1], e.route), ("notes", v[2], e.notes)],
+        ),
+        _Call(
+            f"resumeRoute({_UPDATE},address,(bytes32,address)[],bytes32,bytes32)",
+            lambda v, e: [("query", v[0][0], e.query), ("route", v[3], e.route), ("notes", v[4], e.notes)],
+        ),
+    ),
+    EnvelopeDisputed: (
+        _Call(
+            f"complain({_COMPLAINT},(bytes32,bytes32),bytes)",
+            lambda v, e: [("salt", v[1][0], e.salt), ("next_route", v[1][1], e.next_route)],
+        ),
+    ),
+}
+
+_ALWAYS_DIRECT = (RestoreOrdered, RestoreReported)
+"""What these need stands in the input: they cannot be checked when another contract made the call."""
 
 
 class InputAuditor:
-    """Reads the input of the transactions whose events do not tell everything.
+    """Holds events against the input of their transactions.
 
     Attributes:
         count: how many values were compared with events.
+        indirect: events whose ledger call another contract made: its input is not the transaction's.
     """
 
-    def __init__(self, client: LedgerClient) -> None:
-        self._client = client
-        self.count = 0
+    def __init__(self, ledger: Address, count: int = 0, indirect: int = 0) -> None:
+        self._ledger = ledger
+        self.count = count
+        self.indirect = indirect
 
-    def witness(self, logged: LoggedEvent, time: int) -> Witness:
-        """What the chain tells beside an event.
+    def witness(self, logged: LoggedEvent, block: LinkedBlock) -> Witness:
+        """What the chain tells beside an event; compares nothing yet.
 
-        Args:
-            logged: the event.
-            time: of its block.
+        Raises:
+            AuditFailure: the evidence for a restore is not in the transaction's input.
+        """
+        time = block.header.time
+        if not isinstance(logged.event, RestoreOrdered):
+            return Witness(time)
+        _, values = self._input(logged, block) or (None, None)
+        return Witness(time, tuple(Digest(leaf) for leaf in values[1]) if values else ())
+
+    def compare(self, logged: LoggedEvent, block: LinkedBlock) -> None:
+        """Compares an event with the input of its transaction.
 
         Raises:
             AuditFailure: the transaction is another call than the event's, or passed other values.
-            ChainError: the node fails.
         """
-        match logged.event:
-            case RestoreOrdered() as event:
-                passed = self._input(logged, ORDER_RESTORE, ["uint16", "bytes32[]", "bytes32", "bytes32"])
-                position, leaves, recorded_last, parameters = passed
-                self._compare(logged, "position", position, event.position)
-                self._compare(logged, "recordedLast", recorded_last, event.recorded_last)
-                self._compare(logged, "parameters", parameters, event.parameters)
-                return Witness(time, tuple(Digest(leaf) for leaf in leaves))
-            case RestoreReported() as event:
-                # The ledger takes any bytes for a text.
-                position, changed = self._input(logged, REPORT_RESTORE, ["uint16", "bytes"])
-                self._compare(logged, "position", position, event.position)
-                self._compare(logged, "changed", changed.decode(errors="replace"), event.changed)
-        return Witness(time)
+        if type(logged.event) not in _CALLS:
+            return
+        found = self._input(logged, block)
+        if found is None:
+            self.indirect += 1
+            return
+        call, values = found
+        for name, passed, told in call.pairs(values, logged.event):
+            self.count += 1
+            if passed != told:
+                raise _failure(logged, name, f"{show(passed)}, as the transaction has it", show(told))
 
-    def _input(self, logged: LoggedEvent, function: str, types: list[str]) -> tuple[Any, ...]:
-        with node_errors(self._client.url):
-            transaction = self._client.web3.eth.get_transaction(HexStr(f"0x{logged.transaction_hash.hex()}"))
-        receiver, data = transaction.get("to"), bytes(transaction["input"])
-        ledger = self._client.domain.ledger
-        wanted = f"a call of {function} at {ledger}"
-        if receiver is None or Address(to_checksum_address(receiver)) != ledger:
-            raise _failure(logged, "input", wanted, f"a transaction to {receiver}")
-        if data[:4] != function_signature_to_4byte_selector(function):
-            raise _failure(logged, "input", wanted, f"a call of another function, {show(data[:4])}")
-        try:
-            return abi_decode(types, data[4:])
-        except (DecodingError, ValueError) as error:
-            raise _failure(logged, "input", wanted, f"malformed values ({error})") from None
+    def _input(self, logged: LoggedEvent, block: LinkedBlock) -> tuple[_Call, Values] | None:
+        transaction = block.by_hash()[logged.transaction_hash]
+        calls = _CALLS[type(logged.event)]
+        wanted = f"a call of {' or '.join(call.function for call in calls)} at {self._ledger}"
+        if transaction.to != self._ledger:
+            if type(logged.event) in _ALWAYS_DIRECT:
+                raise _failure(logged, "input", wanted, f"a transaction to {transaction.to}")
+            return None
+        for call in calls:
+            if transaction.data[:4] == function_signature_to_4byte_selector(call.function):
+                return call, _decode(logged, call, transaction, wanted)
+        found = f"a call of another function, {show(transaction.data[:4])}"
+        raise _failure(logged, "input", wanted, found)
 
-    def _compare(self, logged: LoggedEvent, name: str, passed: object, found: object) -> None:
-        self.count += 1
-        if passed != found:
-            raise _failure(logged, name, f"{show(passed)}, as the transaction has it", show(found))
+
+def _decode(logged: LoggedEvent, call: _Call, transaction: RawTransaction, wanted: str) -> Values:
+    """As forgiving as the ledger, which ignores what stands between the values: nobody's call may spoil the audit."""
+    try:
+        return tuple(abi_decode(call.types(), transaction.data[4:], strict=False))
+    except (DecodingError, ValueError, OverflowError) as error:
+        raise _failure(logged, "input", wanted, f"malformed values ({' '.join(str(error).split())[:120]})") from None
 
 
 def _failure(logged: LoggedEvent, name: str, expected: str, found: str) -> AuditFailure:
-    event = logged.event
-    subject = "the trail"
-    if isinstance(event, RestoreOrdered | RestoreReported):
-        subject = f"arrangement {event.arrangement}, seat {event.position}"
-    return AuditFailure(subject, f"{type(event).__name__}.{name}", expected, found, Place.of(logged))
+    event: Event = logged.event
+    return AuditFailure(subject_of(event), f"{type(event).__name__}.{name}", expected, found, Place.of(logged))

@@ -1,169 +1,232 @@
-"""The auditor: anyone with a node and read access to the store. Needs no key (protocol: "Audit")."""
+"""The auditor: anyone with a node, or with an export, and read access to the store (protocol: "Audit")."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deepring_chain.actors.audit_blobs import BlobAuditor
-from deepring_chain.actors.audit_chain import LinkedBlocks, StorageAuditor, read_terms
-from deepring_chain.actors.audit_formats import BlobKind
+from deepring_chain.actors.audit_chain import BlockSource, LinkedBlock, LinkedBlocks, check_roots
+from deepring_chain.actors.audit_deployment import check_deployment, check_immutables
+from deepring_chain.actors.audit_evidence import Admission, EvidenceAuditor
 from deepring_chain.actors.audit_inputs import InputAuditor
+from deepring_chain.actors.audit_progress import AuditCounts, AuditIdentity, AuditState, ProgressFile
+from deepring_chain.actors.audit_report import AuditReport, not_checked
+from deepring_chain.actors.audit_storage import StorageAuditor, read_terms
 from deepring_chain.chain.client import BlockPlace, LedgerClient
+from deepring_chain.chain.node_blocks import NodeBlocks
 from deepring_chain.errors import ChainError
-from deepring_chain.protocol.audit_step import AuditFailure
-from deepring_chain.protocol.verifier import TrailReport, TrailVerifier
+from deepring_chain.protocol.audit_step import AuditFailure, Place, show
+from deepring_chain.protocol.events import LoggedEvent
+from deepring_chain.protocol.verifier import TrailVerifier
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import Address, Domain
+
+__all__ = ["AuditOptions", "AuditReport", "audit"]
+
+SAVE_EVERY_BLOCKS = 500
+"""So many blocks may have to be read again after an interruption."""
 
 
 @dataclass(frozen=True)
-class Unchecked:
-    """What an audit without keys cannot check, and who can."""
-
-    what: str
-    who: str
-
-
-NOT_CHECKED = (
-    Unchecked(
-        "that each envelope, note, input and answer holds what its commitment says",
-        "its recipient, who checks it when it opens it; with the query's commitment key anyone who has the content",
-    ),
-    Unchecked(
-        "that each leaf was computed over the registered parameters, and that the recorded hash is theirs",
-        "the ouroboros, or an auditor whom it admits to the parameters and challenges",
-    ),
-    Unchecked(
-        "that each output is what its layer computes from its input, beyond its neighbors' agreement (eq. 13)",
-        "the ouroboros, or an auditor whom it admits, by running the layer again",
-    ),
-    Unchecked(
-        "that each verdict is right, and that each complaint was",
-        "an auditor whom the ouroboros admits to the evidence",
-    ),
-    Unchecked(
-        "that each restore carried the registered parameters, and that each report on one is true",
-        "the ouroboros, or an auditor whom it admits to the parameters",
-    ),
-    Unchecked("that the model's root and card belong together", "the ouroboros, who has the manifest"),
-    Unchecked("that a rejected query deserved it", "its querent, who knows what it sealed"),
-    Unchecked(
-        "that this node shows the chain that everybody sees, with all of the ledger's events",
-        "anyone, by comparing the last block's hash with another node's and auditing there",
-    ),
-)
-
-
-@dataclass(frozen=True)
-class AuditReport:
-    """What an audit found.
+class AuditOptions:
+    """What an audit may be given beside the public data.
 
     Attributes:
-        domain, ouroboros: the ledger.
-        first_block, last_block: the range; `last_block` is where it ended, None when no block was read.
-        blocks: how many headers were linked.
-        trail: events and checks, up to the failure if there is one.
-        input_values: how many values of transactions' input were compared with the events.
-        stored_values: how many values of the ledger's storage were compared with what the events amount to.
-        blobs: how many blobs of each kind are there, undamaged and of their format.
-        disputed_blobs: how many are not, which the trail itself says and the ring has dealt with; see the remarks.
-        blob_bytes: size of the good ones together.
-        remarks: what is odd, and either nobody's fault in the ring or dealt with by it.
-        not_checked: what needs keys, or another node.
-        failure: the first wrong thing, which ended the audit.
+        anchor: a block as somebody else knows it, which must be among those that are read.
+        progress: where to go on from, and to write how far it came.
+        admission: keys of an auditor whom the ouroboros admitted to the evidence of verdicts.
     """
 
-    domain: Domain
-    ouroboros: Address
-    first_block: int
-    last_block: BlockPlace | None
-    blocks: int
-    trail: TrailReport
-    input_values: int
-    stored_values: int
-    blobs: Mapping[BlobKind, int]
-    disputed_blobs: int
-    blob_bytes: int
-    remarks: tuple[str, ...]
-    not_checked: tuple[Unchecked, ...]
-    failure: AuditFailure | None
-
-    @property
-    def passed(self) -> bool:
-        """Whether everything that was checked holds."""
-        return self.failure is None
+    anchor: BlockPlace | None = None
+    progress: ProgressFile | None = None
+    admission: Admission | None = None
 
 
-def audit(client: LedgerClient, store: ContentStore, first_block: int) -> AuditReport:
+NO_OPTIONS = AuditOptions()
+
+
+def audit(
+    client: LedgerClient,
+    store: ContentStore,
+    first_block: int,
+    options: AuditOptions = NO_OPTIONS,
+    source: BlockSource | None = None,
+) -> AuditReport:
     """Checks all that public data allow: the whole trail, the blocks it stands in, and every blob it points to.
 
     The contract's code was compared with the shipped one when `client` was opened.
 
     Args:
-        client: the ledger, through a node of the auditor's choice.
+        client: the ledger, through a node of the auditor's choice or an export.
         store: the ciphertext store.
         first_block: the block that the ledger was deployed in, or an earlier one.
+        options: anchor, progress, keys.
+        source: the blocks; from the client's node if None.
 
     Returns:
         The report; a failed check is its `failure`, and nothing after it was checked.
 
     Raises:
-        ChainError: the node fails or has no such block.
+        ChainError: the node or the export fails or has no such block.
         StoreError: the store cannot be read at all.
+        ConfigError: the progress is of another audit.
     """
-    newest = client.head().number
-    if not 0 <= first_block <= newest:
-        raise ChainError(f"{client.url}: no block {first_block}, the newest is {newest}; name the deployment's block")
-    return _Audit(client, store, first_block).run()
+    if source is None:
+        source = NodeBlocks(client.web3, client.url, client.domain.ledger, whole_at=first_block)
+        newest = source.newest()
+        if not 0 <= first_block <= newest:
+            raise ChainError(
+                f"{client.url}: no block {first_block}, the newest is {newest}; name the deployment's block"
+            )
+    return Audit(client, store, first_block, source, options).run()
 
 
-class _Audit:
-    def __init__(self, client: LedgerClient, store: ContentStore, first_block: int) -> None:
-        self._client = client
-        self._first_block = first_block
-        self._blocks = LinkedBlocks(client, first_block)
-        self._inputs = InputAuditor(client)
-        self._verifier = TrailVerifier(read_terms(client))
-        self._storage = StorageAuditor(client)
-        self._blobs = BlobAuditor(store, client.ouroboros)
+class Audit:
+    """One audit under way.
+
+    Args:
+        client, store, first_block, source, options: as for `audit`.
+        state: where to go on from, if not from the progress file.
+    """
+
+    def __init__(
+        self,
+        client: LedgerClient,
+        store: ContentStore,
+        first_block: int,
+        source: BlockSource,
+        options: AuditOptions = NO_OPTIONS,
+        state: AuditState | None = None,
+    ) -> None:
+        self._client, self._source, self._options = client, source, options
+        self._terms = read_terms(client)
+        admission = options.admission
+        keys = (admission.public, admission.model_root) if admission else (None, None)
+        self._identity = AuditIdentity.of(self._terms, first_block, store.url, *keys)
+        if state is None and options.progress is not None:
+            state = options.progress.load(self._identity)
+        self._known = state
+        self._counts = state.counts if state else AuditCounts()
+        self._blocks = LinkedBlocks(client, source, first_block, state.last if state else None)
+        self._inputs = InputAuditor(client.domain.ledger, self._counts.input_values, self._counts.indirect_calls)
+        self._verifier = TrailVerifier(self._terms, state.trail if state else None)
+        self._storage = StorageAuditor(client, self._counts.stored_values)
+        self._blobs = BlobAuditor(store, client.ouroboros, state.blobs if state else None)
+        self._evidence = EvidenceAuditor(self._terms, store, admission, state.evidence if state else None)
+        self._roots, self._code_values = self._counts.roots, self._counts.code_values
+        self._found_deployment = self._counts.found_deployment
+        self._anchored = False
 
     def run(self) -> AuditReport:
+        """Checks everything."""
         try:
             self._check_all()
         except AuditFailure as failure:
             return self._report(failure)
         return self._report(None)
 
+    def check(self, block: LinkedBlock) -> None:
+        """Checks the next block: first what it says, so that a failure can name it; then that it was mined so.
+
+        Raises:
+            AuditFailure: the first wrong thing.
+        """
+        self._check_anchor(block.place)
+        if self._known is None and block.header.number == self._identity.first_block:
+            self._found_deployment = check_deployment(block, self._terms)
+            self._code_values += check_immutables(self._client, self._terms, self._source.head)
+        events: list[LoggedEvent] = []
+        for logged in self._blocks.events(block):
+            events.append(logged)
+            self._check_event(logged, block)
+        self._blobs.end_block()
+        self._roots += check_roots(block, events)
+
+    def state(self) -> AuditState:
+        """What another audit can go on from.
+
+        Raises:
+            AuditFailure: the last event has a consequence that is absent.
+            ChainError: no block was read.
+        """
+        if self._blocks.last is None:
+            raise ChainError(f"{self._client.url}: no block was read")
+        trail, blobs, evidence = self._verifier.save(), self._blobs.state, self._evidence.state
+        return AuditState(self._identity, self._blocks.last, self._counted(), trail, blobs, evidence)
+
+    # ------------------------------------------------------------------ steps
+
     def _check_all(self) -> None:
-        for logged, time in self._blocks.read():
-            self._verifier.check(logged, self._inputs.witness(logged, time))
-            self._blobs.check(logged)
-            self._compare_ended()
+        self._check_known()
+        for block in self._blocks.read():
+            self.check(block)
+            if self._blocks.count % SAVE_EVERY_BLOCKS == 0:
+                self._save()
+        self._save()
         self._verifier.finish()
         self._blobs.finish()
+        self._evidence.finish()
+        if self._options.anchor is not None and not self._anchored:
+            raise ChainError(
+                f"{self._client.url}: block {self._options.anchor.number} is not among those that were read"
+            )
         if self._blocks.last is not None:
             self._storage.compare(self._verifier, self._blocks.last)
 
-    def _compare_ended(self) -> None:
+    def _check_event(self, logged: LoggedEvent, block: LinkedBlock) -> None:
+        self._inputs.compare(logged, block)
+        self._verifier.check(logged, self._inputs.witness(logged, block))
+        self._blobs.check(logged)
+        self._evidence.check(logged)
         ended = self._verifier.take_ended()
-        if ended is not None and self._blocks.last is not None:
-            self._storage.compare_ended(ended, self._blocks.last)
+        if ended is not None:
+            self._storage.compare_ended(ended, block.place, self._source.head)
+
+    def _check_known(self) -> None:
+        """An audit goes on only on the chain that it came from."""
+        if self._known is None:
+            return
+        last = self._known.last
+        if self._options.anchor is not None and self._options.anchor.number <= last.number:
+            self._check_anchor(last)
+        found = self._source.hash_of(last.number)
+        if found != last.block_hash and self._options.progress is not None:
+            shown = "there is none" if found is None else show(found)
+            raise self._options.progress.refuse_chain(last, shown)
+
+    def _check_anchor(self, place: BlockPlace) -> None:
+        anchor = self._options.anchor
+        if anchor is None or anchor.number != place.number:
+            return
+        self._anchored = True
+        if anchor.block_hash != place.block_hash:
+            subject, expected = f"block {place.number}", f"{show(anchor.block_hash)}, as you know it"
+            raise AuditFailure(subject, "hash", expected, show(place.block_hash), Place(place.number))
+
+    def _save(self) -> None:
+        if self._options.progress is not None and self._blocks.count:
+            self._options.progress.save(self.state())
+
+    def _counted(self) -> AuditCounts:
+        blocks = self._counts.blocks + self._blocks.count
+        inputs, indirect = self._inputs.count, self._inputs.indirect
+        values = (self._code_values, inputs, indirect, self._storage.count)
+        return AuditCounts(blocks, self._roots, *values, self._found_deployment)
 
     def _report(self, failure: AuditFailure | None) -> AuditReport:
+        blobs = self._blobs.state
         return AuditReport(
             domain=self._client.domain,
             ouroboros=self._client.ouroboros,
-            first_block=self._first_block,
+            first_block=self._identity.first_block,
             last_block=self._blocks.last,
-            blocks=self._blocks.count,
+            resumed_after=self._known.last if self._known else None,
+            counts=self._counted(),
             trail=self._verifier.report(),
-            input_values=self._inputs.count,
-            stored_values=self._storage.count,
-            blobs=dict(self._blobs.counts),
-            disputed_blobs=self._blobs.disputed,
-            blob_bytes=self._blobs.total_bytes,
-            remarks=tuple(self._blobs.remarks),
-            not_checked=NOT_CHECKED,
+            blobs=dict(blobs.counts),
+            disputed_blobs=blobs.disputed,
+            blob_bytes=blobs.total_bytes,
+            verdicts=self._evidence.report(),
+            remarks=(*blobs.remarks, *([f"{blobs.more_remarks} more like these"] if blobs.more_remarks else [])),
+            not_checked=not_checked(self._counted(), self._evidence.report(), self._options.anchor),
             failure=failure,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from deepring_chain.actors.arranger import Arranger
 from deepring_chain.actors.guard import OVERTAKEN, SessionGuard
@@ -69,6 +69,7 @@ class Ouroboros:
         arranger: seats the ring.
         tracker: restores blocks.
         clock: seconds; when to call a timeout.
+        auditors: keys of those who may read the evidence of verdicts.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Ouroboros:
         arranger: Arranger,
         tracker: Tracker,
         clock: Callable[[], float] = time.monotonic,
+        auditors: Callable[[], Sequence[Digest]] = tuple,
     ) -> None:
         self._member = member
         self._owner = owner
@@ -87,7 +89,7 @@ class Ouroboros:
         self._arranger = arranger
         self._tracker = tracker
         self._inputs = inputs
-        self._referee = Referee(member, router, inputs, clock)
+        self._referee = Referee(member, router, inputs, clock, auditors)
         self._clock = clock
         self._guard = SessionGuard(member.metrics)
         self._waiting: dict[QueryId, tuple[Digest, int, float]] = {}

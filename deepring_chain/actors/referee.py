@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -14,11 +14,10 @@ from deepring_chain.actors.member import Member
 from deepring_chain.actors.router import Router
 from deepring_chain.crypto.digest import hop_key
 from deepring_chain.crypto.sealing import public_bytes
-from deepring_chain.encoding import encode_fields, encode_tensor
 from deepring_chain.errors import ProtocolError
-from deepring_chain.protocol.envelope import open_content
+from deepring_chain.protocol.envelope import open_content, query_context, unwrap_key
 from deepring_chain.protocol.events import EnvelopeDisputed, UpdatePosted
-from deepring_chain.protocol.notes import seal_notes
+from deepring_chain.protocol.evidence import Evidence, seal_shared
 from deepring_chain.protocol.restore import complaint_context, verdict_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge
@@ -28,6 +27,10 @@ LOG = logging.getLogger(__name__)
 
 GRACE_SECONDS = 1.0
 """For so long an honest sender may put a blob back that the store lost."""
+
+
+ABOUT_CONTENT = frozenset({ComplaintKind.UNREADABLE, ComplaintKind.ALTERED})
+"""Complaints that only the recipient's key can settle."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Referee:
         router: knows the commitment keys and the receivers' sealing keys.
         inputs: opens the queries' inputs, and tells what honest blocks make of them.
         clock: seconds; for how long a missing blob is awaited.
+        auditors: X25519 keys of those who may read the evidence beside the owner, asked for anew at each verdict.
     """
 
     def __init__(
@@ -58,8 +62,10 @@ class Referee:
         router: Router,
         inputs: QueryInputs,
         clock: Callable[[], float] = time.monotonic,
+        auditors: Callable[[], Sequence[Digest]] = tuple,
     ) -> None:
         self._member = member
+        self._auditors = auditors
         self._router = router
         self._inputs = inputs
         self._clock = clock
@@ -186,21 +192,43 @@ class Referee:
         return session.updates[Hop(session.next_hop - 1)]
 
     def _store_evidence(self, session: Session, outputs: list[TensorBytes], finding: Finding) -> Digest:
-        """What an admitted auditor needs to repeat the verdict: the edge's tensors and the keys of its commitments."""
-        sender = Hop(session.next_hop - 1)
-        key = self._router.draw_of(session).commitment_key
-        content = encode_fields(
-            "evidence",
-            [
-                sender,
-                finding.reason,
-                encode_tensor(outputs[sender]),
-                encode_tensor(outputs[sender + 1]),
-                hop_key(key, sender),
-                hop_key(key, Hop(sender + 1)),
-            ],
+        """What an admitted auditor needs to repeat the verdict, sealed to the owner and to them (docs/adr/0016)."""
+        hop = session.next_hop
+        first = Hop(max(0, hop - 2))
+        evidence = Evidence(
+            reason=finding.reason,
+            commitment_key=self._router.draw_of(session).commitment_key,
+            input_key=self._input_key(session),
+            first_hop=first,
+            outputs=tuple(outputs[first : hop + 1]),
+            **self._complaint_keys(session),
         )
-        place = verdict_context(self._member.client.domain, session.query, session.attempt, session.next_hop)
-        return self._member.store.put(
-            seal_notes([(self._member.keys.sealing_public, content)], place, self._member.rng)
-        )
+        place = verdict_context(self._member.client.domain, session.query, session.attempt, hop)
+        readers = [self._member.keys.sealing_public, *self._auditors()]
+        return self._member.store.put(seal_shared(readers, evidence.encode(), place))
+
+    def _input_key(self, session: Session) -> bytes:
+        """The AES key of the querent's blob: with it an auditor opens the very input that was asked."""
+        place = query_context(self._member.client.domain, session.querent, session.sealing_key)
+        return unwrap_key(self._member.keys.sealing, self._member.store.get(session.sealed_input), place)
+
+    def _complaint_keys(self, session: Session) -> dict[str, bytes]:
+        """Of a complaint about what an envelope holds: the recipient's key, and the key of the complaint's evidence."""
+        dispute = session.dispute
+        if not isinstance(dispute, EnvelopeDisputed) or dispute.complaint.kind not in ABOUT_CONTENT:
+            return {}
+        key = self._revealed_key(session, dispute)
+        return {
+            "recipient_key": key.private_bytes_raw() if key is not None else b"",
+            "complaint_key": self._complaint_key(session, dispute),
+        }
+
+    def _complaint_key(self, session: Session, dispute: EnvelopeDisputed) -> bytes:
+        complaint = dispute.complaint
+        if complaint.hop == session.hops:
+            return b""
+        place = complaint_context(self._member.client.domain, complaint.query, complaint.attempt, complaint.hop)
+        try:
+            return unwrap_key(self._member.keys.sealing, self._member.store.get(complaint.evidence), place)
+        except (BlobMissing, BlobCorrupt, BlobTooLarge, ProtocolError):
+            return b""

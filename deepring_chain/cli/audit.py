@@ -1,35 +1,67 @@
-"""`deepring audit`: everything that public data allow to check, without a key."""
+"""`deepring audit`: everything that public data allow to check, without a key; with an auditor's key verdicts too."""
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from eth_utils import is_address, to_checksum_address
 
-from deepring_chain.actors.auditor import AuditReport
+from deepring_chain.actors.audit_chain import BlockSource
+from deepring_chain.actors.audit_evidence import Admission
+from deepring_chain.actors.audit_progress import ProgressFile
+from deepring_chain.actors.auditor import AuditOptions, AuditReport
 from deepring_chain.actors.auditor import audit as run_audit
 from deepring_chain.actors.ring_folder import RingFolder
-from deepring_chain.chain.client import LedgerClient
+from deepring_chain.chain.client import BlockPlace, LedgerClient
+from deepring_chain.chain.export_file import ExportFile, connect_export
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
+from deepring_chain.cli.audit_output import conclude
 from deepring_chain.cli.clients import open_reader
-from deepring_chain.cli.console import OUT
+from deepring_chain.cli.password import read_password
+from deepring_chain.crypto.keys import SEALING_FILE, load_sealing
 from deepring_chain.errors import ConfigError
-from deepring_chain.protocol.audit_step import AuditFailure
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import Address
+from deepring_chain.types import Address, Digest
+
+RpcOption = Annotated[str | None, typer.Option(help="Read from the node at this http(s) address.")]
+LedgerOption = Annotated[str | None, typer.Option(help="This ledger, without a ring's folder.")]
+FirstBlockOption = Annotated[
+    int | None, typer.Option(min=0, help="The block that the ledger was deployed in, or an earlier one.")
+]
+
+
+@dataclass(frozen=True)
+class _Target:
+    client: LedgerClient
+    store: ContentStore
+    first_block: int
+    source: BlockSource | None = None
 
 
 def audit(
     ring: RingOption = DEFAULT_RING,
-    rpc: Annotated[str | None, typer.Option(help="Audit through the node at this http(s) address.")] = None,
+    rpc: RpcOption = None,
     store: Annotated[str | None, typer.Option(help="Read blobs from this store (any fsspec URL).")] = None,
-    ledger: Annotated[
-        str | None, typer.Option(help="Audit this ledger, without a ring's folder; needs the other three options.")
+    ledger: LedgerOption = None,
+    first_block: FirstBlockOption = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Read a file that `deepring export` wrote in place of a node; needs --store.")
     ] = None,
-    first_block: Annotated[
-        int | None, typer.Option(min=0, help="The block that the ledger was deployed in, or an earlier one.")
+    resume: Annotated[
+        Path | None, typer.Option(help="Keep the audit's progress in this file, and go on from it if it is there.")
+    ] = None,
+    anchor: Annotated[
+        str | None, typer.Option(help="NUMBER:HASH of a block as you know it from elsewhere; must be on this chain.")
+    ] = None,
+    evidence: Annotated[
+        Path | None, typer.Option(help="Replay verdicts with this auditor's key: its folder or sealing.pem.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Run the layers again in verdicts, with this model; needs --evidence.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,113 +70,81 @@ def audit(
     Says what was checked, and what cannot be without keys and who can. Exits with 0 only if all of it holds; otherwise
     the first wrong thing is the error.
     """
-    if ledger is None and first_block is None:
-        report = _audit_ring(RingFolder(ring), rpc, store)
-    else:
-        report = _audit_ledger(rpc, ledger, store, first_block)
+    options = AuditOptions(
+        anchor=_parse_anchor(anchor),
+        progress=ProgressFile(resume) if resume is not None else None,
+        admission=_load_admission(evidence, model),
+    )
+    target = _target(RingFolder(ring), rpc, store, ledger, first_block, export)
+    report = run_audit(target.client, target.store, target.first_block, options, target.source)
     conclude(report, as_json=as_json)
 
 
-def conclude(report: AuditReport, *, as_json: bool = False) -> None:
-    """Prints the report.
+def audit_ring(folder: RingFolder) -> AuditReport:
+    """The audit of a ring where it is deployed, without further options."""
+    known = folder.load_deployment()
+    return run_audit(open_reader(known), ContentStore(known.store_url), known.first_block)
+
+
+def parse_ledger(text: str) -> Address:
+    """A ledger's address as typed.
 
     Raises:
-        AuditFailure: the first wrong thing.
+        ConfigError: it is none.
     """
-    if as_json:
-        OUT.print_json(json.dumps(_plain(report)))
-    else:
-        _print_report(report)
-    if report.failure is not None:
-        raise report.failure
+    if not is_address(text):
+        raise ConfigError(f"--ledger {text}: not an address; it is 0x and 40 hex digits")
+    return Address(to_checksum_address(text))
 
 
-def _audit_ring(folder: RingFolder, rpc: str | None, store: str | None) -> AuditReport:
-    known = folder.load_deployment()
-    client = open_reader(known)
-    if rpc is not None:
-        client = LedgerClient.open(rpc, known.ledger, None, known.chain_id)
-    return run_audit(client, ContentStore(store or known.store_url), known.first_block)
-
-
-def _audit_ledger(rpc: str | None, ledger: str | None, store: str | None, first_block: int | None) -> AuditReport:
-    if rpc is None or ledger is None or store is None or first_block is None:
+def _target(
+    folder: RingFolder, rpc: str | None, store: str | None, ledger: str | None, first: int | None, export: Path | None
+) -> _Target:
+    if export is not None:
+        return _exported(folder, export, rpc, store, ledger, first)
+    if ledger is None and first is None:
+        known = folder.load_deployment()
+        client = open_reader(known) if rpc is None else LedgerClient.open(rpc, known.ledger, None, known.chain_id)
+        return _Target(client, ContentStore(store or known.store_url), known.first_block)
+    if rpc is None or ledger is None or store is None or first is None:
         raise ConfigError("--rpc, --ledger, --store and --first-block: without a ring's folder, give all four")
-    if not is_address(ledger):
-        raise ConfigError(f"--ledger {ledger}: not an address; it is 0x and 40 hex digits")
-    client = LedgerClient.open(rpc, Address(to_checksum_address(ledger)))
-    return run_audit(client, ContentStore(store), first_block)
+    return _Target(LedgerClient.open(rpc, parse_ledger(ledger)), ContentStore(store), first)
 
 
-# ---------------------------------------------------------------------- printing
+def _exported(
+    folder: RingFolder, path: Path, rpc: str | None, store: str | None, ledger: str | None, first: int | None
+) -> _Target:
+    """An export says itself which ledger it is of; what else is given must agree."""
+    if rpc is not None or first is not None:
+        raise ConfigError("--export takes the place of --rpc and --first-block; leave them out")
+    file = ExportFile(path)
+    place = file.place
+    if store is None:
+        known = folder.load_deployment()
+        store, ledger = known.store_url, ledger or known.ledger
+    if ledger is not None and parse_ledger(ledger) != place.ledger:
+        raise ConfigError(f"{path}: of ledger {place.ledger}, not of {ledger}")
+    client = LedgerClient(connect_export(file), str(path), place.ledger)
+    return _Target(client, ContentStore(store), place.first_block, file)
 
 
-def _print_report(report: AuditReport) -> None:
-    for line in (*_where(report), *_checked(report), *_left(report)):
-        OUT.print(line, markup=False, soft_wrap=True)
-    if report.passed:
-        OUT.print("the audit passed")
+def _parse_anchor(text: str | None) -> BlockPlace | None:
+    if text is None:
+        return None
+    parts = re.fullmatch(r"([0-9]{1,18}):0x([0-9a-fA-F]{64})", text)
+    if parts is None:
+        raise ConfigError(f"--anchor {text[:90]}: not NUMBER:HASH, such as 1234:0x and 64 hex digits")
+    return BlockPlace(int(parts[1]), Digest(bytes.fromhex(parts[2])))
 
 
-def _where(report: AuditReport) -> list[str]:
-    last = report.last_block
-    until = f" to {last.number} (0x{last.block_hash.hex()})" if last else ""
-    return [
-        f"ledger {report.domain.ledger} on chain {report.domain.chain_id}, ouroboros {report.ouroboros}",
-        f"{report.blocks} blocks, {report.first_block}{until}",
-    ]
+def _load_admission(key: Path | None, model: Path | None) -> Admission | None:
+    if key is None:
+        if model is not None:
+            raise ConfigError("--model: only verdicts are repeated with it; give the auditor's key with --evidence")
+        return None
+    sealing = load_sealing(key / SEALING_FILE if key.is_dir() else key, read_password())
+    if model is None:
+        return Admission(sealing)
+    from deepring_chain.actors.audit_model import load_runner  # noqa: PLC0415 - torch takes seconds to load
 
-
-def _checked(report: AuditReport) -> list[str]:
-    lines = ["events:", *(f"  {number:7} {name}" for name, number in report.trail.events.items())]
-    lines += ["checked:", *(f"  {number:7} {check.value}" for check, number in report.trail.checks.items())]
-    lines += [f"  {number:7} {kind.value} in the store" for kind, number in report.blobs.items()]
-    lines.append(f"  {report.input_values:7} values of transactions' input")
-    lines.append(f"  {report.stored_values:7} values of the ledger's storage")
-    ended = ", ".join(f"{number} {phase.name.lower()}" for phase, number in report.trail.ended.items())
-    return [*lines, f"queries: {ended or 'none ended'}; ring in mode {report.trail.mode.name.lower()}"]
-
-
-def _left(report: AuditReport) -> list[str]:
-    waiting = [
-        f"waiting: query {query.query} ({query.phase.name.lower()}, hop {query.next_hop})"
-        for query in report.trail.open_queries
-    ]
-    remarks = [f"remark: {remark}" for remark in report.remarks]
-    return [*waiting, *remarks, *(f"not checked: {item.what} (can be by {item.who})" for item in report.not_checked)]
-
-
-def _plain(report: AuditReport) -> dict[str, Any]:
-    last = report.last_block
-    return {
-        "passed": report.passed,
-        "failure": _plain_failure(report.failure) if report.failure else None,
-        "ledger": report.domain.ledger,
-        "chain_id": report.domain.chain_id,
-        "ouroboros": report.ouroboros,
-        "first_block": report.first_block,
-        "last_block": last.number if last else None,
-        "last_block_hash": f"0x{last.block_hash.hex()}" if last else None,
-        "events": dict(report.trail.events),
-        "checks": {check.name: number for check, number in report.trail.checks.items()},
-        "blobs": {kind.name: number for kind, number in report.blobs.items()},
-        "disputed_blobs": report.disputed_blobs,
-        "blob_bytes": report.blob_bytes,
-        "input_values": report.input_values,
-        "stored_values": report.stored_values,
-        "mode": report.trail.mode.name,
-        "ended": {phase.name: number for phase, number in report.trail.ended.items()},
-        "open": [{"query": q.query, "phase": q.phase.name, "hop": q.next_hop} for q in report.trail.open_queries],
-        "remarks": list(report.remarks),
-        "not_checked": [{"what": item.what, "who": item.who} for item in report.not_checked],
-    }
-
-
-def _plain_failure(failure: AuditFailure) -> dict[str, str]:
-    return {
-        "subject": failure.subject,
-        "field": failure.field,
-        "expected": failure.expected,
-        "found": failure.found,
-        "place": str(failure.place),
-    }
+    return Admission(sealing, *load_runner(model))

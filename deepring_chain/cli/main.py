@@ -9,12 +9,14 @@ import typer
 
 from deepring_chain import __version__
 from deepring_chain.cli.audit import audit
+from deepring_chain.cli.auditors import admit_auditor, auditor_key
 from deepring_chain.cli.console import OUT, errors_as_one_line
 from deepring_chain.cli.control import arrange, fund, withdraw
 from deepring_chain.cli.demo import demo
 from deepring_chain.cli.doctor import doctor
 from deepring_chain.cli.experiment import app as experiment_app
 from deepring_chain.cli.explorer import explorer
+from deepring_chain.cli.export import export
 from deepring_chain.cli.init import init
 from deepring_chain.cli.lab import kill, perturb, tamper
 from deepring_chain.cli.query import answer, query
@@ -62,6 +64,9 @@ for command in (
     explorer,
     report,
     audit,
+    export,
+    auditor_key,
+    admit_auditor,
     arrange,
     fund,
     run,

@@ -81,12 +81,26 @@ def create_keys(folder: Path, password: str) -> ActorKeys:
         raise ConfigError(f"{folder}: password empty or too long; choose one of 1 to {MAX_PASSWORD_BYTES} bytes")
     if any((folder / name).exists() for name in (ACCOUNT_FILE, SEALING_FILE)):
         raise ConfigError(f"{folder}: holds keys already; they are never overwritten")
-    keys = ActorKeys(Account.create(), X25519PrivateKey.generate())
-    named = PUBLIC_LABEL + keys.sealing_public.hex().encode() + b"\n"
-    write_atomic(folder / SEALING_FILE, named + sealing_pem(keys.sealing, password), 0o600)
+    keys = ActorKeys(Account.create(), create_sealing(folder, password))
     keystore = Account.encrypt(keys.account.key, password, kdf="scrypt", iterations=SCRYPT_N)
     write_atomic(folder / ACCOUNT_FILE, json.dumps(keystore).encode(), 0o600)
     return keys
+
+
+def create_sealing(folder: Path, password: str) -> X25519PrivateKey:
+    """Makes an X25519 key and writes it to `folder`, readable by the owner only: all that an auditor needs.
+
+    Raises:
+        ConfigError: as `create_keys`.
+    """
+    if not 0 < len(password.encode()) <= MAX_PASSWORD_BYTES:
+        raise ConfigError(f"{folder}: password empty or too long; choose one of 1 to {MAX_PASSWORD_BYTES} bytes")
+    if (folder / SEALING_FILE).exists():
+        raise ConfigError(f"{folder}: holds keys already; they are never overwritten")
+    key = X25519PrivateKey.generate()
+    named = PUBLIC_LABEL + public_bytes(key).hex().encode() + b"\n"
+    write_atomic(folder / SEALING_FILE, named + sealing_pem(key, password), 0o600)
+    return key
 
 
 def load_keys(folder: Path, password: str) -> ActorKeys:

@@ -40,10 +40,29 @@ def open_content(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> byte
     Raises:
         ProtocolError: malformed, for another recipient or place, or altered.
     """
-    wrapped_key, ciphertext = decode_fields(blob, "envelope", [bytes, bytes])
+    return open_with_key(unwrap_key(recipient, blob, place), blob, place)
+
+
+def unwrap_key(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> bytes:
+    """The content key of an envelope (eq. 10): with it anybody opens this blob, and no other.
+
+    Raises:
+        ProtocolError: malformed, or for another recipient or place.
+    """
+    wrapped_key, _ = decode_fields(blob, "envelope", [bytes, bytes])
     key = open_sealed(recipient, wrapped_key, place)
     if len(key) != CONTENT_KEY_BYTES:
         raise ProtocolError(f"envelope: a content key of {len(key)} bytes, expected {CONTENT_KEY_BYTES}")
+    return key
+
+
+def open_with_key(key: bytes, blob: bytes, place: bytes) -> bytes:
+    """The content of an envelope (eq. 11), with the key that `unwrap_key` gave.
+
+    Raises:
+        ProtocolError: malformed, another key's or place's, or altered.
+    """
+    _, ciphertext = decode_fields(blob, "envelope", [bytes, bytes])
     return decrypt_content(key, ciphertext, place)
 
 

@@ -14,8 +14,7 @@ ledger's storage where it can. Times and the evidence for a restore are not in t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from deepring_chain.protocol.audit_step import AuditFailure, Check, Place, Step, Terms, Witness, show
 from deepring_chain.protocol.events import (
@@ -43,40 +42,12 @@ from deepring_chain.protocol.events import (
     query_of,
 )
 from deepring_chain.protocol.verifier_query import QueryVerifier
+from deepring_chain.protocol.verifier_report import OpenQuery, TrailReport, TrailState
 from deepring_chain.protocol.verifier_ring import RingVerifier
-from deepring_chain.types import Address, Hop, QueryId, QueryPhase, RingMode
+from deepring_chain.types import Address, QueryId, QueryPhase, RingMode
 
 Derived = BlockHashed | AuthenticityDerived | OutputDisputed | QueryResumed
 RingEvent = ModelRegistered | WorkerAdmitted | RingArranged | BlockAttested | RestoreOrdered | RestoreReported
-
-
-@dataclass(frozen=True)
-class OpenQuery:
-    """A query that waits: `next_hop` of `hops` is due; both 0 before its route is opened."""
-
-    query: QueryId
-    phase: QueryPhase
-    next_hop: Hop
-    hops: int
-
-
-@dataclass(frozen=True)
-class TrailReport:
-    """What was checked.
-
-    Attributes:
-        events: how many of each kind.
-        checks: how many of each kind of check.
-        ended: how many queries ended in each phase.
-        open_queries: those that wait; not a failure.
-        mode: of the ring after the last event.
-    """
-
-    events: Mapping[str, int]
-    checks: Mapping[Check, int]
-    ended: Mapping[QueryPhase, int]
-    open_queries: tuple[OpenQuery, ...]
-    mode: RingMode
 
 
 class TrailVerifier:
@@ -86,25 +57,45 @@ class TrailVerifier:
 
     Args:
         terms: what the ledger is deployed with.
+        known: where another verifier of the same ledger stopped; from the first event on if None.
 
     Attributes:
         ring: the ring as the events tell it.
         query_count: how many queries were submitted.
     """
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Terms, known: TrailState | None = None) -> None:
+        known = known or TrailState(None, 0, frozenset(), {}, {}, {}, (), RingVerifier(terms.ouroboros), 0)
         self._terms = terms
-        self._last: LoggedEvent | None = None
-        self._last_time = 0
-        self._finished_transactions: set[bytes] = set()
+        self._last, self._last_time = known.last, known.last_time
+        self._finished_transactions = set(known.finished_transactions)
         self._due: Derived | None = None
-        self._checks: Counter[Check] = Counter()
-        self._events: Counter[str] = Counter()
-        self._ended: Counter[QueryPhase] = Counter()
-        self._queries: dict[QueryId, QueryVerifier] = {}
+        self._checks: Counter[Check] = Counter(known.checks)
+        self._events: Counter[str] = Counter(known.events)
+        self._ended: Counter[QueryPhase] = Counter(known.ended)
+        self._queries = {query.query: query for query in known.queries}
         self._just_ended: QueryVerifier | None = None
-        self.ring = RingVerifier(terms.ouroboros)
-        self.query_count = 0
+        self.ring = known.ring
+        self.query_count = known.query_count
+
+    def save(self) -> TrailState:
+        """What another verifier can go on from; shares the queries' and the ring's state with this one.
+
+        Raises:
+            AuditFailure: as `finish` does.
+        """
+        self.finish()
+        return TrailState(
+            self._last,
+            self._last_time,
+            frozenset(self._finished_transactions),
+            dict(self._checks),
+            dict(self._events),
+            dict(self._ended),
+            tuple(self._queries.values()),
+            self.ring,
+            self.query_count,
+        )
 
     def check(self, logged: LoggedEvent, witness: Witness) -> None:
         """Checks the next event.
@@ -280,7 +271,7 @@ class TrailVerifier:
         subject = f"query {event.query}"
         step.equal(Check.NUMBERING, subject, "query", self.query_count + 1, event.query)
         step.require(Check.PHASE, subject, "query", self.ring.model is not None, "a registered model", "none")
-        self._queries[event.query] = QueryVerifier(step, event)
+        self._queries[event.query] = QueryVerifier.submitted(step, event)
         self.query_count += 1
 
     def _find(self, step: Step, query: QueryId, field: str) -> QueryVerifier:

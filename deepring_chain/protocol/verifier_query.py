@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deepring_chain.protocol.audit_step import Check, Step
 from deepring_chain.protocol.events import (
@@ -28,6 +28,7 @@ from deepring_chain.types import (
     Delivery,
     Digest,
     Hop,
+    QueryId,
     QueryPhase,
     Update,
     Verdict,
@@ -52,36 +53,45 @@ class _Anchor:
     next_output: Digest
 
 
+@dataclass
 class QueryVerifier:
-    """Follows one query; made by its first event.
+    """Follows one query, from its first event on.
 
     Attributes:
         query, querent, submitted_at: its id, who asked, and the Unix time of that.
+        trail: rolling hash over all accepted entries.
+        touched_at: Unix time of the last hop or route: the next hop's deadline counts from it.
         phase: as on the ledger.
         attempt, next_hop, hops: the attempt that runs, the hop that is due, and how many there are.
-        touched_at: Unix time of the last hop or route: the next hop's deadline counts from it.
         route: the link that is left.
-        trail: rolling hash over all accepted entries.
         expected_output: H of the last accepted hop.
     """
 
-    def __init__(self, step: Step, event: QuerySubmitted) -> None:
-        self.query, self.querent = event.query, event.querent
-        step.nonzero(Check.REGISTRATION, self._subject(), "sealing_key", event.sealing_key)
-        self.trail = start_trail(event.query, event.querent, event.sealed_input, event.sealing_key)
-        step.equal(Check.TRAIL, self._subject(), "trail", self.trail, event.trail)
-        self.submitted_at = self.touched_at = step.time
-        self.phase = QueryPhase.SUBMITTED
-        self.attempt = Attempt(0)
-        self.next_hop = Hop(0)
-        self.hops = 0
-        self.route: Digest = ZERO
-        self.expected_output: Digest = ZERO
-        self._workers: frozenset[Address] = frozenset()
-        self._signers: dict[Address, Hop] = {}
-        self._accepted: dict[Hop, _Anchor] = {}
-        self._due: OutputDisputed | QueryResumed | None = None
-        self._contradiction: OutputDisputed | None = None
+    query: QueryId
+    querent: Address
+    submitted_at: int
+    trail: Digest
+    touched_at: int
+    phase: QueryPhase = QueryPhase.SUBMITTED
+    attempt: Attempt = Attempt(0)
+    next_hop: Hop = Hop(0)
+    hops: int = 0
+    route: Digest = ZERO
+    expected_output: Digest = ZERO
+    _workers: frozenset[Address] = frozenset()
+    _signers: dict[Address, Hop] = field(default_factory=dict)
+    _accepted: dict[Hop, _Anchor] = field(default_factory=dict)
+    _due: OutputDisputed | QueryResumed | None = None
+    _contradiction: OutputDisputed | None = None
+
+    @classmethod
+    def submitted(cls, step: Step, event: QuerySubmitted) -> QueryVerifier:
+        """A new query: with a usable key, and the right first trail hash."""
+        query = cls(event.query, event.querent, step.time, event.trail, step.time)
+        step.nonzero(Check.REGISTRATION, query._subject(), "sealing_key", event.sealing_key)
+        trail = start_trail(event.query, event.querent, event.sealed_input, event.sealing_key)
+        step.equal(Check.TRAIL, query._subject(), "trail", trail, event.trail)
+        return query
 
     @property
     def is_ended(self) -> bool:

@@ -58,20 +58,21 @@ class Seating:
         return self.hashes[-1] if self.hashes else ZERO
 
 
+@dataclass
 class RingVerifier:
     """Follows the ring's events; knows by itself which hash, flag and mode follow.
 
     Attributes:
+        ouroboros: the model owner's account.
+        seating: the arrangement in force.
         model: the version in force.
         sealing_keys: long-term key of each admitted account.
-        seating: the arrangement in force.
     """
 
-    def __init__(self, ouroboros: Address) -> None:
-        self._ouroboros = ouroboros
-        self.seating: Seating | None = None
-        self.model: ModelRegistered | None = None
-        self.sealing_keys: dict[Address, Digest] = {}
+    ouroboros: Address
+    seating: Seating | None = None
+    model: ModelRegistered | None = None
+    sealing_keys: dict[Address, Digest] = field(default_factory=dict)
 
     # ------------------------------------------------------------------ what follows
 
@@ -145,7 +146,7 @@ class RingVerifier:
             raise step.fail(subject, "model_version", "a registered model", str(event.model_version))
         step.equal(Check.SEAT, subject, "model_version", self.model.version, event.model_version)
         step.equal(Check.SEAT, subject, "seats (how many)", self.model.layers + 1, len(event.seats))
-        step.equal(Check.SEAT, f"{subject}, seat 0", "seats", self._ouroboros, event.seats[0])
+        step.equal(Check.SEAT, f"{subject}, seat 0", "seats", self.ouroboros, event.seats[0])
         self._check_seats(step, subject, event.seats)
         self.seating = Seating(event, event.recorded_hash)
 

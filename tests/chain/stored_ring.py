@@ -18,6 +18,8 @@ from deepring_chain.model.card import ModelCard
 from deepring_chain.protocol.audit_step import AuditFailure
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.envelope import seal_content
+from deepring_chain.protocol.events import LoggedEvent
+from deepring_chain.protocol.evidence import seal_shared
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.trail import start_trail
 from deepring_chain.store.content import ContentStore
@@ -40,6 +42,11 @@ def envelope_of(content: str) -> bytes:
 def notes_of(content: str, how_many: int) -> bytes:
     """A bundle of notes."""
     return seal_notes([(RECIPIENT, content.encode())] * how_many, b"place", random.Random(1))  # noqa: S311
+
+
+def evidence_of(content: str) -> bytes:
+    """A verdict's evidence."""
+    return seal_shared([RECIPIENT], content.encode(), b"place")
 
 
 @dataclass
@@ -161,7 +168,7 @@ class StoredQuery(ScriptedQuery):
         """The verdict against the sender."""
         name = f"verdict {self.query}/{self.attempt}"
         if "evidence" not in changes:
-            changes["evidence"] = self.stored.put(name, self.blobs.get(name, notes_of(name, 1)))
+            changes["evidence"] = self.stored.put(name, self.blobs.get(name, evidence_of(name)))
         return super().verdict(**changes)
 
 
@@ -169,6 +176,12 @@ def open_client(stored: StoredRing) -> LedgerClient:
     """A connection without any key."""
     ledger = stored.ring.ledger
     return LedgerClient.open(ledger.url, ledger.address)
+
+
+def events_of(stored: StoredRing) -> list[LoggedEvent]:
+    """All events of its ledger."""
+    client = open_client(stored)
+    return client.events(stored.ring.ledger.first_block, client.head().number)
 
 
 def audit_of(stored: StoredRing, client: LedgerClient | None = None) -> AuditReport:

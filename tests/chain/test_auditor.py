@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from eth_account.signers.local import LocalAccount
 
-from deepring_chain.actors import audit_chain
 from deepring_chain.actors.audit_formats import BlobKind
 from deepring_chain.actors.auditor import audit
+from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.encoding import encode_fields
 from deepring_chain.errors import ChainError, StoreError
 from deepring_chain.protocol.audit_step import Check
@@ -23,6 +23,7 @@ from tests.chain.stored_ring import (
     audit_of,
     card_of,
     envelope_of,
+    events_of,
     failure_of,
     notes_of,
     open_client,
@@ -104,8 +105,14 @@ def test_trail_with_every_kind_of_event_and_end_passes(stored: StoredRing) -> No
     }
     assert report.remarks == ()
     assert report.disputed_blobs == 0
-    # Three orders' position, last hash and pointer, two reports' position and words.
-    assert report.input_values == 3 * 3 + 2 * 2
+    # Three orders' position, last hash and pointer, two reports' position and words; models, keys, seatings, queries,
+    # routes, rejections, a withdrawal, a complaint of a worker and one of the ouroboros.
+    orders, registered, arranged = 3 * 3 + 2 * 2, 2 * 3 + 8, 3 * 3
+    assert report.input_values == orders + registered + arranged + 6 * 2 + 9 * 3 + 2 * 2 + 1 + 2 * 2
+    # Of every block that logs, and of the deployment's.
+    assert report.counts.roots == 2 * len({logged.block_number for logged in events_of(stored)} | {report.first_block})
+    assert report.counts.found_deployment
+    assert report.counts.code_values == len(load_artifact().immutable_references)
     # Count, mode, model (4), arrangement (7), four seats (6 each), a key for each, the six queries (10 each).
     assert report.stored_values == 1 + 1 + 4 + 7 + 4 * 6 + 4 + 6 * 10
     newest = open_client(stored).head()
@@ -135,13 +142,6 @@ def test_report_says_what_needs_keys_and_who_has_them(stored: StoredRing) -> Non
     unchecked = {item.what: item.who for item in audit_of(stored).not_checked}
     assert any("parameters" in what and "ouroboros" in who for what, who in unchecked.items())
     assert any("envelope" in what and "recipient" in who for what, who in unchecked.items())
-
-
-def test_blocks_are_read_in_ranges(stored: StoredRing, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer_one(stored)
-    whole = audit_of(stored)
-    monkeypatch.setattr(audit_chain, "BLOCKS_AT_ONCE", 3)
-    assert audit_of(stored) == whole
 
 
 # ---------------------------------------------------------------------- blobs

@@ -31,7 +31,8 @@ from deepring_chain.protocol.events import (
     WorkerAdmitted,
     query_of,
 )
-from deepring_chain.protocol.verifier import TrailReport, TrailVerifier
+from deepring_chain.protocol.verifier import TrailVerifier
+from deepring_chain.protocol.verifier_report import TrailReport
 from deepring_chain.protocol.verifier_query import QueryVerifier
 from deepring_chain.types import QueryPhase, RingMode
 

@@ -9,7 +9,8 @@ from trail_names import DOMAIN, OUROBOROS, TERMS
 from trail_script import ScriptedTrail
 
 from deepring_chain.protocol.audit_step import AuditFailure
-from deepring_chain.protocol.verifier import TrailReport, TrailVerifier
+from deepring_chain.protocol.verifier import TrailVerifier
+from deepring_chain.protocol.verifier_report import TrailReport
 from deepring_chain.types import Address, Domain
 
 
