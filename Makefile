@@ -89,3 +89,20 @@ tamper-sweep: setup  ## flip 200 random bits in a live ring; each must be found,
 
 false-alarms: setup  ## hold 10,000 honest layer checks against each other; none may differ
 	@$(BIN)/python -m deepring_chain.attacks.false_alarms
+
+.PHONY: experiments experiments-smoke
+
+DATA ?=
+MODELS ?= out/models
+EXPERIMENT = $(BIN)/deepring experiment
+WHERE = --data $(DATA) --models $(MODELS)
+
+experiments: setup  ## run the paper's experiments: DATA=FOLDER [MODELS=FOLDER]; goes on where it was interrupted
+	@test -n "$(DATA)" || { echo "experiments: say DATA=FOLDER, with the data sets' files as they are published"; exit 1; }
+	$(EXPERIMENT) table1
+	$(EXPERIMENT) table3 $(WHERE)
+	$(EXPERIMENT) table2 $(WHERE)
+	$(EXPERIMENT) attacks $(WHERE)
+
+experiments-smoke: setup  ## run every experiment small, without data
+	@$(EXPERIMENT) smoke

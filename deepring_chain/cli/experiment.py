@@ -18,7 +18,7 @@ from deepring_chain.cli.console import ERR, OUT
 from deepring_chain.experiments.lab_ring import RingSettings
 from deepring_chain.experiments.passes import PassSettings
 from deepring_chain.experiments.passes import Progress as OnProgress
-from deepring_chain.experiments.rows import ROWS, PlainSettings
+from deepring_chain.experiments.rows import PARTS, ROWS, PlainSettings
 from deepring_chain.experiments.run import (
     Folders,
     RowJob,
