@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -30,10 +31,21 @@ def flip_file_bit(path: Path, tensor: str, bit: int) -> None:
     Raises:
         ModelError: no such tensor or bit.
     """
+    flip_file_bits(path, ((tensor, bit),))
+
+
+def flip_file_bits(path: Path, flips: Collection[tuple[str, int]]) -> None:
+    """Flips bits of tensors in a parameter file; they take effect when the worker starts the next time.
+
+    Raises:
+        ModelError: no such tensor or bit; nothing is flipped then.
+    """
     data = bytearray(path.read_bytes())
-    start, end = _find(tensor_places(bytes(data)), tensor, str(path))
-    _check_bit(tensor, bit, end - start)
-    data[start + bit // 8] ^= 1 << bit % 8
+    places = tensor_places(bytes(data))
+    for tensor, bit in flips:
+        start, end = _find(places, tensor, str(path))
+        _check_bit(tensor, bit, end - start)
+        data[start + bit // 8] ^= 1 << bit % 8
     write_atomic(path, bytes(data), 0o600)
 
 
@@ -43,12 +55,27 @@ def flip_memory_bit(layers: tuple[Layer, ...], tensor: str, bit: int) -> None:
     Raises:
         ModelError: no such tensor or bit.
     """
-    tensors = {f"layer.{layer.index}.{name}": value for layer in layers for name, value in layer.tensors.items()}
-    if tensor not in tensors:
-        raise ModelError(f"no tensor {tensor}; there are {', '.join(sorted(tensors))}")
-    flat = tensors[tensor].view(-1).view(torch.uint8)
-    _check_bit(tensor, bit, flat.numel())
-    flat[bit // 8] ^= 1 << bit % 8
+    flip_memory_bits(layers, ((tensor, bit),))
+
+
+def flip_memory_bits(layers: tuple[Layer, ...], flips: Collection[tuple[str, int]]) -> None:
+    """Flips bits of tensors that a worker computes with.
+
+    Raises:
+        ModelError: no such tensor or bit; nothing is flipped then.
+    """
+    tensors = {name: tensor.view(-1).view(torch.uint8) for name, tensor in live_tensors(layers).items()}
+    for tensor, bit in flips:
+        if tensor not in tensors:
+            raise ModelError(f"no tensor {tensor}; there are {', '.join(sorted(tensors))}")
+        _check_bit(tensor, bit, tensors[tensor].numel())
+    for tensor, bit in flips:
+        tensors[tensor][bit // 8] ^= 1 << bit % 8
+
+
+def live_tensors(layers: tuple[Layer, ...]) -> dict[str, torch.Tensor]:
+    """The tensors that layers compute with, by their names in a parameter file."""
+    return {f"layer.{layer.index}.{name}": value for layer in layers for name, value in layer.tensors.items()}
 
 
 def _find(places: dict[str, tuple[int, int]], tensor: str, where: str) -> tuple[int, int]:

@@ -7,8 +7,10 @@ import os
 
 from deepring_chain.actors.block import BlockLayers
 from deepring_chain.actors.worker import Worker
-from deepring_chain.attacks.bit_flip import flip_memory_bit
-from deepring_chain.attacks.orders import LabOrder, Lie, take_order
+from deepring_chain.attacks.bit_flip import flip_memory_bits
+from deepring_chain.attacks.input_noise import add_input_noise
+from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, take_order, take_tensors
+from deepring_chain.attacks.overwrite import overwrite_memory
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.encoding import decode_fields, encode_fields
 from deepring_chain.protocol.envelope import hop_context, seal_output
@@ -30,7 +32,7 @@ class LabWorker(Worker):
         if order is not None:
             LOG.warning("lab order: %s", order.lie.value)
             self._order = order
-        self._flip_if_ordered()
+        self._tamper_if_ordered()
         return super().act()
 
     def _obeys(self, *lies: Lie) -> bool:
@@ -40,11 +42,15 @@ class LabWorker(Worker):
         self._order = None
         return True
 
-    def _flip_if_ordered(self) -> None:
+    def _tamper_if_ordered(self) -> None:
         order, layers = self._order, self._block.layers
-        if order is None or layers is None or not self._obeys(Lie.FLIP_MEMORY_BIT):
+        if order is None or layers is None or not self._obeys(*MEMORY_LIES):
             return
-        flip_memory_bit((layers.own, layers.following), order.tensor, order.bit)
+        live = (layers.own, layers.following)
+        if order.lie is Lie.OVERWRITE_MEMORY:
+            overwrite_memory(live, take_tensors(self._block.folder))
+        else:
+            flip_memory_bits(live, order.flips or ((order.tensor, order.bit),))
 
     def _compute_turn(self, session: Session, note: RouteNote, layers: BlockLayers) -> SignedUpdate | None:
         if self._order is not None and self._order.lie is Lie.SILENCE:
@@ -59,7 +65,9 @@ class LabWorker(Worker):
         return super()._compute_turn(session, note, layers)
 
     def _receive(self, session: Session, note: RouteNote) -> TensorBytes:
-        received = super()._receive(session, note)
+        received, order = super()._receive(session, note), self._order
+        if order is not None and self._obeys(Lie.NOISY_INPUT):
+            return add_input_noise(received, order.steps, order.seed)
         return _perturbed(received) if self._obeys(Lie.PERTURBED_INPUT) else received
 
     def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from deepring_chain.attacks.weights import BitFlip
 from deepring_chain.errors import ConfigError
 from deepring_chain.files import write_atomic
+from deepring_chain.model.tensor_file import read_tensor_file, write_tensor_file
 
 ORDER_FILE = "lab-order.json"
+
+TENSORS_FILE = "lab-tensors.safetensors"
+TENSORS_KIND = "deepring-lab-tensors"
 
 DEVNET_CHAINS = frozenset({1337, 31337})
 """Chain ids of local devnets: nothing here acts on any other chain."""
 
 
 class Lie(Enum):
-    """How a worker misbehaves, once."""
+    """How a worker misbehaves, once; changed parameters stay until it is restored."""
 
     FLIP_MEMORY_BIT = "flip-memory-bit"
+    FLIP_MEMORY_BITS = "flip-memory-bits"
+    OVERWRITE_MEMORY = "overwrite-memory"
     PERTURBED_INPUT = "perturbed-input"
+    NOISY_INPUT = "noisy-input"
     ECHO = "echo"
     BOGUS_NEXT = "bogus-next"
     GARBAGE_KEY = "garbage-key"
@@ -32,24 +45,58 @@ class Lie(Enum):
     COMPLAINT_WITHOUT_KEY = "complaint-without-key"
 
 
+MEMORY_LIES = frozenset({Lie.FLIP_MEMORY_BIT, Lie.FLIP_MEMORY_BITS, Lie.OVERWRITE_MEMORY})
+"""Those that change what the worker computes with, at once; the others wait for its turn in a query."""
+
+
 @dataclass(frozen=True)
 class LabOrder:
     """One order.
 
     Attributes:
         lie: what to do.
-        tensor: for a bit flip, its name such as "layer.3.weight".
-        bit: for a bit flip, its number within the tensor's bytes.
+        tensor: for one bit flip, its name such as "layer.3.weight".
+        bit: for one bit flip, its number within the tensor's bytes.
+        flips: for several, the tensor and the number of each.
+        steps: for a noisy input, the noise's standard deviation in steps of the int8 code.
+        seed: of that noise.
     """
 
     lie: Lie
     tensor: str = ""
     bit: int = 0
+    flips: tuple[tuple[str, int], ...] = ()
+    steps: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.steps) and self.steps >= 0) or self.seed < 0:
+            raise ConfigError(f"lab order: noise of {self.steps} steps, seed {self.seed}: expected 0 or more")
 
 
 def give_order(folder: Path, order: LabOrder) -> None:
     """Leaves an order in a worker's folder."""
     write_atomic(folder / ORDER_FILE, json.dumps({**asdict(order), "lie": order.lie.value}).encode())
+
+
+def order_flips(folder: Path, flips: Iterable[BitFlip]) -> None:
+    """Leaves the order to flip bits of the parameters that a worker computes with."""
+    give_order(folder, LabOrder(Lie.FLIP_MEMORY_BITS, flips=tuple((flip.tensor, flip.bit) for flip in flips)))
+
+
+def order_tensors(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Leaves the order to overwrite tensors that a worker computes with, such as "layer.3.weight".
+
+    Raises:
+        ModelError: the tensors cannot be written.
+    """
+    write_tensor_file(folder / TENSORS_FILE, TENSORS_KIND, "", tensors)
+    give_order(folder, LabOrder(Lie.OVERWRITE_MEMORY))
+
+
+def order_input_noise(folder: Path, steps: float, seed: int) -> None:
+    """Leaves the order to compute on a noisy input at the next turn: what `input_noise.add_input_noise` gives."""
+    give_order(folder, LabOrder(Lie.NOISY_INPUT, steps=steps, seed=seed))
 
 
 def take_order(folder: Path) -> LabOrder | None:
@@ -64,6 +111,24 @@ def take_order(folder: Path) -> LabOrder | None:
     try:
         data = json.loads(path.read_text())
         path.unlink()
-        return LabOrder(Lie(data["lie"]), str(data["tensor"]), int(data["bit"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _parse(data)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ConfigError(f"{path}: no readable order ({error})") from None
+
+
+def take_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors that belong to an order to overwrite; their file is removed.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    path = folder / TENSORS_FILE
+    _, tensors = read_tensor_file(path, TENSORS_KIND)
+    path.unlink(missing_ok=True)
+    return tensors
+
+
+def _parse(data: dict[str, Any]) -> LabOrder:
+    flips = tuple((str(tensor), int(bit)) for tensor, bit in data.get("flips", ()))
+    noise = float(data.get("steps", 0)), int(data.get("seed", 0))
+    return LabOrder(Lie(data["lie"]), str(data["tensor"]), int(data["bit"]), flips, *noise)

@@ -13,7 +13,7 @@ from deepring_chain.actors import worker as worker_module
 from deepring_chain.actors.referee import GRACE_SECONDS
 from deepring_chain.actors.worker import Worker
 from deepring_chain.attacks.lab_worker import LabWorker
-from deepring_chain.attacks.orders import LabOrder, Lie, give_order
+from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, give_order
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.encoding import decode_fields, encode_tensor
 from deepring_chain.errors import ChainError
@@ -24,7 +24,7 @@ from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.types import Digest, Hop, QueryId, QueryPhase, TensorBytes
 
-LIES = [lie for lie in Lie if lie not in {Lie.FLIP_MEMORY_BIT, Lie.SILENCE}]
+LIES = [lie for lie in Lie if lie not in {*MEMORY_LIES, Lie.SILENCE}]
 
 
 def answer(ring: FakeRing, query: QueryId) -> TensorBytes:
@@ -58,7 +58,7 @@ def settle_after_grace(ring: FakeRing) -> None:
 def test_every_lie_at_every_place_convicts_the_liar_alone(ring: FakeRing, layer: int, lie: Lie) -> None:
     ring.settle()
     ring.replace_worker(layer, LabWorker)
-    give_order(ring.blocks[layer - 1].folder, LabOrder(lie))
+    give_order(ring.blocks[layer - 1].folder, LabOrder(lie, steps=60.0, seed=1))
     query = ring.ask()
     settle_after_grace(ring)
     assert convictions(ring, query) == [layer]
