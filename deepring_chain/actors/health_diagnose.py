@@ -202,7 +202,8 @@ def _processes(snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
         elif actor.process.life is Life.ELSEWHERE and _is_overdue(snapshot, actor):
             told = f"{actor.name} does not run here, and the ring waits for it{_since(snapshot, actor)}."
             yield _error(Cause.ACTOR_DOWN, told, commands.start(actor))
-    if members and snapshot.target.ring is not None and all(m.process.life is Life.ELSEWHERE for m in members):
+    is_deployed_ring = snapshot.target.ring is not None and snapshot.target.rpc_url is not None
+    if members and is_deployed_ring and all(actor.process.life is Life.ELSEWHERE for actor in members):
         told = "None of the ring's processes runs on this machine."
         yield _warning(Cause.ACTOR_DOWN, told, commands.up)
 

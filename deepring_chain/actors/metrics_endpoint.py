@@ -32,6 +32,9 @@ STALE_SECONDS = 60.0
 CLIENT_SECONDS = 10.0
 """A reader that is slower than this is hung up on."""
 
+STOP_SECONDS = 0.2
+"""How often the endpoint looks whether it shall end."""
+
 
 @contextmanager
 def published(metrics: ActorMetrics, actor: Identity, folder: Path, options: ActorOptions) -> Iterator[None]:
@@ -46,15 +49,16 @@ def published(metrics: ActorMetrics, actor: Identity, folder: Path, options: Act
         return
     server = _open_server(options.metrics_host, options.metrics_port, _Pages(metrics, actor))
     file = run_file(folder, actor.name)
+    # A daemon: the thread ends with the process, and an actor that is killed never waits for a reader.
+    threading.Thread(target=server.serve_forever, args=(STOP_SECONDS,), name="metrics", daemon=True).start()
     try:
-        # The thread ends with the process: an actor never waits for a reader.
-        threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
         port = int(server.server_address[1])
         running = RunningActor(actor.name, options.metrics_host, port, os.getpid(), process_start(os.getpid()) or "")
         write_atomic(file, running.encode())
         yield
     finally:
         file.unlink(missing_ok=True)
+        server.shutdown()
         server.server_close()
 
 
