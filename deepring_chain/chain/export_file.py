@@ -22,6 +22,7 @@ from web3.providers import BaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
 from deepring_chain.chain.raw_block import RawBlock
+from deepring_chain.crypto.digest import keccak256
 from deepring_chain.errors import ChainError
 from deepring_chain.types import Address, Digest
 
@@ -180,10 +181,25 @@ class ExportFile:
                     return
                 exported = self._parse_block(line, expected)
                 expected += 1
+                self._reads = exported.reads
                 if exported.block.number >= first:
-                    self._reads = exported.reads
                     yield exported.block
         raise ExportBroken(f"{self.path}: cut short after block {expected - 1}; get a whole copy")
+
+    @property
+    def head(self) -> int:
+        """The last block."""
+        return self.place.last_block
+
+    def hash_of(self, number: int) -> Digest | None:
+        """Hash of a block, computed from its header; None if there is no such block.
+
+        Raises:
+            ExportBroken: as `blocks`.
+        """
+        if not self.place.first_block <= number <= self.place.last_block:
+            return None
+        return keccak256(next(self.blocks(number)).header)
 
     def provider(self) -> BaseProvider:
         """Answers a ledger client's calls from the file, as far as the audit has read it."""

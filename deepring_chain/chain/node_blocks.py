@@ -44,24 +44,35 @@ class NodeBlocks:
         web3: connection.
         url: the node's address, for messages.
         address: whose logs are wanted.
+        whole_at: a block that is wanted with its transactions, whatever it logs.
+
+    Attributes:
+        head: the newest block when it was last asked for.
     """
 
-    def __init__(self, web3: Web3, url: str, address: Address) -> None:
+    def __init__(self, web3: Web3, url: str, address: Address, whole_at: int | None = None) -> None:
         self._web3 = web3
         self._url = url
         self._address = address
+        self._whole_at = whole_at
         self._has_block_receipts = True
+        self.head = 0
 
     def newest(self) -> int:
         """Number of the newest block."""
-        return int(self.request("eth_blockNumber"), 16)
+        self.head = int(self.request("eth_blockNumber"), 16)
+        return self.head
+
+    def hash_of(self, number: int) -> Digest | None:
+        """Hash of a block, computed from its header; None if there is no such block."""
+        return parse_header(self.block(number).header).block_hash if number <= self.newest() else None
 
     def blocks(self, first: int) -> Iterator[RawBlock]:
         """All blocks from `first` up to the newest one, which may move meanwhile."""
         number = first
         while (newest := self.newest()) >= number:
             while number <= newest:
-                yield self.block(number)
+                yield self.block(number, whole=number == self._whole_at)
                 number += 1
 
     def block(self, number: int, *, whole: bool = False) -> RawBlock:
