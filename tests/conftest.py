@@ -13,6 +13,12 @@ from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
 from tests.chain.clock import Clock
 from tests.chain.ring_driver import Ledger, ScriptedQuery, ScriptedRing, account_named, fund
+from tests.explorer.chromium import BrowserTests, find_chromium
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests in a browser are left out, and said to be, where there is none."""
+    config.pluginmanager.register(BrowserTests(find_chromium()), "browser-tests")
 
 
 @pytest.fixture(scope="session")

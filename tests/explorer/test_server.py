@@ -188,6 +188,11 @@ def test_every_query_of_a_full_trail_has_a_page() -> None:
         elements(site.get("/").body)
 
 
+def test_explorer_without_a_store_says_so(site: Site) -> None:
+    assert "its card is not looked at: no store was named" in elements(site.get("/").body).text
+    assert "not looked at: no store was named" in elements(site.get("/query/1").body).text
+
+
 def test_empty_ledger_has_a_page() -> None:
     with site_of(record_of([])) as site:
         text = elements(site.get("/").body).text

@@ -1,0 +1,153 @@
+"""Following a node: what is new, what is gone, and what a node does that cannot be trusted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import pytest
+from eth_account.signers.local import LocalAccount
+from web3 import Web3
+from web3.types import RPCEndpoint
+
+from deepring_chain.chain.client import LedgerClient
+from deepring_chain.errors import ChainError
+from deepring_chain.explorer.blobs import BlobLooker
+from deepring_chain.explorer.watcher import RecordReader, Source, Watcher
+from deepring_chain.protocol.audit_step import Check
+from deepring_chain.types import RingMode
+from tests.chain.ring_driver import ScriptedRing
+
+
+def source_of(ring: ScriptedRing) -> Source:
+    ledger = ring.ledger
+    return Source(LedgerClient.open(ledger.url, ledger.address), ledger.first_block, {})
+
+
+@pytest.fixture
+def watcher(ring: ScriptedRing) -> Iterator[Watcher]:
+    """Follows a ring in query mode."""
+    found = Watcher(source_of(ring), BlobLooker(None))
+    found.start()
+    yield found
+    found.stop()
+
+
+def await_that(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def remarks(watcher: Watcher) -> list[str]:
+    with watcher.reading() as (_, found):
+        return list(found)
+
+
+def test_record_of_a_real_ledger_holds_and_says_what_was_checked(ring: ScriptedRing, querent: LocalAccount) -> None:
+    ring.submit(querent).compute().deliver()
+    record = RecordReader(source_of(ring)).read_all()
+    assert record.failure is None
+    assert record.state.mode is RingMode.QUERY
+    assert all(item.checks for item in record.items)
+    assert all(item.entry.gas > 20_000 for item in record.items)
+
+
+def test_restore_order_is_checked_with_the_leaves_in_its_transaction(bare_ring: ScriptedRing) -> None:
+    ring = bare_ring.make_authentic()
+    ring.tamper(2)
+    ring.order_restore(2)
+    ring.attest(2)
+    ring.report(2)
+    record = RecordReader(source_of(ring)).read_all()
+    assert record.failure is None
+    assert record.checks[Check.RESTORE] > 0
+    assert record.state.mode is RingMode.QUERY
+
+
+def test_new_events_arrive_and_change_the_version(watcher: Watcher, ring: ScriptedRing, querent: LocalAccount) -> None:
+    query = ring.submit(querent)
+    await_that(lambda: len(watched_queries(watcher)) == 1)
+    before = watcher.version
+    query.compute().deliver()
+    await_that(lambda: watched_queries(watcher) == ["DELIVERED"])
+    assert watcher.version != before
+
+
+def watched_queries(watcher: Watcher) -> list[str]:
+    with watcher.reading() as (record, _):
+        return [session.phase.name for session in record.state.sessions.values()]
+
+
+def test_reorganization_takes_back_what_is_gone(
+    watcher: Watcher, ring: ScriptedRing, querent: LocalAccount, web3: Web3
+) -> None:
+    await_that(lambda: watched_queries(watcher) == [])
+    snapshot = web3.provider.make_request(RPCEndpoint("evm_snapshot"), [])["result"]
+    ring.submit(querent)
+    await_that(lambda: len(watched_queries(watcher)) == 1)
+    web3.provider.make_request(RPCEndpoint("evm_revert"), [snapshot])
+    web3.provider.make_request(RPCEndpoint("evm_mine"), [])
+    web3.provider.make_request(RPCEndpoint("evm_mine"), [])
+    await_that(lambda: watched_queries(watcher) == [])
+
+
+class BrokenClient:
+    """A node that answered once and then does what a test wants."""
+
+    def __init__(self, client: LedgerClient, failure: Exception) -> None:
+        self._client, self._failure, self.is_broken = client, failure, False
+
+    def head(self) -> object:
+        if self.is_broken:
+            raise self._failure
+        return self._client.head()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._client, name)
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (ChainError("http://node: no node answers"), "http://node: no node answers"),
+        (KeyError("timestamp"), "The node's answers cannot be used (KeyError)"),
+        (RecursionError(), "The node's answers cannot be used (RecursionError)"),
+    ],
+)
+def test_node_that_fails_is_said_and_what_was_read_stays(ring: ScriptedRing, failure: Exception, said: str) -> None:
+    source = source_of(ring)
+    client = BrokenClient(source.client, failure)
+    watcher = Watcher(SimpleNamespace(client=client, first_block=source.first_block, names={}), BlobLooker(None))  # type: ignore[arg-type]
+    watcher.start()
+    try:
+        await_that(lambda: mode_of(watcher) is RingMode.QUERY)
+        client.is_broken = True
+        await_that(lambda: bool(remarks(watcher)))
+        assert remarks(watcher)[0].startswith(said)
+        assert mode_of(watcher) is RingMode.QUERY
+        client.is_broken = False
+        await_that(lambda: remarks(watcher) == [])
+    finally:
+        watcher.stop()
+
+
+def mode_of(watcher: Watcher) -> RingMode:
+    with watcher.reading() as (record, _):
+        return record.state.mode
+
+
+def test_node_that_hangs_delays_no_reader(ring: ScriptedRing) -> None:
+    source, release = source_of(ring), threading.Event()
+    hanging = BrokenClient(source.client, ChainError("x"))
+    watcher = Watcher(SimpleNamespace(client=hanging, first_block=source.first_block, names={}), BlobLooker(None))  # type: ignore[arg-type]
+    hanging.head = lambda: release.wait(30) and source.client.head()  # type: ignore[method-assign]
+    watcher.start()
+    started = time.monotonic()
+    assert mode_of(watcher) is RingMode.SETUP
+    watcher.stop()
+    assert time.monotonic() - started < 5
+    release.set()

@@ -1,0 +1,70 @@
+"""What tests do with a page in a browser, and with the ring behind it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from playwright.sync_api import Page
+
+from deepring_chain.cli.clients import member_names
+from deepring_chain.explorer.blobs import BlobLooker
+from deepring_chain.explorer.server import serving
+from deepring_chain.explorer.watcher import Source, Watcher
+from tests.e2e.live_ring import LiveRing
+
+PATIENCE = 60.0
+"""Seconds that a busy machine may take for anything."""
+
+
+@dataclass
+class Watched:
+    """A page, with what its browser complained of and where it asked for something."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def assert_clean(self, address: str) -> None:
+        """Nothing was refused by the policy, no script failed, and nothing was asked for elsewhere."""
+        assert self.complaints == []
+        assert [url for url in self.requests if not url.startswith((address, "data:"))] == []
+
+
+def watch(page: Page) -> Watched:
+    """Notes errors, messages and requests of a page from now on."""
+    watched = Watched(page)
+    page.on("console", lambda message: watched.complaints.append(message.text))
+    page.on("pageerror", lambda error: watched.complaints.append(str(error)))
+    page.on("request", lambda request: watched.requests.append(request.url))
+    return watched
+
+
+@contextmanager
+def explorer_of(ring: LiveRing) -> Iterator[str]:
+    """The explorer over a live ring; yields its address."""
+    source = Source(ring.client(), ring.deployment.first_block, member_names(ring.folder), "node of a test")
+    with serving(Watcher(source, BlobLooker(ring.store())), 0) as address:
+        yield address
+
+
+def see(page: Page, selector: str, until: Callable[[str], bool]) -> list[str]:
+    """All different texts that an element shows, until one of them satisfies; blanks count as one space."""
+    seen: list[str] = []
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        text = re.sub(r"\s+", " ", page.text_content(selector) or "").strip()
+        if not seen or seen[-1] != text:
+            seen.append(text)
+        if until(text):
+            return seen
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{selector} never got there; it showed {seen}")
+
+
+def width_needed(page: Page) -> int:
+    """How wide the page is, in CSS pixels."""
+    return int(page.evaluate("document.scrollingElement.scrollWidth"))
