@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -263,3 +264,14 @@ def test_process_that_ended_is_gone_even_before_it_is_reaped() -> None:
     assert process_start(process.pid) is None
     process.wait()
     assert process_start(process.pid) is None
+
+
+def test_every_metric_is_in_the_manual_and_no_other() -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
+    listed = set(re.findall(r"^\| `(deepring_\w+)` \|", manual, re.MULTILINE))
+    names = {
+        family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
+        for family in ActorMetrics().registry.collect()
+        if family.name.startswith("deepring_")
+    }
+    assert listed == names
