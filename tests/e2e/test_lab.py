@@ -105,6 +105,41 @@ def test_bit_tampered_in_the_file_takes_effect_when_the_worker_is_killed_and_com
     assert restored(terminal, ring)[-1] == "layer.4.bias"
 
 
+def test_noise_on_a_workers_weights_is_found_blamed_and_restored_in_the_next_query(
+    ring: Path, images: Path, terminal: Terminal
+) -> None:
+    before = restored(terminal, ring)
+    noise = ("tamper", "worker-3", "--ring", ring, "--noise", 40, "--seed", 1)
+    assert terminal.said(*noise) == "worker-3: noise of 40 steps added to layer.3.weight in memory\n"
+    assert ask(terminal, ring, images) == LABELS
+    query = max(event["query"] for event in events(terminal, ring, "QuerySubmitted"))
+    assert re.search(r"hop 3 guilty", trail(terminal, ring, query))
+    await_that(lambda: len(restored(terminal, ring)) > len(before), "the restore")
+    assert restored(terminal, ring) == [*before, "layer.3.weight"]
+
+
+def test_several_bits_flipped_in_the_file_are_all_named_when_the_worker_loads_it(
+    ring: Path, images: Path, terminal: Terminal
+) -> None:
+    before = restored(terminal, ring)
+    flips = ("tamper", "worker-1", "--ring", ring, "--flips", 7, "--seed", 1, "--where", "file")
+    assert terminal.said(*flips, "--tensor", "layer.2.bias").startswith("worker-1: 7 bits flipped in its file\n")
+    terminal.said("kill", "worker-1", "--ring", ring)
+    await_that(lambda: (ring / "logs" / "worker-1.log").read_text().count("ready as") == 2, "worker-1 comes back")
+    terminal.said("arrange", "--ring", ring)
+    await_that(lambda: len(restored(terminal, ring)) > len(before), "the restore")
+    assert restored(terminal, ring)[-1] == "layer.2.bias"
+    assert ask(terminal, ring, images) == LABELS
+
+
+def test_noisy_input_is_judged_and_the_answer_is_right(ring: Path, images: Path, terminal: Terminal) -> None:
+    ordered = terminal.said("perturb", "worker-3", "--lie", "noisy-input", "--noise", 50, "--ring", ring)
+    assert ordered == "worker-3: will do noisy-input at its next turn\n"
+    assert ask(terminal, ring, images) == LABELS
+    query = max(event["query"] for event in events(terminal, ring, "QuerySubmitted"))
+    assert re.search(r"hop 3 guilty", trail(terminal, ring, query))
+
+
 def test_tampered_with_ring_passes_the_audit(ring: Path, terminal: Terminal) -> None:
     assert terminal.said("audit", "--ring", ring)
 
@@ -115,7 +150,13 @@ def test_tampered_with_ring_passes_the_audit(ring: Path, terminal: Terminal) -> 
         (("tamper", "worker-9"), "no worker with readable parameters here"),
         (("tamper", "worker-1", "--tensor", "layer.9.weight"), "no tensor layer.9.weight; there are layer.1.bias"),
         (("tamper", "worker-1", "--where", "file", "--tensor", "layer.1.bias", "--bit", "99999999"), "no bit 99999999"),
+        (("tamper", "worker-1", "--tensor", "layer.1.bias", "--bit", "99999999"), "no bit 99999999"),
+        (("tamper", "worker-1", "--bit", "1", "--noise", "1"), "--bit, --flips and --noise exclude each other"),
+        (("tamper", "worker-1", "--tensor", "layer.1.bias", "--noise", "1"), "layer.1.bias is none"),
+        (("tamper", "worker-1", "--tensor", "layer.1.bias", "--flips", "99999999"), "there are 28800 bits"),
+        (("tamper", "worker-9", "--noise", "1"), "no worker with readable parameters here"),
         (("perturb", "worker-9"), "no such worker"),
+        (("perturb", "worker-1", "--lie", "noisy-input", "--noise", "inf"), "noise of inf steps"),
         (("kill", "worker-9"), "no such process runs"),
         (("withdraw", "99"), "QueryNotOpen"),
     ],
