@@ -82,6 +82,11 @@ gas: setup  ## measure the ledger's gas and write tests/chain/gas_snapshot.json 
 vectors: setup  ## write the golden digests, tests/vectors/digests.json, anew
 	@$(BIN)/python -m tests.differential.make_vectors
 
+.PHONY: pictures
+
+pictures: setup  ## take the docs' pictures of the explorer anew, from a live lab ring in Chromium
+	@$(BIN)/python -m tests.explorer.pictures
+
 .PHONY: tamper-sweep false-alarms
 
 tamper-sweep: setup  ## flip 200 random bits in a live ring; each must be found, named and restored

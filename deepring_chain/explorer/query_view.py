@@ -181,7 +181,7 @@ def _moment(item: Checked, after: Checked | None, names: Names) -> Moment | None
     event = item.entry.event
     if isinstance(event, UpdatePosted) and event.signed.update.hop > 0:
         is_disputed = after is not None and isinstance(after.entry.event, OutputDisputed)
-        agrees = "" if is_disputed else f" It is what hop {event.signed.update.hop - 1} said it must be."
+        agrees = "" if is_disputed else f" Its output is what hop {event.signed.update.hop - 1} said it must be."
         telling = Telling(telling.entry, telling.tone, telling.sentence + agrees, telling.query)
     checks = tuple(CheckCount(check.value, count) for check, count in item.checks.items())
     return Moment(telling, query_row(item.entry, names), checks, item.failure)

@@ -146,8 +146,8 @@ def _update_sentence(event: UpdatePosted, names: Names) -> str:
     if update.hop == 0:
         return f"{who} put the input on its way, sealed to the first worker, and says what layer 1 must make of it."
     return (
-        f"{who} ran layer {update.hop}, signed its output, sealed it to the next hop, and says what the next layer "
-        "must make of it."
+        f"{who} ran layer {update.hop}, signed its output, sealed it to the next hop, and says what comes next must "
+        "make of it."
     )
 
 

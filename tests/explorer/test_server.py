@@ -149,7 +149,7 @@ def test_query_page_shows_each_hop_with_signer_digests_gas_and_checks(site: Site
         "gas 70,000",
         "signatures (1)",
         "expected outputs (eq. 13) (1)",
-        "It is what hop 1",
+        "Its output is what hop 1",
     ):
         assert part in text
     for item in record.of_query(record.queries[0])[1:]:

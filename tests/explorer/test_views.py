@@ -224,7 +224,7 @@ def test_entry_that_agrees_says_so_and_one_that_does_not_says_nothing_of_it() ->
     script = ring()
     script.submit().open_route().post().post().contradict(script_lie())
     told = [moment.telling.sentence for moment in view(record_of(script)).moments]
-    assert told[3].endswith("It is what hop 0 said it must be.")
+    assert told[3].endswith("Its output is what hop 0 said it must be.")
     assert "said it must be" not in told[4]
     assert told[5].startswith("The output of hop 2 is not what hop 1 said it must be (eq. 13)")
 

@@ -46,7 +46,7 @@ def watch(page: Page) -> Watched:
 @contextmanager
 def explorer_of(ring: LiveRing) -> Iterator[str]:
     """The explorer over a live ring; yields its address."""
-    source = Source(ring.client(), ring.deployment.first_block, member_names(ring.folder), "node of a test")
+    source = Source(ring.client(), ring.deployment.first_block, member_names(ring.folder), "node 127.0.0.1")
     with serving(Watcher(source, BlobLooker(ring.store())), 0) as address:
         yield address
 
