@@ -13,6 +13,7 @@ from deepring_chain.cli.console import OUT, print_step
 from deepring_chain.cli.password import read_password
 from deepring_chain.cli.training import quantise_checkpoint
 from deepring_chain.errors import ConfigError
+from deepring_chain.model.calibration import quantise_onnx
 from deepring_chain.model.checkpoint import load_model
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.samples import shipped_model_path
@@ -27,6 +28,13 @@ def init(
         Path | None,
         typer.Option(help="--model is a float checkpoint of `deepring train`: quantise it with these files."),
     ] = None,
+    onnx: Annotated[
+        Path | None, typer.Option(help="Make the model of this ONNX file, which takes pixels / 255; needs --calibrate.")
+    ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(help="Images for --onnx, some hundreds: a folder of png or npy files, one such file, or an npz."),
+    ] = None,
     standbys: Annotated[int, typer.Option(min=0, max=9, help="Further workers for each layer, to take over.")] = 0,
 ) -> None:
     """Make a ring: split a quantised model into layers, one worker each, and make everyone's keys.
@@ -35,13 +43,28 @@ def init(
     The password for the key files is read from the file that DEEPRING_PASSWORD_FILE names, from DEEPRING_PASSWORD, or
     from the terminal.
     """
-    committed = _load(model, data)
+    _check_options(model, data, onnx, calibrate)
+    committed = _load(model, data) if onnx is None or calibrate is None else _import(onnx, calibrate)
     config = init_ring(ring, committed, read_password(confirm=True), print_step, standbys)
     OUT.print(f"ring of {len(config.workers)} workers for {config.model_name} in {ring}", soft_wrap=True)
     for name, value in committed.card.figures.items():
         OUT.print(f"  {name}: {value}", soft_wrap=True)
     OUT.print(f"model root 0x{config.model_root.hex()}", soft_wrap=True)
     OUT.print(f"next: deepring up --ring {ring}", soft_wrap=True)
+
+
+def _check_options(model: Path | None, data: Path | None, onnx: Path | None, calibrate: Path | None) -> None:
+    if onnx is None and calibrate is not None:
+        raise ConfigError("--calibrate: images for a network from elsewhere; name it with --onnx")
+    if onnx is not None and calibrate is None:
+        raise ConfigError("--onnx: needs images to set the ranges of its activations; name them with --calibrate")
+    if onnx is not None and (model or data):
+        raise ConfigError("--onnx: is the model; leave --model and --data out")
+
+
+def _import(onnx: Path, calibrate: Path) -> QuantisedModel:
+    print_step("reading, quantising and measuring")
+    return quantise_onnx(onnx, calibrate)
 
 
 def _load(model: Path | None, data: Path | None) -> QuantisedModel:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +13,7 @@ from PIL import Image
 
 from deepring_chain.errors import ModelError
 from deepring_chain.model.idx import LabeledImages
+from deepring_chain.model.npz import read_arrays
 
 FILE = "tiny-imagenet-40of200.npz"
 CHECKSUM = "ce6b8e74fc29bf6fbdd26fc77d03590fa0879da4a1f3fbd304f0b9da0f8474bf"
@@ -47,25 +46,18 @@ def read_tiny_imagenet(folder: Path, part: str) -> LabeledImages:
     if not path.is_file():
         raise ModelError(f"no {FILE} in {folder}: it holds {ORIGIN}, SHA-256 {CHECKSUM}")
     prefix = "train" if part == "train" else "val"
+    names = [f"{prefix}_{name}" for name in ("jpeg", "offset", "label")]
     try:
-        with ZipFile(path) as archive:
-            jpeg, offset, labels = (_read(archive, f"{prefix}_{name}.npy") for name in ("jpeg", "offset", "label"))
+        arrays = read_arrays(path, names, ARRAY_LIMIT)
+        if len(arrays) != len(names):
+            raise ValueError(f"without {names[0]}, {names[1]} or {names[2]}")  # noqa: TRY301
+        jpeg, offset, labels = (arrays[name] for name in names)
         _check(jpeg, offset, labels)
         spans = zip(offset[:-1].tolist(), offset[1:].tolist(), strict=True)
         images = np.stack([_decode(number, jpeg[start:end]) for number, (start, end) in enumerate(spans)])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error, RuntimeError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ModelError(f"{path}: damaged or another file ({reason}); its SHA-256 should be {CHECKSUM}") from None
+    except ValueError as error:
+        raise ModelError(f"{path}: damaged or another file ({error}); its SHA-256 should be {CHECKSUM}") from None
     return LabeledImages(images, labels.astype(np.uint8))
-
-
-def _read(archive: ZipFile, name: str) -> NDArray[Any]:
-    """One array; no more of the archive is unpacked than the limit, whatever it promises."""
-    if archive.getinfo(name).file_size > ARRAY_LIMIT:
-        raise ValueError(f"{name} is larger than {ARRAY_LIMIT} bytes")
-    stream = io.BytesIO(archive.read(name))
-    array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
-    return array
 
 
 def _check(jpeg: NDArray[Any], offset: NDArray[Any], labels: NDArray[Any]) -> None:

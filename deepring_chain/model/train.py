@@ -116,7 +116,7 @@ class _Trainer:
         self.model = entry.build().to(options.device)
         if len(entry.input_shape) == 3:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._images = torch.from_numpy(data.images)
+        self._images = torch.from_numpy(np.require(data.images, requirements="W"))  # torch warns of others
         self._labels = torch.from_numpy(data.labels.astype(np.int64))
         self._optimizer = _build_optimizer(self.model, entry.recipe)
         self._identity = self._describe(data)

@@ -238,7 +238,7 @@ LENGTH = len(GOOD["val_jpeg"])
         ({"val_jpeg": np.zeros(LENGTH, np.uint8)}, "image 0 is no whole JPEG picture"),
         ({"val_jpeg": GOOD["val_jpeg"].astype(np.int64)}, "other kinds"),
         ({"val_jpeg": np.array([{}], dtype=object)}, "allow_pickle=False"),
-        ({"val_jpeg": None}, "val_jpeg.npy"),
+        ({"val_jpeg": None}, "without val_jpeg"),
         (tiny_arrays([jpeg(size=(64, 63))], [1]), "image 0 has 64 x 63 pixels, expected 64 x 64"),
         (tiny_arrays([jpeg(size=(9000, 9000), mode="L")], [1]), "image 0 has 9000 x 9000 pixels"),
         (tiny_arrays([jpeg(5)[:-60]], [1]), "image 0 is no whole JPEG picture"),
