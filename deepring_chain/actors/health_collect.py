@@ -19,6 +19,7 @@ from deepring_chain.actors.health_store import look_at_store
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import node_errors
 from deepring_chain.chain.probe import (
+    UNUSABLE,
     CodeFacts,
     NodeFacts,
     find_first_block,
@@ -126,6 +127,8 @@ class Collector:
             return self._weigh(snapshot, web3, view), view.state
         except DeepRingError as error:
             return replace(snapshot, ring_trouble=str(error)), None
+        except UNUSABLE as error:
+            return replace(snapshot, ring_trouble=f"unusable answers from the node ({type(error).__name__})"), None
 
     def _look_at_code(self, web3: Web3, node: NodeFacts | None) -> CodeFacts | None:
         target = self._target

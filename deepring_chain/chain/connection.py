@@ -63,7 +63,9 @@ def shown_url(url: str) -> str:
         host = parts.netloc.rpartition("@")[2]
     except ValueError:
         return url
-    path = "/".join("***" if len(part) >= SECRET_LENGTH else part for part in parts.path.split("/"))
+    path = parts.path
+    if host:
+        path = "/".join("***" if len(part) >= SECRET_LENGTH else part for part in path.split("/"))
     hidden = "***@" if "@" in parts.netloc else ""
     return urlunsplit((parts.scheme, hidden + host, path, "***" if parts.query else "", ""))
 

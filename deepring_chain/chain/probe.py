@@ -20,6 +20,9 @@ from deepring_chain.types import Address
 
 NODE_REQUESTS = 4
 
+UNUSABLE = (Web3Exception, KeyError, TypeError, ValueError, AttributeError)
+"""What web3 raises for answers of a form that no node gives, where `node_errors` leaves it."""
+
 
 @dataclass(frozen=True)
 class NodeFacts:
@@ -89,13 +92,14 @@ def look_at_node(
         web3 = connect(url, timeout=timeout, may_repeat=False)
         with node_errors(url):
             head, chain = web3.eth.get_block("latest"), web3.eth.chain_id
+        number, when = int(head["number"]), int(head["timestamp"])
         pending = _pending_time(web3, url)
     except ChainError as error:
         return NodeFacts(shown, str(error), isinstance(error, NodeSilent)), None
-    except (Web3Exception, KeyError, TypeError, AttributeError) as error:
+    except UNUSABLE as error:
         return NodeFacts(shown, f"{shown}: unusable answers from the node ({type(error).__name__})"), None
     seconds = (clock() - started) / NODE_REQUESTS
-    facts = NodeFacts(shown, None, False, chain, head["number"], int(head["timestamp"]), pending, seconds)
+    facts = NodeFacts(shown, None, False, chain, number, when, pending, seconds)
     return facts, web3
 
 

@@ -38,6 +38,11 @@ def errors_as_one_line() -> Iterator[None]:
         sys.exit(1)
 
 
+def print_line(text: str) -> None:
+    """One line of a result, in which others' words cannot move the cursor or change its colors."""
+    OUT.print("".join(c if c.isprintable() else "\ufffd" for c in text), markup=False, soft_wrap=True)
+
+
 def short(value: bytes | str, size: int = 8) -> str:
     """First hex digits of a digest or address, for tables."""
     text = value.removeprefix("0x") if isinstance(value, str) else value.hex()

@@ -10,7 +10,7 @@ from deepring_chain.actors.health import Snapshot
 from deepring_chain.actors.health_collect import ANSWER_SECONDS, Collector
 from deepring_chain.actors.health_diagnose import Finding, Severity, diagnose
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
-from deepring_chain.cli.console import OUT
+from deepring_chain.cli.console import OUT, print_line
 from deepring_chain.cli.status import plain
 from deepring_chain.cli.targets import (
     ActorOption,
@@ -56,12 +56,12 @@ def _print(snapshot: Snapshot, findings: list[Finding]) -> None:
     for finding in findings:
         is_error = finding.severity is Severity.ERROR
         OUT.print(f"{finding.severity.value}: {finding.cause.value}", style="bold red" if is_error else "bold yellow")
-        OUT.print(f"  {finding.sentence}", markup=False, soft_wrap=True)
-        OUT.print(f"  mend: {finding.mend}", markup=False, soft_wrap=True)
+        print_line(f"  {finding.sentence}")
+        print_line(f"  mend: {finding.mend}")
     if not findings:
         OUT.print("nothing wrong is found")
     for line in _not_looked_at(snapshot):
-        OUT.print(f"not looked at: {line}", markup=False, soft_wrap=True)
+        print_line(f"not looked at: {line}")
 
 
 def _not_looked_at(snapshot: Snapshot) -> list[str]:

@@ -18,7 +18,7 @@ from deepring_chain.actors.health_words import ago, awaited_in_words, ether
 from deepring_chain.chain.connection import shown_url
 from deepring_chain.chain.probe import CodeFacts
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
-from deepring_chain.cli.console import OUT
+from deepring_chain.cli.console import OUT, print_line
 from deepring_chain.cli.targets import (
     ActorOption,
     AnswerOption,
@@ -79,11 +79,11 @@ def plain(value: Any) -> Any:
 def print_status(snapshot: Snapshot) -> None:
     """Prints a snapshot for people."""
     for line in (*_node(snapshot), *_ledger(snapshot), *_store(snapshot)):
-        OUT.print(line, markup=False, soft_wrap=True)
+        print_line(line)
     if snapshot.actors:
         OUT.print(_actors(snapshot))
     for line in (*_troubles(snapshot), *_queries(snapshot)):
-        OUT.print(line, markup=False, soft_wrap=True)
+        print_line(line)
 
 
 def _node(snapshot: Snapshot) -> Iterator[str]:

@@ -21,7 +21,7 @@ from deepring_chain.attacks.bit_flip import flip_file_bit
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.types import Digest, Hop, QueryId, RingMode
-from tests.e2e.command import Terminal, deepring
+from tests.e2e.command import Terminal
 from tests.e2e.incidents import arrange, await_that, stopped
 from tests.e2e.live_ring import LiveRing, random_images, running_ring, tiny_model, wait_for
 
@@ -43,7 +43,7 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRing]:
 
 def examine(terminal: Terminal, *arguments: object) -> tuple[int, list[dict[str, Any]]]:
     """The doctor's exit code and findings."""
-    code, output, errors = terminal.run("doctor", "--json", "--timeout", 2, *arguments)
+    code, output, errors = terminal.run("doctor", "--json", "--timeout", 10, *arguments)
     assert errors == ""
     told = json.loads(output)
     assert told["is_healthy"] is (code == 0)
@@ -95,8 +95,8 @@ def test_node_that_hangs_is_named_in_time(ring: LiveRing, terminal: Terminal) ->
     os.kill(ring.devnet.process_id, signal.SIGSTOP)
     try:
         started = time.monotonic()
-        assert causes(terminal, ring, "--timeout", 1) == [("error", "node_hung")]
-        assert time.monotonic() - started < 15
+        assert causes(terminal, ring, "--timeout", 3) == [("error", "node_hung")]
+        assert time.monotonic() - started < 30
     finally:
         os.kill(ring.devnet.process_id, signal.SIGCONT)
 
@@ -106,8 +106,8 @@ def test_node_that_answers_a_byte_at_a_time_is_given_up(ring: LiveRing, terminal
         threading.Thread(target=_drip, args=(server,), daemon=True).start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         started = time.monotonic()
-        assert causes(terminal, ring, "--rpc", url, "--timeout", 0.5) == [("error", "node_hung")]
-        assert time.monotonic() - started < 15
+        assert causes(terminal, ring, "--rpc", url, "--timeout", 1) == [("error", "node_hung")]
+        assert time.monotonic() - started < 30
 
 
 def _drip(server: socket.socket) -> None:
@@ -158,7 +158,7 @@ def test_worker_that_is_down_is_named_with_the_command_that_starts_it(ring: Live
 
 def test_worker_that_hangs_is_named(ring: LiveRing, terminal: Terminal) -> None:
     with stopped(ring, "worker-3"):
-        code, (finding,) = examine(terminal, "--ring", ring.folder.path, "--timeout", 0.5)
+        code, (finding,) = examine(terminal, "--ring", ring.folder.path, "--timeout", 3)
     assert (code, finding["cause"]) == (1, "actor_stalled")
     assert f"worker-3 (process {ring.pid('worker-3')}) runs and does not answer" in finding["sentence"]
 
@@ -221,7 +221,7 @@ def test_damaged_envelope_that_the_next_hop_waits_for_is_named(ring: LiveRing, t
         path = blob_path(ring, session.updates[Hop(1)].signed.update.envelope)
         good = path.read_bytes()
         path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-        found = causes(terminal, ring, "--timeout", 0.5)
+        found = causes(terminal, ring, "--timeout", 3)
         path.write_bytes(good)
     assert found == [("error", "blob_lost"), ("error", "actor_stalled")]
     assert wait_for(ring.querent(), query).output == ring.plain_output(images)
@@ -243,7 +243,7 @@ def test_ring_in_tracking_mode_is_named(ring: LiveRing, terminal: Terminal) -> N
     ring.await_mode(RingMode.TRACKING)
     try:
         found = causes(terminal, ring)
-        text = deepring("doctor", "--ring", ring.folder.path).stdout
+        _, text, _ = terminal.run("doctor", "--ring", ring.folder.path)
     finally:
         ring.start("ouroboros")
     assert found == [("error", "actor_down"), ("error", "tracking")]
@@ -267,7 +267,7 @@ def test_deadline_that_passed_is_named_with_who_is_late(ring: LiveRing, terminal
         with stopped(ring, "ouroboros"):
             for method, value in (("evm_increaseTime", 100), ("evm_mine", None)):
                 web3.provider.make_request(RPCEndpoint(method), [] if value is None else [value])
-            code, findings = examine(terminal, "--ring", ring.folder.path, "--timeout", 0.5)
+            code, findings = examine(terminal, "--ring", ring.folder.path, "--timeout", 3)
     (late,) = [finding for finding in findings if finding["cause"] == "deadline_passed"]
     assert code == 1
     assert late["sentence"].startswith(f"Query {query}: hop 2 (worker-2) was due ")
