@@ -172,15 +172,18 @@ class ExportFile:
         Raises:
             ExportBroken: damaged, cut short, or with a block left out.
         """
-        expected = self.place.first_block
+        expected, claimed = self.place.first_block, None
         with self._lines() as lines:
             next(lines, None)
             for line in lines:
                 if "end" in line:
                     self._check_end(line, expected, lines)
+                    if claimed != self.place.last_hash:
+                        raise ExportBroken(f"{self.path}: its last block has another hash than its first line says")
                     return
                 exported = self._parse_block(line, expected)
                 expected += 1
+                claimed = exported.block.claimed_hash
                 self._reads = exported.reads
                 if exported.block.number >= first:
                     yield exported.block

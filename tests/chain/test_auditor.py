@@ -15,7 +15,8 @@ from deepring_chain.errors import ChainError, StoreError
 from deepring_chain.protocol.audit_step import Check
 from deepring_chain.protocol.events import Event
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import ZERO, ComplaintKind, QueryPhase, RejectReason, RingMode
+from deepring_chain.types import QueryPhase, RejectReason, RingMode
+from tests.chain.recorded import record_all
 from tests.chain.ring_driver import ScriptedRing, named
 from tests.chain.stored_ring import (
     StoredRing,
@@ -41,50 +42,8 @@ BLOBS = {
 
 
 # ---------------------------------------------------------------------- honest trails
-def restore(stored: StoredRing) -> None:
-    """Two blocks are tampered with, one of them twice."""
-    stored.arrange(tampered=(1, 3))
-    stored.order_restore(1)
-    stored.ring.post_attestations([stored.ring.attestation(1, leaf=named("tampered again"))])
-    stored.ring.report(1)
-    stored.order_restore(1)
-    stored.ring.attest(1)
-    stored.order_restore(3)
-    stored.ring.attest(3)
-    stored.ring.report(3, "layer3.bias")
-
-
-def go_wrong(stored: StoredRing) -> None:
-    """One query with everything that can go wrong; it is answered."""
-    query = stored.submit().open_route().advance(1)
-    query.complain(kind=ComplaintKind.ALTERED)
-    query.judge()
-    query.reopen()
-    query.advance(2).contradict()
-    query.judge(sender_guilty=False, receiver_guilty=True)
-    query.resume(2)
-    query.let_time_out()
-    query.resume(2)
-    query.advance(4).complain(kind=ComplaintKind.UNREADABLE, evidence=ZERO)
-    query.judge()
-    query.resume(3)
-    query.advance(4).deliver(output=named("another answer"))
-    query.judge(sender_guilty=False)
-    query.resume(3)
-    query.advance(4).deliver()
-
-
 def test_trail_with_every_kind_of_event_and_end_passes(stored: StoredRing) -> None:
-    go_wrong(stored)
-    restore(stored)
-    stored.submit().reject()
-    late = stored.submit().open_route()
-    late.let_time_out()
-    late.reject(RejectReason.RING_FAULTY)
-    stored.submit().open_route().advance(2).wait_and_withdraw()
-    stored.register().arrange()
-    stored.submit().open_route().post()
-    stored.submit()
+    record_all(stored)
     report = audit_of(stored)
     assert report.failure is None
     assert report.trail.ended == {QueryPhase.DELIVERED: 1, QueryPhase.REJECTED: 2, QueryPhase.WITHDRAWN: 1}
