@@ -53,6 +53,7 @@ BatchOption = Annotated[int, typer.Option(min=1, help="Images per query.")]
 EveryOption = Annotated[int, typer.Option(min=1, help="An attack at every so many queries.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads of each worker.")]
 HopOption = Annotated[int, typer.Option(min=1, help="Deadline of a hop, in seconds.")]
+StepsOption = Annotated[int, typer.Option(min=1, help="Steps of Algorithm 1's training of the importances.")]
 AgainOption = Annotated[bool, typer.Option("--again", help="Run parts anew that are there already.")]
 
 MODELS, OUT_FOLDER, WORK = Path("out/models"), Path("docs/experiments"), Path("out/experiments")
@@ -85,6 +86,7 @@ def table2(
     every: EveryOption = PASSING.every,
     threads: ThreadsOption = PASSING.ring.threads,
     hop_seconds: HopOption = PASSING.ring.hop_seconds,
+    importance_steps: StepsOption = PLAIN.importance_steps,
     seed: SeedOption = PLAIN.seed,
     out: OutOption = OUT_FOLDER,
     page: PageOption = PAGE,
@@ -103,10 +105,11 @@ def table3(
     part: PartOption = None,
     images: ImagesOption = None,
     float_images: FloatOption = None,
-    batch: BatchOption = 100,
+    batch: BatchOption = 200,
     every: EveryOption = 2,
     threads: ThreadsOption = 1,
     hop_seconds: HopOption = PASSING.ring.hop_seconds,
+    importance_steps: StepsOption = 300,
     seed: SeedOption = PLAIN.seed,
     out: OutOption = OUT_FOLDER,
     page: PageOption = PAGE,
@@ -129,6 +132,7 @@ def _run_table(
     every: int,
     threads: int,
     hop_seconds: int,
+    importance_steps: int,
     seed: int,
     out: Path,
     page: Path,
@@ -140,9 +144,9 @@ def _run_table(
     limits = f" --images {images}" if images else ""
     limits += f" --float-images {float_images}" if float_images else ""
     command = f"deepring experiment {table} --data DATA --batch {batch} --every {every} --threads {threads}"
-    job = RowJob(
-        PlainSettings(seed=seed, float_images=float_images), passing, parts, f"{command} --seed {seed}{limits}", again
-    )
+    command += f" --importance-steps {importance_steps} --seed {seed}{limits}"
+    settings = PlainSettings(seed=seed, float_images=float_images, importance_steps=importance_steps)
+    job = RowJob(settings, passing, parts, command, again)
     with _ended_by_sigterm(), _progress() as show:
         for _ in run_rows(names, Folders(data, models, out, work), images, job, show):
             draw_page(out, page)

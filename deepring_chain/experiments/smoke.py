@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from deepring_chain.errors import ModelError
-from deepring_chain.experiments.lab_ring import ExperimentError
+from deepring_chain.experiments.lab_ring import ExperimentError, RingSettings
 from deepring_chain.experiments.passes import PassSettings, Progress
 from deepring_chain.experiments.results import read_result
 from deepring_chain.experiments.rows import PARTS, Paper, PlainSettings
@@ -147,7 +147,7 @@ def run_smoke(out: Path, work: Path, on_progress: Progress) -> list[str]:
     lines = []
     for subject, table, row in ((dense_subject(120), "table3", "mnist-dense"), (conv_subject(120), "table2", "spots")):
         path = result_path(out, table, subject.name)
-        job = RowJob(PlainSettings(search_images=60), PassSettings(batch=30, every=2), PARTS, COMMAND)
+        job = RowJob(PlainSettings(search_images=60), PassSettings(40, 2, RingSettings(threads=1)), PARTS, COMMAND)
         run_row(subject, SMOKE_PAPER, path, work, job, _named(row, on_progress))
         lines += check_rings(subject.name, path)
         run_sweep(subject, out, SweepSettings(flips=5, draws=2), COMMAND, _named(row, on_progress))
