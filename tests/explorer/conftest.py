@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.chain.ring_driver import ScriptedRing
 from tests.chain.stored_ring import StoredRing
+from tests.e2e.command import Terminal
 from tests.explorer.chromium import running_chromium
 from tests.explorer.watching import Watched, watch
 
@@ -34,6 +35,12 @@ def watched(browser: Browser) -> Iterator[Watched]:
 def page(watched: Watched) -> Page:
     """The same, for tests that look at nothing else."""
     return watched.page
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """The `deepring` command, at hand."""
+    return Terminal(capsys, monkeypatch)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -10,6 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 from deepring_chain.explorer.blobs import Blob, BlobState
 from deepring_chain.model.card import ModelCard
 from deepring_chain.types import Digest
+from tests.chain.stored_ring import StoredRing, answer_one
+from tests.e2e.command import Terminal
 from tests.explorer.pages_seen import Site, site_of
 from tests.explorer.scripted import NAMES, record_of, ring
 from tests.explorer.test_hostile import HOSTILE, OneBlob, tampered
@@ -177,3 +180,23 @@ def test_ring_of_twenty_shows_numbers_and_lists_the_names(page: Page) -> None:
         assert page.locator("svg.ring .seat text").all_text_contents() == [str(number) for number in range(20)]
         assert page.locator("#seats tbody tr").count() == 20
         assert width_needed(page) <= 360
+
+
+def test_report_opened_from_the_disk_shows_all_and_asks_for_nothing(
+    stored: StoredRing, terminal: Terminal, tmp_path: Path, watched: Watched
+) -> None:
+    answer_one(stored)
+    ledger, path = stored.ring.ledger, tmp_path / "report.html"
+    where = ("--rpc", ledger.url, "--ledger", ledger.address, "--first-block", ledger.first_block)
+    terminal.said("report", 1, "--out", path, *where, "--store", stored.folder)
+    page = watched.page
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(path.as_uri())
+    expect(page.locator("main")).to_contain_text("The audit passed.")
+    expect(page.locator("svg.ring")).to_be_visible()
+    assert page.locator(".told").first.evaluate("element => getComputedStyle(element).display") == "flex"
+    page.locator("#moment-3 summary").click()
+    expect(page.locator("#moment-3 dl")).to_be_visible()
+    assert width_needed(page) <= 360
+    assert watched.requests == [path.as_uri()]
+    assert watched.complaints == []

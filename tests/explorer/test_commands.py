@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +16,10 @@ from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.types import ComplaintKind
 from tests.chain.ring_driver import named
 from tests.chain.stored_ring import StoredRing, answer_one, open_client
-from tests.e2e.command import DEEPRING, Terminal, environment
+from tests.e2e.command import DEEPRING, Terminal, descendants, environment
+from tests.e2e.live_ring import await_ended
 from tests.explorer.pages_seen import elements
-
-
-@pytest.fixture
-def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """The `deepring` command, at hand."""
-    return Terminal(capsys, monkeypatch)
+from tests.explorer.watching import PATIENCE
 
 
 def place(stored: StoredRing) -> list[object]:
@@ -132,7 +129,7 @@ def test_report_to_a_place_that_cannot_be_written_is_refused(stored: StoredRing,
 
 @contextmanager
 def explorer_up(*arguments: object) -> Iterator[str]:
-    """The command in a process of its own until Ctrl-C; yields the address that it names."""
+    """The command in a process of its own until Ctrl-C, after which nothing of it is left; yields its address."""
     process = subprocess.Popen(
         [str(part) for part in (DEEPRING, "explorer", "--port", 0, *arguments)],
         env=environment(DEEPRING_PASSWORD=None),
@@ -144,25 +141,47 @@ def explorer_up(*arguments: object) -> Iterator[str]:
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line.startswith("explorer is up: http://127.0.0.1:"), process.communicate(timeout=20)
+        assert line.startswith("explorer is up: http://127.0.0.1:"), process.communicate(timeout=PATIENCE)
+        family = descendants(process.pid)
         yield line.split(": ", 1)[1].split(";")[0]
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=20)
-        assert (process.returncode, output, errors) == (0, "explorer is down\n", "")
+        output, errors = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, output) == (0, "explorer is down\n"), errors
+        assert "Traceback" not in errors
+        assert await_ended(family) == set()
     finally:
         process.kill()
         process.wait()
 
 
+def text_at(address: str) -> str:
+    """What the page at an address says."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://").strip("/"), timeout=PATIENCE)
+    connection.request("GET", "/")
+    response = connection.getresponse()
+    assert response.status == 200
+    text = elements(response.read().decode()).text
+    connection.close()
+    return text
+
+
+def await_text(address: str, part: str) -> None:
+    """Waits until the page says something."""
+    deadline = time.monotonic() + PATIENCE
+    while part not in (text := text_at(address)):
+        assert time.monotonic() < deadline, text
+        time.sleep(0.2)
+
+
 def test_explorer_needs_addresses_alone_and_ends_at_ctrl_c(stored: StoredRing) -> None:
     answer_one(stored)
     with explorer_up(*place(stored)) as address:
-        connection = http.client.HTTPConnection(address.removeprefix("http://").strip("/"), timeout=10)
-        connection.request("GET", "/")
-        response = connection.getresponse()
-        assert response.status == 200
-        assert "DeepRing explorer" in response.read().decode()
-        connection.close()
+        await_text(address, "query 1 delivered")
+
+
+def test_demo_makes_its_own_ring_asks_it_and_leaves_nothing_behind() -> None:
+    with explorer_up("--demo") as address:
+        await_text(address, "query 1 delivered")
 
 
 @pytest.mark.parametrize(
