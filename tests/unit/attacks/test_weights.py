@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -101,6 +105,22 @@ def test_layer_or_weight_that_is_not_there_is_refused(victim: Victim) -> None:
 
 def test_wide_kernel_is_exact_for_eight_bit_weights() -> None:
     run_self_test(WIDE_KERNEL, CPU)
+
+
+def test_wide_kernel_is_exact_where_plain_products_of_eight_bit_weights_saturate() -> None:
+    """On a CPU without VNNI; the same check refuses the plain kernel there, so it would see a difference."""
+    code = (
+        "import sys, torch; from dataclasses import replace\n"
+        "from deepring_chain.attacks.weights import WIDE_KERNEL\n"
+        "from deepring_chain.model.kernels import int8_matmul\n"
+        "from deepring_chain.model.self_test import SelfTestError, run_self_test\n"
+        "run_self_test(WIDE_KERNEL, torch.device('cpu'))\n"
+        "try:\n    run_self_test(replace(WIDE_KERNEL, matmul=int8_matmul), torch.device('cpu'))\n"
+        "except SelfTestError:\n    print('saturates')\n"
+    )
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "saturates\n"), done.stderr
 
 
 def test_wide_kernel_gives_what_int64_gives_for_all_bytes() -> None:
