@@ -86,13 +86,14 @@ def random_input(layer: Layer, count: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(-128, 128, (count, *(layer.input_shape or ())), generator=generator).to(torch.int8)
 
 
-def with_statistics(model: nn.Sequential, seed: int = 5) -> nn.Sequential:
-    """The network with batch normalizations as they are after training: statistics, scales and offsets of their own."""
+def with_statistics(model: nn.Sequential, inputs: torch.Tensor, seed: int = 5) -> nn.Sequential:
+    """The network with batch normalizations as after training: statistics of the inputs, scales and offsets."""
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            module.running_mean.uniform_(-0.3, 0.3, generator=generator)
-            module.running_var.uniform_(0.5, 2, generator=generator)
+            module.momentum = 1.0
             module.weight.data.uniform_(0.5, 1.5, generator=generator)
             module.bias.data.uniform_(-0.3, 0.3, generator=generator)
+    with torch.no_grad():
+        model.train()(inputs)
     return model.eval()

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from image_reference import make_layer, make_residual, make_window
+from image_tools import image_layer
 from model_tools import small_layer
 
 from deepring_chain.model.dense import DenseLayer
 from deepring_chain.model.kernels import INT8, Kernel
+from deepring_chain.model.layer import Layer
 from deepring_chain.model.self_test import SelfTestError, run_self_test
 
 ITEMS = 64
@@ -34,11 +40,35 @@ def make_cases() -> list[tuple[DenseLayer, torch.Tensor]]:
     return cases
 
 
-def digest_outputs(batch: int) -> str:
+def make_image_specs() -> list[dict[str, Any]]:
+    """Layers as the reference describes them: 27 inputs, one, 72; one output; paddings, poolings, blocks."""
+    rng = random.Random(9)  # noqa: S311 (test data)
+    same, halves = make_window(3, 3, 1, 1, 1, 1, 1, 1), make_window(2, 2, 2, 2)
+    return [
+        make_layer(rng, [6, 5, 3], 8, same, relu=1, zero=-128, pool="max", pool_window=halves),
+        make_layer(rng, [4, 4, 8], 1, same, zero=0),
+        make_layer(rng, [3, 3, 1], 9, make_window(1, 1, 2, 2), zero=0),
+        make_layer(rng, [4, 4, 8], 16, same, zero=0, pool="average", pool_window=make_window(4, 4, 4, 4)),
+        make_residual(rng, [4, 4, 4], 4, 1, zero=-128),
+        make_residual(rng, [4, 4, 4], 7, 2, zero=-128, pool="average", pool_window=halves),
+    ]
+
+
+def make_image_cases() -> list[tuple[Layer, torch.Tensor]]:
+    """Weights and inputs that are mostly extreme."""
+    cases: list[tuple[Layer, torch.Tensor]] = []
+    for number, spec in enumerate(make_image_specs()):
+        layer, generator = image_layer(spec), torch.Generator().manual_seed(number)
+        inputs = (torch.rand(ITEMS, *layer.input_shape, generator=generator) < 0.8).to(torch.int16) * 255 - 128
+        cases.append((layer, inputs.to(torch.int8)))
+    return cases
+
+
+def digest_outputs(cases: Sequence[tuple[Layer, torch.Tensor]], batch: int) -> str:
     state = hashlib.sha256()
-    for layer, inputs in make_cases():
-        for part in inputs.split(batch):
-            state.update(layer.forward(part).numpy().tobytes())
+    for layer, inputs in cases:
+        outputs = torch.cat([layer.forward(part) for part in inputs.split(batch)])
+        state.update(outputs.numpy().tobytes())
     return state.hexdigest()
 
 
@@ -51,12 +81,14 @@ def try_kernel(kernel: Kernel) -> str:
 
 
 def main() -> None:
-    digests = {}
+    digests, images = {}, {}
     for threads in (1, 2):
         torch.set_num_threads(threads)
         for batch in (1, 7, 64):
-            digests[f"batch {batch}, {threads} threads"] = digest_outputs(batch)
-    print(json.dumps({"digests": digests, "shipped": try_kernel(INT8), "saturating": try_kernel(SATURATING)}))
+            digests[f"batch {batch}, {threads} threads"] = digest_outputs(make_cases(), batch)
+            images[f"batch {batch}, {threads} threads"] = digest_outputs(make_image_cases(), batch)
+    kernels = {"shipped": try_kernel(INT8), "saturating": try_kernel(SATURATING)}
+    print(json.dumps({"digests": digests, "images": images, **kernels}))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from isa_child import make_cases
+from image_reference import item
+from image_tools import small_conv, small_residual
+from isa_child import make_cases, make_image_cases, make_image_specs
 from model_tools import small_layer
 
 from deepring_chain.model.kernels import CUDA_MULTIPLE, CUDA_ROWS, INT8, Kernel, _padded_matmul, int8_matmul
+from deepring_chain.model.layer import Part
 from deepring_chain.model.self_test import SelfTestError, run_self_test
 
 CHILD = Path(__file__).with_name("isa_child.py")
@@ -27,7 +31,8 @@ CPU = torch.device("cpu")
 
 @cache
 def run_under(level: str) -> dict[str, Any]:
-    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": level}
+    # Waiting threads that spin make two threads many times slower than one where the cores are busy.
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": level, "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(
         [sys.executable, str(CHILD)], env=environment, capture_output=True, text=True, timeout=120, check=True
     )
@@ -52,6 +57,23 @@ def test_layers_give_the_reference_bytes_for_every_batch_and_thread_count(level:
     digests = run_under(level)["digests"]
     assert len(digests) == 6
     assert set(digests.values()) == {reference_digest()}, digests
+
+
+@cache
+def reference_image_digest() -> str:
+    """The same layers of images in plain integers, window by window."""
+    state = hashlib.sha256()
+    for spec, (_, inputs) in zip(make_image_specs(), make_image_cases(), strict=True):
+        expected = [item(spec, image) for image in inputs.tolist()]
+        state.update(np.array(expected, np.int8).tobytes())
+    return state.hexdigest()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_layers_of_images_give_the_reference_bytes_for_every_batch_and_thread_count(level: str) -> None:
+    digests = run_under(level)["images"]
+    assert len(digests) == 6
+    assert set(digests.values()) == {reference_image_digest()}, digests
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -126,11 +148,43 @@ def test_padding_to_the_sizes_of_cuda_changes_nothing(size: tuple[int, int, int]
     assert torch.equal(product, a.to(torch.int32) @ w.to(torch.int32))
 
 
+@pytest.mark.parametrize("batch", [1, 5])
+def test_layers_of_images_are_the_same_with_the_padding_of_cuda(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every product takes the way that it takes on a CUDA device, with the sizes that `torch._int_mm` takes there."""
+    expected = [layer.forward(inputs[:batch]) for layer, inputs in make_image_cases()]
+    sizes: list[tuple[int, int, int]] = []
+
+    def product(a: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        sizes.append((*a.shape, w.shape[1]))
+        return int_mm(a, w)
+
+    int_mm = torch._int_mm
+    monkeypatch.setattr(torch, "_int_mm", product)
+    padded = replace_kernels(make_image_cases(), lambda a, w: _padded_matmul(a, w, CUDA_ROWS, CUDA_MULTIPLE))
+    found = [layer.forward(inputs[:batch]) for layer, inputs in padded]
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    assert len(sizes) >= 2 * len(found)
+    assert all(m >= CUDA_ROWS and k % CUDA_MULTIPLE == 0 and n % CUDA_MULTIPLE == 0 for m, k, n in sizes)
+
+
+def replace_kernels(cases: Any, matmul: Any) -> list[tuple[Any, torch.Tensor]]:
+    """The same layers with another matrix product, in a residual block's parts too."""
+    return [(with_kernel(layer, Kernel("other", matmul, -64, 63)), inputs) for layer, inputs in cases]
+
+
+def with_kernel(value: Any, kernel: Kernel) -> Any:
+    if isinstance(value, tuple):
+        return tuple(with_kernel(part, kernel) for part in value)
+    if not isinstance(value, Part):
+        return kernel if isinstance(value, Kernel) else value
+    return replace(value, **{each.name: with_kernel(getattr(value, each.name), kernel) for each in fields(value)})
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_gives_the_bytes_of_the_cpu() -> None:
     device = torch.device("cuda")
     run_self_test(INT8, device)
-    for layer, inputs in make_cases():
+    for layer, inputs in (*make_cases(), *make_image_cases()):
         for batch in (1, 7, 64):
             there = layer.to(device).forward(inputs[:batch].to(device)).cpu()
             assert torch.equal(there, layer.forward(inputs[:batch]))
@@ -138,7 +192,8 @@ def test_cuda_gives_the_bytes_of_the_cpu() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_layer_has_the_content_of_the_cpu_layer() -> None:
-    layer = small_layer()
-    there = layer.to(torch.device("cuda"))
-    assert there.content().header == layer.content().header
-    assert [bytes(view) for view in there.content().tensors] == [bytes(view) for view in layer.content().tensors]
+    for layer in (small_layer(), small_conv(), small_residual()):
+        there = layer.to(torch.device("cuda"))
+        assert {tensor.device.type for tensor in there.tensors.values()} == {"cuda"}
+        assert there.content().header == layer.content().header
+        assert [bytes(view) for view in there.content().tensors] == [bytes(view) for view in layer.content().tensors]
