@@ -18,7 +18,7 @@ from deepring_chain.cli.console import ERR, OUT
 from deepring_chain.experiments.lab_ring import RingSettings
 from deepring_chain.experiments.passes import PassSettings
 from deepring_chain.experiments.passes import Progress as OnProgress
-from deepring_chain.experiments.rows import PARTS, ROWS, PlainSettings
+from deepring_chain.experiments.rows import IMPORTANCE_STEPS, PARTS, ROWS, PlainSettings
 from deepring_chain.experiments.run import (
     Folders,
     RowJob,
@@ -109,7 +109,7 @@ def table3(
     every: EveryOption = 2,
     threads: ThreadsOption = 1,
     hop_seconds: HopOption = PASSING.ring.hop_seconds,
-    importance_steps: StepsOption = 300,
+    importance_steps: StepsOption = IMPORTANCE_STEPS["table3"],
     seed: SeedOption = PLAIN.seed,
     out: OutOption = OUT_FOLDER,
     page: PageOption = PAGE,

@@ -68,18 +68,17 @@ def _plot_count(axes: Axes, row: Json) -> None:
 
 
 def plot_importance(name: str, result: Json, path: Path) -> None:
-    """Importance of each layer, as Algorithm 1 finds it; the attacked one is dark."""
+    """Importance of each layer, as Algorithm 1 finds it; the attacked one stands out."""
     layers = result["parts"]["importance"]["layers"]
     values = [entry["importance"] for entry in layers]
-    colors = [VERMILION if value == max(values) else "#9ecae9" for value in values]
+    best = values.index(max(values))
     with _drawing(path, f"{name}: importance of each layer's weights") as axes:
-        axes.bar(range(len(values)), values, color=colors, edgecolor=BLACK, linewidth=0.6)
+        axes.plot(range(len(values)), values, "o", color=BLUE, markersize=8)
+        axes.plot([best], [values[best]], "D", color=VERMILION, markersize=11)
+        axes.annotate("attacked", (best, values[best]), (0, 9), textcoords="offset points", ha="center")
         axes.set_xticks(range(len(values)), [str(entry["index"]) for entry in layers])
-        low, high = min(values), max(values)
-        margin = (high - low) * 0.25 or 0.1
-        axes.set(xlabel="layer", ylabel="p after training (Algorithm 1)", ylim=(low - margin, high + margin))
-        best = values.index(high)
-        axes.annotate("attacked", (best, high), (0, 4), textcoords="offset points", ha="center")
+        axes.margins(y=0.2)
+        axes.set(xlabel="layer", ylabel="p after training (Algorithm 1)")
 
 
 def plot_sigma(name: str, result: Json, path: Path) -> None:
@@ -103,18 +102,22 @@ def plot_sigma(name: str, result: Json, path: Path) -> None:
 def plot_bits(name: str, result: Json, path: Path) -> None:
     """Accuracy against the number of flipped bits: chosen by gradient, and at random."""
     part = result["parts"]["bits"]
-    chosen, drawn = part["progressive"], part["random"]
+    drawn = part["random"]
     with _drawing(path, f"{name}: accuracy of the plain integer model with flipped bits") as axes:
-        counts = [max(point[0], 0.7) for point in chosen]
-        axes.plot(counts, [100 * point[1] for point in chosen], "o-", color=VERMILION, label="chosen by gradient")
+        kinds = zip(part["progressive"].items(), ((VERMILION, "o-"), (GREEN, "^-")), strict=False)
+        for (bits, chosen), (color, mark) in kinds:
+            shares = [100 * point[1] for point in chosen]
+            axes.plot([point[0] for point in chosen], shares, mark, color=color, label=f"chosen by gradient, {bits}")
         middle, low, high = _spread([point[1:] for point in drawn])
         xs = [point[0] for point in drawn]
         axes.fill_between(xs, low, high, color=BLUE, alpha=0.2, linewidth=0)
-        label = f"at random, median and range of {len(drawn[0]) - 1}"
+        label = f"bits 0 to 5 at random, median and range of {len(drawn[0]) - 1}"
         axes.plot(xs, middle, "s--", color=BLUE, markerfacecolor="white", label=label)
-        axes.set(xscale="log", xlabel="flipped bits (leftmost: none)", ylim=(0, 104))
-        axes.set_ylabel(f"accuracy on {part['images']:,} images, %")
-        axes.legend(loc="lower left")
+        axes.set_xscale("symlog", linthresh=1)
+        axes.set(
+            xlabel="flipped bits", ylabel=f"accuracy on {part['images']:,} images, %", ylim=(0, 104), xlim=(-0.1, None)
+        )
+        axes.legend(loc="lower left", fontsize=9)
 
 
 def _spread(draws: Sequence[Sequence[float]]) -> tuple[list[float], list[float], list[float]]:

@@ -54,6 +54,10 @@ ROWS: Mapping[str, Row] = MappingProxyType(
 """All rows, the most important first."""
 
 
+IMPORTANCE_STEPS: Mapping[str, int] = MappingProxyType({"table2": 60, "table3": 300})
+"""Steps of Algorithm 1's training: a step of VGG-19 takes 30 times as long as one of the dense network."""
+
+
 @dataclass(frozen=True)
 class PlainSettings:
     """How the plain models are attacked; what must be the same for a row's parts to be kept.
@@ -68,7 +72,7 @@ class PlainSettings:
     seed: int = 1
     search_images: int = 500
     float_images: int | None = None
-    importance_steps: int = 60
+    importance_steps: int = IMPORTANCE_STEPS["table2"]
     importance_batch: int = 32
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from deepring_chain.experiments import markdown, plots
@@ -12,7 +12,7 @@ from deepring_chain.experiments.guessing import LAYERS, PAPER_PERCENT, count_gue
 from deepring_chain.experiments.lab_ring import ExperimentError
 from deepring_chain.experiments.passes import PassSettings, Progress
 from deepring_chain.experiments.results import Json, ResultBook, read_result
-from deepring_chain.experiments.rows import PARTS, ROWS, Paper, PlainSettings, RowRun
+from deepring_chain.experiments.rows import IMPORTANCE_STEPS, PARTS, ROWS, Paper, PlainSettings, RowRun
 from deepring_chain.experiments.subject import Subject, identify, load_subject
 from deepring_chain.experiments.sweeps import Sweep, SweepSettings
 from deepring_chain.files import write_atomic
@@ -161,7 +161,8 @@ def run_sweeps(
 
         show("reading and quantising", 0, 1)
         subject = load_subject(name, folders.data, folders.models, folders.work, images)
-        run_sweep(subject, folders.out, settings, command, show)
+        steps = replace(settings, importance_steps=IMPORTANCE_STEPS[ROWS[name].table])
+        run_sweep(subject, folders.out, steps, command, show)
 
 
 def run_sweep(subject: Subject, out: Path, settings: SweepSettings, command: str, on_progress: Progress) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from deepring_chain.attacks.bit_search import progressive_flips, random_flips
-from deepring_chain.attacks.weights import BitFlip, apply_flips
+from deepring_chain.attacks.weights import LEGAL_BITS, BitFlip, apply_flips, weight_tensors
 from deepring_chain.experiments.passes import Progress
 from deepring_chain.experiments.results import Json, ResultBook
 from deepring_chain.experiments.strikes import Strike, perturbation, tampering, weigh_layers
@@ -15,8 +15,10 @@ from deepring_chain.experiments.subject import Subject, accuracy, best_class, fl
 SIGMAS = tuple(step * 10.0**power for power in (-3, -2, -1, 0) for step in (1.0, 2.0, 5.0))
 """Standard deviations of the curves."""
 
-RANDOM_COUNTS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+RANDOM_COUNTS = (1, 10, 100, 1000, 10_000, 100_000, 300_000, 1_000_000, 3_000_000)
 """Numbers of randomly flipped bits; those that the weights have."""
+
+LEGAL, ALL_BITS = "bits 0 to 5", "all eight bits"
 
 SWEEP_PARTS = ("importance", "sigma", "bits")
 
@@ -95,12 +97,25 @@ class Sweep:
         return points
 
     def _bits(self) -> Json:
+        chosen = {name: self._search(name, in_range=name == LEGAL) for name in (LEGAL, ALL_BITS)}
+        return {
+            "images": len(self._subject.test.labels),
+            "progressive": {
+                name: [[count, self._accuracy(found[:count])] for count in range(len(found) + 1)]
+                for name, found in chosen.items()
+            },
+            "flips": {name: [str(flip) for flip in found] for name, found in chosen.items()},
+            "random": self._random_curve(),
+        }
+
+    def _search(self, name: str, *, in_range: bool) -> list[BitFlip]:
+        """The flips that the progressive search chooses, in order."""
         settings = self._settings
         found: list[BitFlip] = []
 
         def take(flip: BitFlip) -> None:
             found.append(flip)
-            self._on_progress("progressive flips", len(found), settings.flips)
+            self._on_progress(f"progressive flips, {name}", len(found), settings.flips)
 
         progressive_flips(
             self._subject.model,
@@ -108,20 +123,15 @@ class Sweep:
             count=settings.flips,
             seed=settings.seed,
             batch=settings.flip_batch,
+            in_range=in_range,
             on_flip=take,
         )
-        curve = [[count, self._accuracy(found[:count])] for count in range(len(found) + 1)]
-        return {
-            "images": len(self._subject.test.labels),
-            "progressive": curve,
-            "flips": [str(flip) for flip in found],
-            "random": self._random_curve(),
-        }
+        return found
 
     def _random_curve(self) -> list[list[float]]:
         """For each number of flips: itself, and the accuracy of each draw."""
-        weights = sum(layer.tensors["weight"].numel() for layer in self._subject.model.layers)
-        counts = [count for count in RANDOM_COUNTS if count <= weights]
+        weights = sum(tensor.numel() for tensor in weight_tensors(self._subject.model.layers).values())
+        counts = [count for count in RANDOM_COUNTS if count <= LEGAL_BITS * weights / 2]
         points = []
         for number, count in enumerate(counts):
             self._on_progress(f"{count:,} random flips", number, len(counts))
