@@ -26,6 +26,7 @@ class Expectation:
         sentence: in words.
         brief: in a few words, for the picture.
         hop: the hop that runs; None when none does.
+        who: the name of who must sign that hop, if it is known.
         seats: who must act: one seat if it is known, several while the route hides which, none after the end.
     """
 
@@ -33,6 +34,7 @@ class Expectation:
     brief: str
     hop: int | None = None
     seats: tuple[Position, ...] = ()
+    who: str = ""
 
     @property
     def is_known(self) -> bool:
@@ -78,12 +80,12 @@ def _by_hop(session: Session, state: LedgerState, names: Names) -> Expectation:
     if state.mode is not RingMode.QUERY:
         return Expectation(f"At {place} it waits until the ring is authentic.", f"{place} waits", hop)
     if hop == 0:
-        return Expectation(f"{place.capitalize()} runs: the ouroboros.", place, hop, (OUROBOROS_SEAT,))
+        return Expectation(f"{place.capitalize()} runs: the ouroboros.", place, hop, (OUROBOROS_SEAT,), "ouroboros")
     seats = _candidates(session, state)
     if len(seats) != 1:
         return Expectation(f"{place.capitalize()} runs, signer not yet known.", place, hop, seats)
     who = name_of(_seated(state)[seats[0]], names)
-    return Expectation(f"{place.capitalize()} runs: only {who} is left to sign it.", place, hop, seats)
+    return Expectation(f"{place.capitalize()} runs: only {who} is left to sign it.", place, hop, seats, who)
 
 
 def _candidates(session: Session, state: LedgerState) -> tuple[Position, ...]:

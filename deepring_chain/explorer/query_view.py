@@ -10,7 +10,7 @@ from deepring_chain.explorer.expectation import Expectation, expect
 from deepring_chain.explorer.record import Checked, Record
 from deepring_chain.explorer.rows import QueryRow, delays, query_row, total_gas
 from deepring_chain.explorer.story import Telling, Tone, tell
-from deepring_chain.explorer.text import Names, clean, name_of, short
+from deepring_chain.explorer.text import Names, name_of, short
 from deepring_chain.protocol.audit_step import AuditFailure
 from deepring_chain.protocol.events import OutputDisputed, QuerySubmitted, RouteOpened, UpdatePosted
 from deepring_chain.protocol.session import FaultKind, Session
@@ -126,27 +126,29 @@ def view_query(record: Record, query: QueryId, names: Names) -> QueryView | None
     session, items = record.state.sessions.get(query), record.of_query(query)
     if session is None or not items or not isinstance(items[0].entry.event, QuerySubmitted):
         return None
+    line = view_line(record, query, names)
     return QueryView(
-        view_line(record, query, names),
-        _hops(session, names),
+        line,
+        _hops(session, names, line.expectation),
         _moments(items, names),
         _deadline(record, session, items),
         tuple(delays([item.entry for item in items])),
     )
 
 
-def _hops(session: Session, names: Names) -> tuple[HopMark, ...]:
+def _hops(session: Session, names: Names, due: Expectation) -> tuple[HopMark, ...]:
     if not session.hops:
         return ()
-    marks = [_hop(session, hop, names) for hop in range(session.hops)]
+    marks = [_hop(session, hop, names, due) for hop in range(session.hops)]
     return (*marks, HopMark("answer", _answer_state(session), "ouroboros"))
 
 
-def _hop(session: Session, hop: int, names: Names) -> HopMark:
+def _hop(session: Session, hop: int, names: Names, due: Expectation) -> HopMark:
     faults = sum(fault.hop == hop and fault.kind is not FaultKind.UNSETTLED for fault in session.faults)
     accepted = {int(at): update for at, update in session.updates.items() if at < session.next_hop}.get(hop)
-    signer = name_of(accepted.signer, names) if accepted else "ouroboros" if hop == 0 else ""
-    return HopMark(f"hop {hop}", _hop_state(session, hop, is_accepted=accepted is not None), clean(signer), faults)
+    expected = "ouroboros" if hop == 0 else due.who if hop == due.hop else ""
+    signer = name_of(accepted.signer, names) if accepted else expected
+    return HopMark(f"hop {hop}", _hop_state(session, hop, is_accepted=accepted is not None), signer, faults)
 
 
 def _hop_state(session: Session, hop: int, *, is_accepted: bool) -> HopState:

@@ -74,6 +74,7 @@ def take_restore(browser: Browser, ring: LiveRing, address: str) -> None:
         see(page, "#picture .lamp", lambda text: "restoring seat" in text)
         save(page, "block-being-restored")
         see(page, "#story", lambda text: "worker-3 is restored" in text)
+        see(page, "#picture .lamp", lambda text: "authenticity ON" in text)
         save(page, "block-restored")
 
 

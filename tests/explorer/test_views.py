@@ -201,6 +201,14 @@ def test_running_query_has_one_hop_now_and_hides_later_signers() -> None:
     assert shown.deadline == record_of(script).items[-1].entry.time + TERMS.hop_seconds
 
 
+def test_signer_that_is_left_over_is_named_in_the_list_of_hops_too() -> None:
+    script = ring()
+    script.submit().open_route().post().post().post()
+    assert [hop.signer for hop in view(record_of(script)).hops] == [
+        "ouroboros", "worker-1", "worker-2", "worker-3", "ouroboros",
+    ]  # fmt: skip
+
+
 def test_disputed_edge_is_marked_on_both_sides_and_the_lie_has_a_length() -> None:
     script = ring()
     query = script.submit().open_route().post().post()
