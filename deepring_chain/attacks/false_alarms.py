@@ -1,9 +1,10 @@
 """`make false-alarms`: does an honest ring ever accuse an honest worker?
 
 Two honest neighbors compute the same layer: the one that serves it and the one that validates it (eq. 8 and 13). Here
-every layer of the shipped network is computed in processes that differ in all that a real ring may differ in:
-instruction set (ONEDNN_MAX_CPU_ISA), threads, and how the images are batched. Each commitment is held against the
-reference process's; one difference would be a false alarm, ends the run with exit code 1, and is named.
+every layer of the shipped network, and of a chain of convolutions and residual blocks, is computed in processes that
+differ in all that a real ring may differ in: instruction set (ONEDNN_MAX_CPU_ISA), threads, and how the images are
+batched. Each commitment is held against the reference process's; one difference would be a false alarm, ends the run
+with exit code 1, and is named.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import numpy as np
 import torch
 import typer
 
+from deepring_chain.attacks.image_layers import IMAGE_SHAPE, make_image_layers
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.errors import DeepRingError, ModelError
 from deepring_chain.model.checkpoint import shipped_model
-from deepring_chain.model.layer import run_layer
+from deepring_chain.model.layer import Layer, run_layer
 from deepring_chain.types import Digest, TensorBytes
 
 ISA_LEVELS = ("DEFAULT", "AVX512_CORE", "AVX2", "SSE41")
@@ -41,15 +43,21 @@ def compute(rounds: int, seed: int, part: int) -> Iterator[str]:
     """
     model = shipped_model()
     rng = np.random.default_rng(seed)
-    device = torch.device("cpu")
+    image_layers = make_image_layers(rng)
     for _ in range(rounds):
         for size in BATCHES:
             images = rng.integers(0, 256, (size, *model.card.input_shape), dtype=np.uint8)
-            tensor = model.card.quantise_input(images)
-            for layer in model.layers:
-                pieces = [run_layer(layer, piece, device) for piece in _split(tensor, part)]
-                tensor = _join(pieces)
-                yield commit_output(KEY, tensor).hex()
+            yield from _commit(model.layers, model.card.quantise_input(images), part)
+            colors = rng.integers(-128, 128, (size, *IMAGE_SHAPE), dtype=np.int8)
+            yield from _commit(image_layers, TensorBytes("int8", colors.shape, colors.tobytes()), part)
+
+
+def _commit(layers: Sequence[Layer], tensor: TensorBytes, part: int) -> Iterator[str]:
+    """Commitments to the output of each layer of a chain."""
+    device = torch.device("cpu")
+    for layer in layers:
+        tensor = _join([run_layer(layer, piece, device) for piece in _split(tensor, part)])
+        yield commit_output(KEY, tensor).hex()
 
 
 def _split(tensor: TensorBytes, part: int) -> list[TensorBytes]:
@@ -74,7 +82,8 @@ def _join(pieces: list[TensorBytes]) -> TensorBytes:
 def _run_elsewhere(isa: str, threads: int, part: int, rounds: int, seed: int) -> list[str]:
     """The commitments as another process computes them."""
     request = json.dumps({"threads": threads, "part": part, "rounds": rounds, "seed": seed})
-    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa}
+    # Waiting threads that spin make two threads many times slower than one where the cores are busy.
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa, "OMP_WAIT_POLICY": "PASSIVE"}
     command = [sys.executable, "-m", "deepring_chain.attacks.false_alarms", "--compute", request]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:

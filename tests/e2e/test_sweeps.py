@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deepring_chain.attacks import false_alarms
+from deepring_chain.attacks.image_layers import IMAGE_LAYERS
 from deepring_chain.attacks.tamper_sweep import Outcome, sweep
 from deepring_chain.model.checkpoint import shipped_model
 
@@ -22,6 +23,6 @@ def test_processes_that_differ_in_all_that_may_differ_raise_no_false_alarm(monke
     monkeypatch.setattr(false_alarms, "ISA_LEVELS", ("DEFAULT", "SSE41"))
     monkeypatch.setattr(false_alarms, "THREADS", (2,))
     checks, configurations = false_alarms.check(rounds=1, seed=2)
-    layers = shipped_model().card.layers
+    layers = shipped_model().card.layers + IMAGE_LAYERS
     assert configurations == 6
     assert checks == (configurations - 1) * layers * len(false_alarms.BATCHES)

@@ -6,6 +6,7 @@ import pytest
 
 from deepring_chain.attacks import false_alarms
 from deepring_chain.attacks.false_alarms import BATCHES, ISA_LEVELS, THREADS, check, compute
+from deepring_chain.attacks.image_layers import IMAGE_LAYERS
 from deepring_chain.errors import ModelError
 
 CONFIGURATIONS = len(ISA_LEVELS) * len(THREADS) * 3
@@ -14,7 +15,7 @@ CONFIGURATIONS = len(ISA_LEVELS) * len(THREADS) * 3
 def test_parts_of_a_batch_have_the_commitments_of_the_whole() -> None:
     whole = list(compute(1, 3, 64))
     assert whole == list(compute(1, 3, 5))
-    assert len(whole) == len(set(whole)) == 5 * len(BATCHES)
+    assert len(whole) == len(set(whole)) == (5 + IMAGE_LAYERS) * len(BATCHES)
 
 
 def test_other_inputs_have_other_commitments() -> None:
