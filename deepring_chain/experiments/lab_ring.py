@@ -32,6 +32,10 @@ from deepring_chain.types import Digest, QueryId, QueryPhase, RingMode, TensorBy
 
 LAB_HOST = "deepring_chain.attacks"
 POLL_SECONDS = 0.02
+
+POLL_SECONDS_PER_WORKER = 0.005
+"""All workers share the machine: many that look often would slow the one that computes."""
+
 ENDED = frozenset({QueryPhase.DELIVERED, QueryPhase.REJECTED, QueryPhase.WITHDRAWN})
 
 
@@ -211,7 +215,8 @@ def running_lab_ring(place: Path, model: QuantisedModel, settings: RingSettings)
     """
     shutil.rmtree(place, ignore_errors=True)
     folder, password = RingFolder(place), secrets.token_urlsafe(32)
-    options = ActorOptions(threads=settings.threads, metrics_port=None)
+    pause = POLL_SECONDS_PER_WORKER * model.card.layers
+    options = ActorOptions(threads=settings.threads, poll_seconds=pause, metrics_port=None)
     with Devnet() as devnet:
         init_ring(folder.path, model, password, lambda _: None)
         deadlines = Deadlines(settings.hop_seconds, 30 * settings.hop_seconds)

@@ -95,8 +95,8 @@ class PassSettings:
         ring: how it runs.
     """
 
-    batch: int = 250
-    every: int = 4
+    batch: int = 500
+    every: int = 2
     ring: RingSettings = field(default_factory=RingSettings)
 
 
