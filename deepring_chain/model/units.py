@@ -6,13 +6,16 @@ Images are [N, H, W, C] here, as in the ring; weights have the shapes that the i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import torch
 from torch.nn import functional
 
 from deepring_chain.model.pooling import MAX, Pool
 from deepring_chain.model.windows import Window
+
+UnitT = TypeVar("UnitT", bound="Unit")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class Unit(ABC):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float64 [N, *item_shape] to the unit's result."""
         return self.trace(x)[-1]
+
+    def cast(self: UnitT, dtype: torch.dtype) -> UnitT:
+        """The same unit with weights of another float type, for inputs of that type."""
+        return replace(self, **{member.name: _cast(getattr(self, member.name), dtype) for member in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,14 @@ class ResidualUnit(Unit):
             results.append(y)
         shortcut = x if self.shortcut is None else self.shortcut.convolve(x)
         return [*results, _finish(self.tail.convolve(y) + shortcut, self.relu, self.pool)]
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.to(dtype)
+    if isinstance(value, Unit):
+        return value.cast(dtype)
+    return tuple(_cast(part, dtype) for part in value) if isinstance(value, tuple) else value
 
 
 def pooled_size(pool: Pool | None, size: tuple[int, int]) -> tuple[int, int]:
