@@ -74,7 +74,7 @@ def choose_rows(table: str, only: Collection[str]) -> list[str]:
 def _chosen(names: Collection[str], only: Collection[str], what: str) -> list[str]:
     unknown = sorted(set(only) - set(names))
     if unknown:
-        raise ExperimentError(f"{what} has no row {', '.join(unknown)}; it has {', '.join(names)}")
+        raise ExperimentError(f"{what} has no {', '.join(unknown)}; it has {', '.join(names)}")
     return [name for name in names if not only or name in only]
 
 

@@ -127,14 +127,14 @@ def test_page_of_nothing_but_table_1_is_drawn_twice_alike(tmp_path: Path) -> Non
 def test_rows_come_in_the_tables_order_and_unknown_ones_are_refused() -> None:
     assert choose_rows("table3", []) == ["mnist-dense", "cifar10-dense"]
     assert choose_rows("table2", ["mnist-vgg19"]) == ["mnist-vgg19"]
-    with pytest.raises(ExperimentError, match="table3 has no row mnist-vgg19"):
+    with pytest.raises(ExperimentError, match="table3 has no mnist-vgg19"):
         choose_rows("table3", ["mnist-vgg19"])
 
 
 def test_parts_come_in_the_order_in_which_they_are_needed() -> None:
     assert check_parts(["ring-honest", "plain"]) == ("plain", "ring-honest")
     assert check_parts([]) == PARTS
-    with pytest.raises(ExperimentError, match="a row has no row magic"):
+    with pytest.raises(ExperimentError, match="a row has no magic"):
         check_parts(["magic"])
 
 
