@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fake_ledger import DOMAIN
 from fake_ring import IMAGES, FakeRing, ask_up_to, client_of, session_of
 
@@ -14,11 +15,11 @@ from deepring_chain.actors.referee import GRACE_SECONDS
 from deepring_chain.actors.worker import Worker
 from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, give_order
-from deepring_chain.crypto.digest import commit_output
-from deepring_chain.encoding import decode_fields, encode_tensor
+from deepring_chain.crypto.digest import commit_output, hop_key
+from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.events import EnvelopeDisputed, RouteOpened, VerdictPosted
-from deepring_chain.protocol.notes import open_note
+from deepring_chain.protocol.evidence import Evidence, open_shared
 from deepring_chain.protocol.restore import verdict_context
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import FaultKind, Session
@@ -83,33 +84,34 @@ def dispute(ring: FakeRing, lie: Lie, layer: int = 2) -> QueryId:
     raise AssertionError("no dispute")
 
 
-def test_evidence_lets_an_admitted_auditor_repeat_the_verdict(ring: FakeRing) -> None:
+def test_evidence_has_what_an_admitted_auditor_needs_to_repeat_the_verdict(ring: FakeRing) -> None:
     query = dispute(ring, Lie.PERTURBED_INPUT)
     ring.step(0)
     (posted,) = verdicts(ring)
     place = verdict_context(DOMAIN, query, posted.verdict.attempt, posted.verdict.hop)
-    opened = open_note(ring.store.get(posted.verdict.evidence), ring.members[0].keys.sealing, place)
+    opened = open_shared(ring.members[0].keys.sealing, ring.store.get(posted.verdict.evidence), place)
     assert opened is not None
-    kinds = [int, str, bytes, bytes, bytes, bytes]
-    hop, reason, sent, expected, sent_key, own_key = decode_fields(opened, "evidence", kinds)
+    evidence = Evidence.decode(opened)
     outputs = [ring.model.card.quantise_input(IMAGES)]
     for index in (1, 2):
         outputs.append(ring.ouroboros._owner.run_layer(index, outputs[-1]))
-    assert (hop, sent, expected) == (1, encode_tensor(outputs[1]), encode_tensor(outputs[2]))
-    assert reason == "hop 2 committed to another output than its layer's"
-    assert sent_key != own_key
+    assert (evidence.first_hop, list(evidence.outputs)) == (0, outputs)
+    assert evidence.reason == "hop 2 committed to another output than its layer's"
     sender = session_of(ring, query).updates[Hop(1)].signed.update
-    assert commit_output(Digest(sent_key), outputs[1]) == sender.output
-    assert commit_output(Digest(own_key), outputs[2]) == sender.next_output
+    assert commit_output(hop_key(evidence.commitment_key, Hop(1)), outputs[1]) == sender.output
+    assert commit_output(hop_key(evidence.commitment_key, Hop(2)), outputs[2]) == sender.next_output
 
 
-def test_evidence_is_for_the_owner_alone(ring: FakeRing) -> None:
+def test_evidence_is_for_the_owner_and_the_auditors_that_it_admits(ring: FakeRing) -> None:
+    auditor = X25519PrivateKey.generate()
+    ring.ouroboros._referee._auditors = lambda: [public_bytes(auditor)]
     query = dispute(ring, Lie.PERTURBED_INPUT)
     ring.step(0)
     (posted,) = verdicts(ring)
     place = verdict_context(DOMAIN, query, posted.verdict.attempt, posted.verdict.hop)
     blob = ring.store.get(posted.verdict.evidence)
-    assert [open_note(blob, member.keys.sealing, place) for member in ring.members[1:]] == [None] * 3
+    assert [open_shared(member.keys.sealing, blob, place) for member in ring.members[1:]] == [None] * 3
+    assert open_shared(auditor, blob, place) == open_shared(ring.members[0].keys.sealing, blob, place)
 
 
 def test_verdict_that_was_signed_before_a_kill_is_the_one_that_is_posted(
