@@ -208,7 +208,10 @@ def test_unsupported_module_is_refused_by_name_and_place(model: Any, message: st
     [
         (nn.Sequential(nn.Linear(11, 3)), "'Linear' at '0' takes 11 features, gets 12"),
         (nn.Sequential(LINEAR, nn.BatchNorm1d(11)), "'BatchNorm1d' at '1' takes 11 features, gets 12"),
-        (nn.Sequential(LINEAR, nn.ReLU(), nn.BatchNorm1d(12)), "'BatchNorm' at '2': no Linear or Conv2d to fold it into"),
+        (
+            nn.Sequential(LINEAR, nn.ReLU(), nn.BatchNorm1d(12)),
+            "'BatchNorm' at '2': no Linear or Conv2d to fold it into",
+        ),
         (nn.Sequential(nn.Flatten()), "must end with a Linear module, whose outputs are the logits; it has none"),
         (nn.Sequential(), "must end with a Linear module, whose outputs are the logits; it has none"),
     ],
