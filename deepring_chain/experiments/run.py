@@ -13,7 +13,7 @@ from deepring_chain.experiments.lab_ring import ExperimentError
 from deepring_chain.experiments.passes import PassSettings, Progress
 from deepring_chain.experiments.results import Json, ResultBook, read_result
 from deepring_chain.experiments.rows import IMPORTANCE_STEPS, PARTS, ROWS, Paper, PlainSettings, RowRun
-from deepring_chain.experiments.subject import Subject, identify, load_subject
+from deepring_chain.experiments.subject import Subject, checkpoint_path, identify, load_subject
 from deepring_chain.experiments.sweeps import Sweep, SweepSettings
 from deepring_chain.files import write_atomic
 
@@ -137,8 +137,12 @@ def run_rows(
 
     Yields:
         The name of each row, once it is done.
+
+    Raises:
+        ExperimentError: a network is not trained yet; the others are done then.
     """
-    for name in names:
+    missing = [name for name in names if not checkpoint_path(folders.models, name).is_file()]
+    for name in [name for name in names if name not in missing]:
 
         def show(what: str, done: int, whole: int, name: str = name) -> None:
             on_progress(f"{name}: {what}", done, whole)
@@ -148,6 +152,8 @@ def run_rows(
         path, row = result_path(folders.out, ROWS[name].table, name), ROWS[name]
         run_row(subject, row.paper, path, folders.work, job, show)
         yield name
+    for name in missing:
+        load_subject(name, folders.data, folders.models, folders.work, images)
 
 
 def run_sweeps(

@@ -69,7 +69,7 @@ def load_subject(name: str, data: Path, models: Path, work: Path, images: int | 
         ModelError: it, or the data, is unusable.
     """
     entry = find_entry(name)
-    path = models / f"{name}.float.safetensors"
+    path = checkpoint_path(models, name)
     if not path.is_file():
         made = f"`deepring train {name} --data FOLDER --out {path}`"
         raise ExperimentError(f"{path}: no trained network here; {made} makes it")
@@ -86,6 +86,11 @@ def load_subject(name: str, data: Path, models: Path, work: Path, images: int | 
     model = quantise(network, calibration, name=name, classes=entry.classes, input_grid=PIXELS)
     save_model(kept, model)
     return Subject(name, network, model, training, test, checkpoint)
+
+
+def checkpoint_path(models: Path, name: str) -> Path:
+    """File of a trained network."""
+    return models / f"{name}.float.safetensors"
 
 
 def digest_images(data: LabeledImages) -> str:

@@ -9,12 +9,16 @@ import pytest
 
 from deepring_chain.errors import ModelError
 from deepring_chain.experiments.lab_ring import ExperimentError
+from deepring_chain.experiments.passes import PassSettings
+from deepring_chain.experiments.rows import PARTS, PlainSettings
+from deepring_chain.experiments.run import Folders, RowJob, run_rows
 from deepring_chain.experiments.smoke import conv_subject, dense_subject, dequantise
 from deepring_chain.experiments.strikes import perturbation, tampering, weigh_layers
 from deepring_chain.experiments.subject import (
     Subject,
     accuracy,
     best_class,
+    checkpoint_path,
     digest_images,
     float_predictions,
     integer_logits,
@@ -109,3 +113,14 @@ def test_perturbation_meets_the_third_layer_and_harms_with_sigma(conv: Subject) 
 def test_layer_that_is_not_there_cannot_be_perturbed(conv: Subject) -> None:
     with pytest.raises(ExperimentError, match="no layer 9"):
         perturbation(conv, seed=1, layer=9)
+
+
+def test_rows_whose_networks_are_not_trained_come_last_and_are_named(tmp_path: Path) -> None:
+    folders = Folders(tmp_path, tmp_path, tmp_path, tmp_path)
+    checkpoint_path(tmp_path, "mnist-dense").write_bytes(b"damaged")
+    job = RowJob(PlainSettings(), PassSettings(), PARTS, "command")
+    with pytest.raises(ModelError, match=r"mnist-dense\.float\.safetensors"):
+        list(run_rows(["cifar10-dense", "mnist-dense"], folders, None, job, lambda *_: None))
+    checkpoint_path(tmp_path, "mnist-dense").unlink()
+    with pytest.raises(ExperimentError, match="`deepring train cifar10-dense"):
+        list(run_rows(["cifar10-dense", "mnist-dense"], folders, None, job, lambda *_: None))
