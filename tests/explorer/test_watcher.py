@@ -12,6 +12,7 @@ from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.types import RPCEndpoint
 
+from deepring_chain.actors.history import HistoryReader, read_history
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.errors import ChainError
 from deepring_chain.explorer.blobs import BlobLooker
@@ -66,6 +67,18 @@ def test_restore_order_is_checked_with_the_leaves_in_its_transaction(bare_ring: 
     assert record.failure is None
     assert record.checks[Check.RESTORE] > 0
     assert record.state.mode is RingMode.QUERY
+
+
+def test_history_read_in_small_pieces_is_the_same(
+    ring: ScriptedRing, querent: LocalAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring.submit(querent).compute().deliver()
+    source = source_of(ring)
+    whole = read_history(source.client, source.first_block)
+    monkeypatch.setattr("deepring_chain.actors.history.BLOCKS_AT_ONCE", 2)
+    pieces = list(HistoryReader(source.client, source.first_block).read())
+    assert len(pieces) > 3
+    assert [entry for piece in pieces for entry in piece] == whole
 
 
 def test_new_events_arrive_and_change_the_version(watcher: Watcher, ring: ScriptedRing, querent: LocalAccount) -> None:
