@@ -150,7 +150,7 @@ def run_smoke(out: Path, work: Path, on_progress: Progress) -> list[str]:
         job = RowJob(PlainSettings(search_images=60), PassSettings(40, 2, RingSettings(threads=1)), PARTS, COMMAND)
         run_row(subject, SMOKE_PAPER, path, work, job, _named(row, on_progress))
         lines += check_rings(subject.name, path)
-        run_sweep(subject, out, SweepSettings(flips=5, draws=2), COMMAND, _named(row, on_progress))
+        run_sweep(subject, out, SweepSettings(flips=5, draws=2, most=1000), COMMAND, _named(row, on_progress))
     draw_page(out, out / "experiments.md")
     return lines
 

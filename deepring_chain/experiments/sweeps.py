@@ -15,8 +15,8 @@ from deepring_chain.experiments.subject import Subject, accuracy, best_class, fl
 SIGMAS = tuple(step * 10.0**power for power in (-3, -2, -1, 0) for step in (1.0, 2.0, 5.0))
 """Standard deviations of the curves."""
 
-RANDOM_COUNTS = (1, 10, 100, 1000, 10_000, 100_000, 300_000, 1_000_000, 3_000_000)
-"""Numbers of randomly flipped bits; those that the weights have."""
+RANDOM_COUNTS = (1, 10, 100, 1000, 10_000, 100_000)
+"""Numbers of randomly flipped bits, as far as the weights have so many."""
 
 LEGAL, ALL_BITS = "bits 0 to 5", "all eight bits"
 
@@ -33,6 +33,7 @@ class SweepSettings:
         flips: of the progressive search.
         flip_batch: images that the search looks at.
         draws: random sets of flips for each number of them.
+        most: the largest number of random flips.
     """
 
     seed: int = 1
@@ -41,6 +42,7 @@ class SweepSettings:
     flips: int = 30
     flip_batch: int = 64
     draws: int = 5
+    most: int = RANDOM_COUNTS[-1]
 
 
 class Sweep:
@@ -131,7 +133,7 @@ class Sweep:
     def _random_curve(self) -> list[list[float]]:
         """For each number of flips: itself, and the accuracy of each draw."""
         weights = sum(tensor.numel() for tensor in weight_tensors(self._subject.model.layers).values())
-        counts = [count for count in RANDOM_COUNTS if count <= LEGAL_BITS * weights / 2]
+        counts = [count for count in RANDOM_COUNTS if count <= min(self._settings.most, LEGAL_BITS * weights)]
         points = []
         for number, count in enumerate(counts):
             self._on_progress(f"{count:,} random flips", number, len(counts))
