@@ -153,7 +153,9 @@ def test_demo_shows_answers_trail_and_equality(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "out" / "answers.png").size[0] > 800
 
 
-@pytest.mark.parametrize("command", ["demo", "init", "up", "query", "answer", "trail", "run", "train", "quantise"])
+@pytest.mark.parametrize(
+    "command", ["demo", "init", "up", "query", "answer", "trail", "explorer", "report", "run", "train", "quantise"]
+)
 def test_every_command_explains_itself(terminal: Terminal, command: str) -> None:
     output = terminal.said(command, "--help")
     assert f"Usage: deepring {command}" in output
