@@ -144,7 +144,8 @@ def _changed_logs(log: Sequence[bytes | list[bytes]]) -> Iterator[tuple[str, lis
     for start in range(0, len(data), WORD):
         for how, changed in _changed_words(data[start : start + WORD]):
             yield f"word {start // WORD} {how}", [[address, topics, data[:start] + changed + data[start + WORD :]]]
-    yield "cut by a word", [[address, topics, data[:-WORD]]]
+    if data:
+        yield "cut by a word", [[address, topics, data[:-WORD]]]
     yield "left out", []
 
 
