@@ -41,6 +41,9 @@ def train_network(
         str | None, typer.Option(help="Of the products: float32 or bfloat16; by default the recipe's.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda; by default cuda where there is one.")] = "",
+    start_from: Annotated[
+        Path | None, typer.Option(help="Float checkpoint of another network: take over the tensors that fit.")
+    ] = None,
 ) -> None:
     """Train a network of the zoo and save it. `deepring quantise` makes it exact.
 
@@ -52,7 +55,8 @@ def train_network(
     if out.is_dir():
         raise ConfigError(f"--out {out}: is a folder; name the file to write")
     state = out.with_name(f"{out.name}.state")
-    options = TrainOptions(seed, epochs, precision, _find_device(device), state)
+    start = load_float(start_from)[1].state_dict() if start_from else None
+    options = TrainOptions(seed, epochs, precision, _find_device(device), state, start)
     training, test = (read_dataset(entry.dataset.name, data, part) for part in ("train", "test"))
     check_data(entry, test)
     model = _train(network, training, options, state)

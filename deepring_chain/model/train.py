@@ -36,6 +36,8 @@ class TrainOptions:
             has such instructions; the recipe's if None.
         device: where to compute; images stay on the CPU until they are used.
         state: file that keeps the state after each epoch, and from which an interrupted training goes on.
+        start: tensors of another trained network by name; those whose name and shape are this network's too take the
+            place of fresh ones.
     """
 
     seed: int = 7
@@ -43,6 +45,7 @@ class TrainOptions:
     precision: str | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     state: Path | None = None
+    start: Mapping[str, torch.Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,9 @@ class _Trainer:
         self._recipe = entry.recipe
         self._epochs = options.epochs or entry.recipe.epochs
         self._precision = options.precision or entry.recipe.precision
-        self.model = entry.build().to(options.device)
+        self.model = entry.build()
+        _start_from(self.model, options.start or {})
+        self.model = self.model.to(options.device)
         if len(entry.input_shape) == 3:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._images = torch.from_numpy(np.require(data.images, requirements="W"))  # torch warns of others
@@ -166,6 +171,8 @@ class _Trainer:
         digest = hashlib.sha256(repr(self._recipe).encode())
         digest.update(data.images.data if data.images.flags.c_contiguous else data.images.tobytes())
         digest.update(data.labels.tobytes())
+        for name, tensor in sorted((self._options.start or {}).items()):
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
         options, count = self._options, len(data.labels)
         given = f"seed {options.seed}, {self._epochs} epochs, {self._precision}, {options.device.type}, {count} images"
         return f"{self._entry.name}, {given}, recipe and images {digest.hexdigest()[:12]}"
@@ -182,6 +189,14 @@ class _Trainer:
     def _keep(self, epoch: int) -> None:
         if self._options.state is not None:
             save_state(self._options.state, self._identity, TrainState.of(epoch, self.model, self._optimizer))
+
+
+def _start_from(model: nn.Sequential, start: Mapping[str, torch.Tensor]) -> None:
+    own = model.state_dict()
+    taken = {name: tensor for name, tensor in start.items() if name in own and own[name].shape == tensor.shape}
+    if start and not taken:
+        raise ModelError("the network to start from has no tensor in common with this one")
+    model.load_state_dict(taken, strict=False)
 
 
 def _build_optimizer(model: nn.Sequential, recipe: Recipe) -> torch.optim.Optimizer:

@@ -198,3 +198,24 @@ def test_loss_that_is_no_number_ends_the_training_with_its_last_state_kept(
     with pytest.raises(ModelError, match="mnist-dense: the loss is nan in epoch 2; try another --seed"):
         train("mnist-dense", samples(600), replace(QUICK, epochs=3, state=state), lambda _report: None)
     assert int(read_tensor_file(state, STATE_KIND)[1]["epoch"]) == 1
+
+
+def test_training_from_another_network_takes_over_the_tensors_that_fit() -> None:
+    start = {name: torch.full_like(value, 0.25) for name, value in train_quickly().items() if name != "1.weight"}
+    options = replace(QUICK, epochs=1, start={**start, "1.weight": torch.zeros(2, 2), "other": torch.zeros(1)})
+    fresh, warm = train_quickly(replace(QUICK, epochs=1)), train_quickly(options)
+    assert float((warm["4.weight"] - 0.25).abs().max()) < 0.02
+    assert float((fresh["4.weight"] - 0.25).abs().max()) > 0.02
+    assert float((warm["1.weight"] - fresh["1.weight"]).abs().max()) < 0.02
+
+
+def test_network_to_start_from_with_nothing_in_common_is_refused() -> None:
+    with pytest.raises(ModelError, match="no tensor in common"):
+        train_quickly(replace(QUICK, start={"1.weight": torch.zeros(2, 2)}))
+
+
+def test_state_of_a_training_with_another_start_is_refused(tmp_path: Path) -> None:
+    start = train_quickly()
+    train_quickly(replace(QUICK, epochs=1, state=tmp_path / "state"))
+    with pytest.raises(ModelError, match="another training"):
+        train_quickly(replace(QUICK, epochs=1, state=tmp_path / "state", start=start))
