@@ -117,7 +117,7 @@ def plot_bits(name: str, result: Json, path: Path) -> None:
         axes.set(
             xlabel="flipped bits", ylabel=f"accuracy on {part['images']:,} images, %", ylim=(0, 104), xlim=(-0.1, None)
         )
-        axes.legend(loc="lower left", fontsize=9)
+        axes.legend(loc="center right", fontsize=9)
 
 
 def _spread(draws: Sequence[Sequence[float]]) -> tuple[list[float], list[float], list[float]]:
