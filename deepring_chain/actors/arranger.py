@@ -36,7 +36,7 @@ def request_arrangement(folder: Path) -> None:
 
 
 def draw_seats(owner: Address, workers: Sequence[Address], rng: random.Random) -> tuple[Address, ...]:
-    """Seats in ring order: the ouroboros first, then the workers in a random order that tells nothing of their layers."""
+    """Seats in ring order: the ouroboros first, then the workers in an order that tells nothing of their layers."""
     shuffled = list(workers)
     rng.shuffle(shuffled)
     return (owner, *shuffled)

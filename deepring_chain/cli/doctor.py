@@ -6,9 +6,6 @@ import json
 
 import typer
 
-from deepring_chain.actors.health import Snapshot
-from deepring_chain.actors.health_collect import ANSWER_SECONDS, Collector
-from deepring_chain.actors.health_diagnose import Finding, Severity, diagnose
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
 from deepring_chain.cli.console import OUT, print_line
 from deepring_chain.cli.status import plain
@@ -22,6 +19,9 @@ from deepring_chain.cli.targets import (
     StorePlaceOption,
     find_target,
 )
+from deepring_chain.health.collect import ANSWER_SECONDS, Collector
+from deepring_chain.health.diagnose import Finding, Severity, diagnose
+from deepring_chain.health.snapshot import Snapshot
 
 
 def doctor(

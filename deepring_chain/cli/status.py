@@ -12,9 +12,6 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from deepring_chain.actors.health import ActorFacts, Life, Role, Snapshot
-from deepring_chain.actors.health_collect import ANSWER_SECONDS, Collector
-from deepring_chain.actors.health_words import ago, awaited_in_words, ether
 from deepring_chain.chain.connection import shown_url
 from deepring_chain.chain.probe import CodeFacts
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
@@ -29,6 +26,9 @@ from deepring_chain.cli.targets import (
     StorePlaceOption,
     find_target,
 )
+from deepring_chain.health.collect import ANSWER_SECONDS, Collector
+from deepring_chain.health.snapshot import ActorFacts, Life, Role, Snapshot
+from deepring_chain.health.words import ago, awaited_in_words, ether
 
 SECRET_FIELDS = frozenset({"rpc_url", "store_url"})
 """Addresses may hold passwords and keys."""

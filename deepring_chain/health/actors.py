@@ -11,7 +11,6 @@ from typing import Any
 
 import requests
 
-from deepring_chain.actors.health import ActorFacts, HostFacts, Life, ProcessFacts, Role, Target, short_address
 from deepring_chain.actors.metrics_endpoint import STALE_SECONDS
 from deepring_chain.actors.ring_folder import (
     DEPLOYMENT_FILE,
@@ -26,6 +25,7 @@ from deepring_chain.actors.ring_folder import (
 from deepring_chain.actors.running import HostRecord, RunningActor, process_start, run_file
 from deepring_chain.crypto.keys import ACCOUNT_FILE, PUBLIC_LABEL, SEALING_FILE, read_address
 from deepring_chain.errors import ConfigError
+from deepring_chain.health.snapshot import ActorFacts, HostFacts, Life, ProcessFacts, Role, Target, short_address
 from deepring_chain.types import Address, Digest
 
 MAX_ANSWER_BYTES = 1 << 20

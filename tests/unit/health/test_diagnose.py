@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.health import (
+from deepring_chain.chain.probe import AccountFacts, CodeFacts, NodeFacts
+from deepring_chain.health.diagnose import Cause, Finding, Severity, diagnose
+from deepring_chain.health.snapshot import (
     ActorFacts,
     Awaited,
     HostFacts,
@@ -24,8 +26,6 @@ from deepring_chain.actors.health import (
     StoreFacts,
     Target,
 )
-from deepring_chain.actors.health_diagnose import Cause, Finding, Severity, diagnose
-from deepring_chain.chain.probe import AccountFacts, CodeFacts, NodeFacts
 from deepring_chain.types import Address, Attempt, Digest, Hop, Position, QueryId, QueryPhase, RingMode
 
 NOW = 1_800_000_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deepring_chain.actors.health import LostBlob, StoreFacts
 from deepring_chain.errors import StoreError
+from deepring_chain.health.snapshot import LostBlob, StoreFacts
 from deepring_chain.protocol.events import EnvelopeDisputed
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.session import Session

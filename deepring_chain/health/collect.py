@@ -12,10 +12,6 @@ from typing import TypeVar
 
 from web3 import Web3
 
-from deepring_chain.actors.health import ActorFacts, RingFacts, Role, Snapshot, StoreFacts, Target, short_address
-from deepring_chain.actors.health_actors import look_at_actors, look_at_host
-from deepring_chain.actors.health_ledger import LedgerView, read_view, ring_facts
-from deepring_chain.actors.health_store import look_at_store
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import node_errors
 from deepring_chain.chain.probe import (
@@ -29,6 +25,10 @@ from deepring_chain.chain.probe import (
     look_at_node,
 )
 from deepring_chain.errors import ChainError, DeepRingError
+from deepring_chain.health.actors import look_at_actors, look_at_host
+from deepring_chain.health.ledger import LedgerView, read_view, ring_facts
+from deepring_chain.health.snapshot import ActorFacts, RingFacts, Role, Snapshot, StoreFacts, Target, short_address
+from deepring_chain.health.store import look_at_store
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.types import Address
 

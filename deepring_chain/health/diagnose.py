@@ -1,6 +1,6 @@
 """Why nothing happens: from a snapshot of a ring to findings, each with its cause and the command that mends it.
 
-Pure: the same snapshot gives the same findings. `health_collect` takes the snapshot.
+Pure: the same snapshot gives the same findings. `collect` takes the snapshot.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from deepring_chain.actors.health import ActorFacts, Awaited, Life, QueryFacts, Role, Snapshot
-from deepring_chain.actors.health_words import Commands, ago, awaited_in_words, ether
 from deepring_chain.crypto.keys import ACCOUNT_FILE, SEALING_FILE
+from deepring_chain.health.snapshot import ActorFacts, Awaited, Life, QueryFacts, Role, Snapshot
+from deepring_chain.health.words import Commands, ago, awaited_in_words, ether
 from deepring_chain.types import RingMode
 
 SKEW_SECONDS = 30.0

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from deepring_chain.actors.health import Awaited, QueryFacts, RingFacts, SeatFacts
 from deepring_chain.chain.client import LOG_RANGE, LedgerClient
+from deepring_chain.health.snapshot import Awaited, QueryFacts, RingFacts, SeatFacts
 from deepring_chain.protocol.events import (
     AuthenticityDerived,
     BlockAttested,

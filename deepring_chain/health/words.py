@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepring_chain.actors.health import ActorFacts, Awaited, Life, QueryFacts, Role, Snapshot
+from deepring_chain.health.snapshot import ActorFacts, Awaited, Life, QueryFacts, Role, Snapshot
 from deepring_chain.types import Digest
 
 WEI = 10**18
