@@ -1,4 +1,4 @@
-"""Repeating verdicts: what an auditor does whom the ouroboros admitted to the evidence (docs/adr/0016).
+"""Repeating verdicts: what an auditor does whom the ouroboros admitted to the evidence (docs/adr/0018).
 
 It shares no code with the referee but hashes and seals: it follows the events by itself, opens the querent's own input
 with the key that the evidence has, computes the layers anew if it was given the model, and derives who is guilty.

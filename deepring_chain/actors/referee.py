@@ -192,7 +192,7 @@ class Referee:
         return session.updates[Hop(session.next_hop - 1)]
 
     def _store_evidence(self, session: Session, outputs: list[TensorBytes], finding: Finding) -> Digest:
-        """What an admitted auditor needs to repeat the verdict, sealed to the owner and to them (docs/adr/0016)."""
+        """What an admitted auditor needs to repeat the verdict, sealed to the owner and to them (docs/adr/0018)."""
         hop = session.next_hop
         first = Hop(max(0, hop - 2))
         evidence = Evidence(

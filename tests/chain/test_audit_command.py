@@ -12,6 +12,7 @@ import pytest
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.cli.main import main
 from deepring_chain.types import ComplaintKind
+from tests.chain.recorded import export_of, read_lines, write_lines
 from tests.chain.ring_driver import named
 from tests.chain.stored_ring import StoredRing, answer_one, open_client
 
@@ -25,21 +26,28 @@ class Output:
     stderr: str
 
 
+RunCommand = Callable[..., Output]
 RunAudit = Callable[..., Output]
 
 
 @pytest.fixture
-def run_audit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> RunAudit:
-    """The command within this process, which takes a tenth of the time."""
+def run_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> RunCommand:
+    """A command within this process, which takes a tenth of the time."""
 
     def run(*arguments: object) -> Output:
-        monkeypatch.setattr("sys.argv", ["deepring", "audit", *(str(argument) for argument in arguments)])
+        monkeypatch.setattr("sys.argv", ["deepring", *(str(argument) for argument in arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()
         return Output(ended.value.code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def run_audit(run_command: RunCommand) -> RunAudit:
+    """`deepring audit`."""
+    return lambda *arguments: run_command("audit", *arguments)
 
 
 def options(stored: StoredRing) -> list[object]:
@@ -151,3 +159,105 @@ def test_bad_option_is_one_error_line(
     done = run_audit(*(part for name, value in values.items() if value is not None for part in (name, value)))
     assert message in error_of(done)
     assert done.stdout == ""
+
+
+# ---------------------------------------------------------------------- exports, progress, anchors, keys
+@pytest.fixture
+def history(stored: StoredRing, tmp_path: Path) -> Path:
+    """An export of a ring that answered a query."""
+    answer_one(stored)
+    return export_of(stored, tmp_path / "history.jsonl.gz")
+
+
+def test_export_command_writes_what_the_audit_reads_without_a_node(
+    stored: StoredRing, folder: Path, run_command: RunCommand, tmp_path: Path
+) -> None:
+    answer_one(stored)
+    file = tmp_path / "history"
+    done = run_command("export", file, "--ring", folder)
+    assert (done.code, done.stderr) == (0, "")
+    head = open_client(stored).head()
+    assert f"0x{head.block_hash.hex()}" in done.stdout
+    audited = run_command("audit", "--export", file, "--store", stored.folder)
+    assert audited.code == 0
+    assert audited.stdout.rstrip().endswith("the audit passed")
+    assert "the transaction that sent it" in audited.stdout
+    assert run_command("audit", "--export", file, "--ring", folder).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--export", "nowhere"], "nowhere: no such file"),
+        (["--export", "{file}", "--rpc", "http://127.0.0.1:1"], "leave them out"),
+        (["--export", "{file}", "--first-block", "1"], "leave them out"),
+        (["--export", "{file}", "--ledger", "0x12"], "not an address"),
+        (["--export", "{file}", "--ledger", "0x" + "1" * 40], "not of 0x"),
+        (["--export", "{file}", "--anchor", "1"], "not NUMBER:HASH"),
+        (["--export", "{file}", "--anchor", "999999:0x" + "1" * 64], "not among those that were read"),
+        (["--export", "{file}", "--resume", "{store}"], "cannot be read"),
+        (["--export", "{file}", "--model", "m.safetensors"], "with --evidence"),
+        (["--export", "{file}", "--evidence", "nowhere"], "no such key file"),
+        (["--export", "{store}"], "cannot be read"),
+    ],
+)
+def test_bad_choice_is_one_error_line(
+    stored: StoredRing,
+    history: Path,
+    run_audit: RunAudit,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setenv("DEEPRING_PASSWORD", "x")
+    given = [each.format(file=history, store=stored.folder) for each in arguments]
+    done = run_audit(*given, "--store", stored.folder)
+    assert message in error_of(done)
+    assert done.stdout == ""
+
+
+def test_trail_cut_short_fails(stored: StoredRing, history: Path, run_audit: RunAudit) -> None:
+    history.write_bytes(history.read_bytes()[:-100])
+    assert "cut short" in error_of(run_audit("--export", history, "--store", stored.folder))
+
+
+def test_export_whose_blocks_end_early_fails(stored: StoredRing, history: Path, run_audit: RunAudit) -> None:
+    """Whoever cuts the history off at a block has to say so in the first line; then the storage is not there."""
+    lines = read_lines(history)
+    end = lines[-3]
+    lines[0].update(last_block=end["number"], last_hash=end["hash"])
+    lines[-1].update(end=end["number"], blocks=len(lines) - 3)
+    write_lines(history, [*lines[:-2], lines[-1]])
+    assert "is not in it" in error_of(run_audit("--export", history, "--store", stored.folder))
+
+
+def test_progress_is_kept_and_named(stored: StoredRing, folder: Path, run_audit: RunAudit, tmp_path: Path) -> None:
+    answer_one(stored)
+    options = ["--ring", folder, "--resume", tmp_path / "progress"]
+    assert "gone on after" not in run_audit(*options).stdout
+    head = open_client(stored).head()
+    answer_one(stored)
+    said = run_audit(*options, "--anchor", f"{head.number}:0x{head.block_hash.hex()}").stdout
+    assert f"gone on after block {head.number}" in said
+    assert "2 AnswerDelivered" in said
+    assert "everybody sees" not in said
+
+
+def test_key_that_is_not_admitted_is_one_error_line(
+    stored: StoredRing, folder: Path, run_command: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPRING_PASSWORD", "x")
+    made = run_command("auditor-key", tmp_path / "auditor")
+    public = made.stdout.strip()
+    assert (made.code, len(bytes.fromhex(public))) == (0, 32)
+    # A trail without verdicts asks for no admission.
+    assert run_command("audit", "--ring", folder, "--evidence", tmp_path / "auditor").code == 0
+    query = stored.submit().open_route().advance(1)
+    query.complain(kind=ComplaintKind.ALTERED)
+    query.judge()
+    refused = run_command("audit", "--ring", folder, "--evidence", tmp_path / "auditor" / "sealing.pem")
+    assert f"admit-auditor {public}" in error_of(refused)
+    assert refused.stdout == ""
+    assert "holds keys already" in error_of(run_command("auditor-key", tmp_path / "auditor"))
+    monkeypatch.setenv("DEEPRING_PASSWORD", "y")
+    assert "wrong password" in error_of(run_command("audit", "--ring", folder, "--evidence", tmp_path / "auditor"))
