@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -102,6 +103,8 @@ class RingProcesses:
                 stderr=log,
                 text=True,
                 start_new_session=True,
+                # Kernels' idle threads sleep: many workers share a machine, and spinning ones starve each other.
+                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
             )
         threading.Thread(target=self._listen, args=(self._host,), daemon=True).start()
         # The passwords go through the pipe: argv and the environment can be read by others.

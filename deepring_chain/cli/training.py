@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -59,10 +60,13 @@ def train_network(
     options = TrainOptions(seed, epochs, precision, _find_device(device), state, start)
     training, test = (read_dataset(entry.dataset.name, data, part) for part in ("train", "test"))
     check_data(entry, test)
+    started = time.monotonic()
     model = _train(network, training, options, state)
+    minutes = (time.monotonic() - started) / 60
     save_float(out, network, model)
     state.unlink(missing_ok=True)
-    OUT.print(f"{out}: {100 * evaluate_float(model, test):.2f} % of {len(test.labels):,} test images", soft_wrap=True)
+    accuracy = f"{100 * evaluate_float(model, test):.2f} % of {len(test.labels):,} test images"
+    OUT.print(f"{out}: {accuracy}; trained for {minutes:.1f} minutes", soft_wrap=True)
 
 
 def _train(network: str, training: LabeledImages, options: TrainOptions, state: Path) -> nn.Sequential:
