@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -33,7 +34,7 @@ def test_training_prints_a_line_for_each_epoch_and_leaves_only_the_checkpoint(
     lines = [line.strip() for line in errors.splitlines()]
     assert [line.split(", loss")[0] for line in lines] == [f"mnist-dense, epoch {epoch}/3" for epoch in (1, 2, 3)]
     assert output.startswith(f"{out}: ")
-    assert output.endswith(" % of 20 test images\n")
+    assert re.search(r" % of 20 test images; trained for \d+\.\d minutes\n$", output)
     assert [path.name for path in out.parent.iterdir()] == ["float.safetensors"]
     assert load_float(out)[0] == "mnist-dense"
     quantised = tmp_path / "models" / "quantised.safetensors"
