@@ -27,7 +27,8 @@ from deepring_chain.protocol.evidence import Evidence
 from deepring_chain.protocol.plain import from_plain, to_plain
 from deepring_chain.types import ZERO, Digest
 
-LIES = [lie for lie in Lie if lie not in {*MEMORY_LIES, Lie.SILENCE}]
+LIES = [lie for lie in Lie if lie not in {*MEMORY_LIES, Lie.SILENCE, Lie.NOISY_INPUT}]
+"""What is judged for sure: weak noise on an input may change nothing."""
 KEY = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 STRANGER = X25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 
