@@ -2,8 +2,8 @@
 
 from brownie import web3
 
-from deepring_chain.actors.auditor import audit
 from deepring_chain.actors.deploy import find_deployment
+from deepring_chain.audit.auditor import audit
 from deepring_chain.cli.audit_output import conclude
 from deepring_chain.cli.clients import open_reader
 from deepring_chain.cli.console import errors_as_one_line

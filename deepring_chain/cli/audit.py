@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 from eth_utils import is_address, to_checksum_address
 
-from deepring_chain.actors.audit_chain import BlockSource
-from deepring_chain.actors.audit_evidence import Admission
-from deepring_chain.actors.audit_progress import ProgressFile
-from deepring_chain.actors.auditor import AuditOptions, AuditReport
-from deepring_chain.actors.auditor import audit as run_audit
 from deepring_chain.actors.ring_folder import RingFolder
+from deepring_chain.audit.auditor import AuditOptions, AuditReport
+from deepring_chain.audit.auditor import audit as run_audit
+from deepring_chain.audit.chain import BlockSource
+from deepring_chain.audit.evidence import Admission
+from deepring_chain.audit.progress import ProgressFile
 from deepring_chain.chain.client import BlockPlace, LedgerClient
 from deepring_chain.chain.export_file import ExportFile, connect_export
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
@@ -145,6 +145,6 @@ def _load_admission(key: Path | None, model: Path | None) -> Admission | None:
     sealing = load_sealing(key / SEALING_FILE if key.is_dir() else key, read_password())
     if model is None:
         return Admission(sealing)
-    from deepring_chain.actors.audit_model import load_runner  # noqa: PLC0415 - torch takes seconds to load
+    from deepring_chain.audit.model import load_runner  # noqa: PLC0415 - torch takes seconds to load
 
     return Admission(sealing, *load_runner(model))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from deepring_chain.actors.audit_report import AuditReport
+from deepring_chain.audit.report import AuditReport
 from deepring_chain.cli.console import OUT
 from deepring_chain.protocol.audit_step import AuditFailure
 

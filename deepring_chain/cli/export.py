@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from deepring_chain.actors.exporter import export as write_export
 from deepring_chain.actors.ring_folder import RingFolder
+from deepring_chain.audit.exporter import export as write_export
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
 from deepring_chain.cli.audit import FirstBlockOption, LedgerOption, RpcOption, parse_ledger

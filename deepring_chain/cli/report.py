@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepring_chain.actors.auditor import audit as run_audit
+from deepring_chain.audit.auditor import audit as run_audit
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
 from deepring_chain.cli.console import OUT
 from deepring_chain.cli.sources import FirstBlockOption, LedgerOption, ReadStoreOption, RpcOption, open_source

@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from deepring_chain.actors.auditor import AuditReport
+from deepring_chain.audit.auditor import AuditReport
 from deepring_chain.explorer import picture
 from deepring_chain.explorer.blobs import Blob, BlobLooker
 from deepring_chain.explorer.query_view import Moment, QueryLine, QueryView, view_line, view_query

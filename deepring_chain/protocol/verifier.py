@@ -7,7 +7,7 @@ each must follow its cause at once, in the same call, with exactly these values,
 
 What the events alone cannot tell: the pointers and the model's root (32 bytes that nothing else binds), an account's
 long-term sealing key, the reason of a rejection, the words of a worker's report, and events that are absent as a whole
-without leaving a gap. The auditor (`actors.auditor`) holds these against the store, the transactions' input and the
+without leaving a gap. The auditor (`audit.auditor`) holds these against the store, the transactions' input and the
 ledger's storage where it can. Times and the evidence for a restore are not in the events: a `Witness` brings them.
 """
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import rlp
 
-from deepring_chain.actors.audit_chain import LinkedBlocks
-from deepring_chain.actors.audit_names import subject_of
-from deepring_chain.actors.audit_progress import AuditState
-from deepring_chain.actors.auditor import NO_OPTIONS, Audit, AuditReport
+from deepring_chain.audit.auditor import NO_OPTIONS, Audit, AuditReport
+from deepring_chain.audit.chain import LinkedBlocks
+from deepring_chain.audit.names import subject_of
+from deepring_chain.audit.progress import AuditState
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet

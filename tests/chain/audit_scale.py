@@ -22,7 +22,7 @@ from eth_account.signers.local import LocalAccount
 from eth_utils import function_signature_to_4byte_selector
 from web3 import Web3
 
-from deepring_chain.actors.auditor import audit
+from deepring_chain.audit.auditor import audit
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet

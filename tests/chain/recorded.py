@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepring_chain.actors.auditor import AuditOptions, AuditReport, audit
-from deepring_chain.actors.exporter import export
+from deepring_chain.audit.auditor import AuditOptions, AuditReport, audit
+from deepring_chain.audit.exporter import export
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.export_file import ExportFile, connect_export
 from deepring_chain.chain.raw_block import RawBlock

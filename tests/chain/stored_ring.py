@@ -11,7 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from eth_account.signers.local import LocalAccount
 
-from deepring_chain.actors.auditor import AuditReport, audit
+from deepring_chain.audit.auditor import AuditReport, audit
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.model.card import ModelCard

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from deepring_chain.actors import auditor
-from deepring_chain.actors.audit_progress import AuditIdentity, AuditState, ProgressFile
-from deepring_chain.actors.auditor import AuditOptions, AuditReport, audit
+from deepring_chain.audit.auditor import AuditOptions, AuditReport, audit
+from deepring_chain.audit.progress import AuditIdentity, AuditState, ProgressFile
 from deepring_chain.chain.node_blocks import NodeBlocks
 from deepring_chain.chain.raw_block import RawBlock
 from deepring_chain.errors import ChainError, ConfigError

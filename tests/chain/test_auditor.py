@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from eth_account.signers.local import LocalAccount
 
-from deepring_chain.actors.audit_formats import BlobKind
-from deepring_chain.actors.auditor import audit
+from deepring_chain.audit.auditor import audit
+from deepring_chain.audit.formats import BlobKind
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.encoding import encode_fields
 from deepring_chain.errors import ChainError, StoreError

@@ -10,10 +10,10 @@ import pytest
 from eth_utils import function_signature_to_4byte_selector
 
 from deepring_chain.actors import audit_chain, auditor
-from deepring_chain.actors.audit_chain import LinkedBlock, LinkedBlocks
-from deepring_chain.actors.audit_formats import BlobKind
-from deepring_chain.actors.audit_inputs import InputAuditor
-from deepring_chain.actors.auditor import AuditOptions, AuditReport, audit
+from deepring_chain.audit.auditor import AuditOptions, AuditReport, audit
+from deepring_chain.audit.chain import LinkedBlock, LinkedBlocks
+from deepring_chain.audit.formats import BlobKind
+from deepring_chain.audit.inputs import InputAuditor
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.node_blocks import NodeBlocks
 from deepring_chain.chain.raw_block import Header, RawBlock, RawTransaction

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.auditor import AuditOptions
+from deepring_chain.audit.auditor import AuditOptions
 from deepring_chain.chain.export_file import ExportBroken
 from deepring_chain.chain.node_blocks import NodeBlocks
 from deepring_chain.chain.raw_block import parse_header

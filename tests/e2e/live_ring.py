@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from deepring_chain.actors.auditor import AuditReport, audit
 from deepring_chain.actors.deploy import deploy_ring, fund_actors
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.init import init_ring
@@ -24,6 +23,7 @@ from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.querent import Querent, QueryResult
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.actors.runtime import HONEST_HOST, ActorStatus, RingProcesses
+from deepring_chain.audit.auditor import AuditReport, audit
 from deepring_chain.chain.client import Deadlines, LedgerClient
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet

@@ -12,11 +12,11 @@ from fake_ledger import DOMAIN
 from fake_ring import IMAGES, FakeRing
 
 from deepring_chain.actors import referee as referee_module
-from deepring_chain.actors.audit_evidence import Admission, EvidenceAuditor, EvidenceState
-from deepring_chain.actors.audit_model import load_runner
 from deepring_chain.actors.referee import GRACE_SECONDS, Finding, Referee
 from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, give_order
+from deepring_chain.audit.evidence import Admission, EvidenceAuditor, EvidenceState
+from deepring_chain.audit.model import load_runner
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.encoding import decode, encode
 from deepring_chain.errors import ConfigError

@@ -32,8 +32,8 @@ from deepring_chain.protocol.events import (
     query_of,
 )
 from deepring_chain.protocol.verifier import TrailVerifier
-from deepring_chain.protocol.verifier_report import TrailReport
 from deepring_chain.protocol.verifier_query import QueryVerifier
+from deepring_chain.protocol.verifier_report import TrailReport
 from deepring_chain.types import QueryPhase, RingMode
 
 UNSEEN_FIELDS = {

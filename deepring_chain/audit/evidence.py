@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from deepring_chain.actors.audit_replay import Dispute, LayerRunner, Replay
+from deepring_chain.audit.replay import Dispute, LayerRunner, Replay
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.errors import ConfigError, ProtocolError
 from deepring_chain.protocol.audit_step import AuditFailure, Place, Terms, show

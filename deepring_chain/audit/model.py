@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from deepring_chain.actors.audit_replay import LayerRunner
+from deepring_chain.audit.replay import LayerRunner
 from deepring_chain.errors import ProtocolError
 from deepring_chain.model.checkpoint import load_model
 from deepring_chain.model.layer import run_layer

@@ -10,8 +10,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepring_chain.actors.audit_blobs import BlobState
-from deepring_chain.actors.audit_evidence import EvidenceState
+from deepring_chain.audit.blobs import BlobState
+from deepring_chain.audit.evidence import EvidenceState
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.client import BlockPlace
 from deepring_chain.crypto.digest import sha256

@@ -15,8 +15,8 @@ from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 from eth_utils import function_signature_to_4byte_selector, to_checksum_address
 
-from deepring_chain.actors.audit_chain import LinkedBlock
-from deepring_chain.actors.audit_names import subject_of
+from deepring_chain.audit.chain import LinkedBlock
+from deepring_chain.audit.names import subject_of
 from deepring_chain.chain.raw_block import RawTransaction
 from deepring_chain.protocol.audit_step import AuditFailure, Place, Witness, show
 from deepring_chain.protocol.events import (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deepring_chain.actors.audit_evidence import EvidenceReport
-from deepring_chain.actors.audit_formats import BlobKind
-from deepring_chain.actors.audit_progress import AuditCounts
+from deepring_chain.audit.evidence import EvidenceReport
+from deepring_chain.audit.formats import BlobKind
+from deepring_chain.audit.progress import AuditCounts
 from deepring_chain.chain.client import BlockPlace
 from deepring_chain.protocol.audit_step import AuditFailure
 from deepring_chain.protocol.verifier_report import TrailReport

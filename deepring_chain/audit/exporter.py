@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepring_chain.actors.audit_chain import LinkedBlock, LinkedBlocks
+from deepring_chain.audit.chain import LinkedBlock, LinkedBlocks
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import node_errors

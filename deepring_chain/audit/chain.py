@@ -10,7 +10,7 @@ from eth_typing import ChecksumAddress, HexStr
 from hexbytes import HexBytes
 from web3.types import LogReceipt
 
-from deepring_chain.actors.audit_names import subject_of
+from deepring_chain.audit.names import subject_of
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.client import BlockPlace, LedgerClient
 from deepring_chain.chain.events import EventDecoder

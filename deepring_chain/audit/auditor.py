@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deepring_chain.actors.audit_blobs import BlobAuditor
-from deepring_chain.actors.audit_chain import BlockSource, LinkedBlock, LinkedBlocks, check_roots
-from deepring_chain.actors.audit_deployment import check_deployment, check_immutables
-from deepring_chain.actors.audit_evidence import Admission, EvidenceAuditor
-from deepring_chain.actors.audit_inputs import InputAuditor
-from deepring_chain.actors.audit_progress import AuditCounts, AuditIdentity, AuditState, ProgressFile
-from deepring_chain.actors.audit_report import AuditReport, not_checked
-from deepring_chain.actors.audit_storage import StorageAuditor, read_terms
+from deepring_chain.audit.blobs import BlobAuditor
+from deepring_chain.audit.chain import BlockSource, LinkedBlock, LinkedBlocks, check_roots
+from deepring_chain.audit.deployment import check_deployment, check_immutables
+from deepring_chain.audit.evidence import Admission, EvidenceAuditor
+from deepring_chain.audit.inputs import InputAuditor
+from deepring_chain.audit.progress import AuditCounts, AuditIdentity, AuditState, ProgressFile
+from deepring_chain.audit.report import AuditReport, not_checked
+from deepring_chain.audit.storage import StorageAuditor, read_terms
 from deepring_chain.chain.client import BlockPlace, LedgerClient
 from deepring_chain.chain.node_blocks import NodeBlocks
 from deepring_chain.errors import ChainError

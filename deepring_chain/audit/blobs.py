@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from deepring_chain.actors.audit_formats import BlobFormatBroken, BlobKind, format_fault
+from deepring_chain.audit.formats import BlobFormatBroken, BlobKind, format_fault
 from deepring_chain.protocol.audit_step import AuditFailure, Place, show
 from deepring_chain.protocol.events import (
     AnswerDelivered,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from eth_abi.abi import encode as abi_encode
 from eth_utils import keccak, to_canonical_address
 
-from deepring_chain.actors.audit_chain import LinkedBlock
+from deepring_chain.audit.chain import LinkedBlock
 from deepring_chain.chain.artifact import Artifact, load_artifact
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import node_errors
