@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deepring_chain.actors import auditor
+from deepring_chain.audit import auditor
 from deepring_chain.audit.auditor import AuditOptions, AuditReport, audit
 from deepring_chain.audit.progress import AuditIdentity, AuditState, ProgressFile
 from deepring_chain.chain.node_blocks import NodeBlocks

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from eth_utils import function_signature_to_4byte_selector
 
-from deepring_chain.actors import audit_chain, auditor
+from deepring_chain.audit import auditor
+from deepring_chain.audit import chain as audit_chain
 from deepring_chain.audit.auditor import AuditOptions, AuditReport, audit
 from deepring_chain.audit.chain import LinkedBlock, LinkedBlocks
 from deepring_chain.audit.formats import BlobKind
