@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -17,7 +18,13 @@ from tests.explorer.chromium import BrowserTests, find_chromium
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests in a browser are left out, and said to be, where there is none."""
+    """Tests in a browser are left out, and said to be, where there is none.
+
+    A shell starts what runs in its background with SIGINT ignored, and so would be all processes that the tests start
+    and interrupt.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(BrowserTests(find_chromium()), "browser-tests")
 
 

@@ -261,6 +261,9 @@ def _all_but_one_attested(ring: LiveRing, before: Any) -> bool:
 def test_deadline_that_passed_is_named_with_who_is_late(ring: LiveRing, terminal: Terminal) -> None:
     """Last, since the chain's clock is set forward: that is found as well."""
     web3 = connect(ring.devnet.url)
+    settled = ring.querent().submit(random_images(3))  # the arrangement after it is the last until the next query
+    wait_for(ring.querent(), settled)
+    ring.await_new_arrangement(settled)
     with stopped(ring, "worker-2"):
         query = ring.querent().submit(random_images(3))
         ring.await_session(query, lambda session: session.next_hop == 2)
