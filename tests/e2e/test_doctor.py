@@ -252,6 +252,11 @@ def test_ring_in_tracking_mode_is_named(ring: LiveRing, terminal: Terminal) -> N
     await_that(lambda: causes(terminal, ring) == [], "the ring is well again")
 
 
+def _is_settled(ring: LiveRing) -> bool:
+    current = ring.state().arrangement
+    return current is not None and current.is_authentic and not current.restores
+
+
 def _all_but_one_attested(ring: LiveRing, before: Any) -> bool:
     current = ring.state().arrangement
     is_new = current is not None and current.arranged.arrangement > before.arranged.arrangement
@@ -261,9 +266,7 @@ def _all_but_one_attested(ring: LiveRing, before: Any) -> bool:
 def test_deadline_that_passed_is_named_with_who_is_late(ring: LiveRing, terminal: Terminal) -> None:
     """Last, since the chain's clock is set forward: that is found as well."""
     web3 = connect(ring.devnet.url)
-    settled = ring.querent().submit(random_images(3))  # the arrangement after it is the last until the next query
-    wait_for(ring.querent(), settled)
-    ring.await_new_arrangement(settled)
+    await_that(lambda: _is_settled(ring), "the arrangement that follows a restore")
     with stopped(ring, "worker-2"):
         query = ring.querent().submit(random_images(3))
         ring.await_session(query, lambda session: session.next_hop == 2)
