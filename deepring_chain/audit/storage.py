@@ -36,9 +36,7 @@ class _Stored:
 
 def read_terms(client: LedgerClient) -> Terms:
     """What the ledger is deployed with, as its getters tell; they are part of the code that was compared."""
-    withdraw_seconds = _functions(client).withdrawSeconds()
-    with node_errors(client.url):
-        return Terms(client.domain, client.ouroboros, client.hop_seconds, int(withdraw_seconds.call()))
+    return Terms(client.domain, client.ouroboros, client.hop_seconds, client.withdraw_seconds)
 
 
 def _functions(client: LedgerClient) -> ContractFunctions:

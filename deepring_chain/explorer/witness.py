@@ -1,31 +1,20 @@
-"""What the chain tells beside the events: a ledger's terms, and the evidence for a restore."""
+"""What the chain tells beside the events: their time, and the evidence for a restore."""
 
 from __future__ import annotations
 
-from typing import cast
-
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
-from eth_typing import ChecksumAddress, HexStr
+from eth_typing import HexStr
 from eth_utils import function_signature_to_4byte_selector
 
 from deepring_chain.actors.history import HistoryEntry
-from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import node_errors
-from deepring_chain.protocol.audit_step import Terms, Witness
+from deepring_chain.protocol.audit_step import Witness
 from deepring_chain.protocol.events import RestoreOrdered
 from deepring_chain.types import Digest
 
 ORDER_RESTORE = "orderRestore(uint16,bytes32[],bytes32,bytes32)"
-
-
-def read_terms(client: LedgerClient) -> Terms:
-    """What the ledger is deployed with."""
-    address = cast(ChecksumAddress, client.domain.ledger)
-    functions = client.web3.eth.contract(address=address, abi=load_artifact().abi).functions
-    with node_errors(client.url):
-        return Terms(client.domain, client.ouroboros, client.hop_seconds, int(functions.withdrawSeconds().call()))
 
 
 def read_witness(client: LedgerClient, entry: HistoryEntry) -> Witness:

@@ -9,16 +9,15 @@ from typing import ClassVar
 import torch
 
 from deepring_chain.errors import ModelError
-from deepring_chain.model.convolution import Convolution
+from deepring_chain.model.convolution import CONV_NAMES, INPUT_NAMES, Convolution
 from deepring_chain.model.finish import Finish, finish_names, in_batches
 from deepring_chain.model.kernels import INT8, Kernel
 from deepring_chain.model.layer import Layer, check_names, check_tensor
 from deepring_chain.model.requantise import MULTIPLIER_MAX, SHIFT_MAX, SHIFT_MIN
-from deepring_chain.model.windows import NAMES, Window
+from deepring_chain.model.windows import Window
 from deepring_chain.types import LayerIndex
 
 TENSOR_NAMES = ("weight", "bias", "multiplier", "shift")
-INPUT_NAMES = ("input_height", "input_width", "input_channels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +93,7 @@ class ConvLayer(Layer):
     @property
     def attributes(self) -> Mapping[str, int]:
         """Input's shape and zero point, geometry, ReLU, pooling and the output's zero point."""
-        return {
-            **dict(zip(INPUT_NAMES, self.item_shape, strict=True)),
-            "input_zero_point": self.input_zero_point,
-            **self.window.attributes(),
-            **self.finish.attributes(),
-        }
+        return {**self.convolution.attributes, **self.finish.attributes()}
 
     @classmethod
     def from_parts(
@@ -112,7 +106,7 @@ class ConvLayer(Layer):
         """
         where = f"layer {index} (conv)"
         check_names(where, tuple(tensors), TENSOR_NAMES)
-        check_names(where, tuple(attributes), (*INPUT_NAMES, "input_zero_point", *NAMES, *finish_names(attributes)))
+        check_names(where, tuple(attributes), (*CONV_NAMES, *finish_names(attributes)))
         return cls(
             index,
             weight=tensors["weight"],

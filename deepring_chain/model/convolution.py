@@ -10,7 +10,10 @@ from deepring_chain.errors import ModelError
 from deepring_chain.model.dense import BIAS_MAX, FEATURES_MAX
 from deepring_chain.model.kernels import INT8, WEIGHT_MAX, WEIGHT_MIN, Kernel
 from deepring_chain.model.layer import Part, check_tensor
-from deepring_chain.model.windows import SIZE_MAX, Window, check_item_bytes
+from deepring_chain.model.windows import NAMES, SIZE_MAX, Window, check_item_bytes
+
+INPUT_NAMES = ("input_height", "input_width", "input_channels")
+CONV_NAMES = (*INPUT_NAMES, "input_zero_point", *NAMES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,12 @@ class Convolution(Part):
         check_item_bytes(where, self.item_bytes)
         check_tensor(f"{where} weight", self.weight, "int8", (features, outputs), (WEIGHT_MIN, WEIGHT_MAX))
         check_tensor(f"{where} bias", self.bias, "int32", (outputs,), (-BIAS_MAX, BIAS_MAX))
+
+    @property
+    def attributes(self) -> dict[str, int]:
+        """Input's shape and zero point, and geometry, under the names in `CONV_NAMES`."""
+        sizes = dict(zip(INPUT_NAMES, self.item_shape, strict=True))
+        return {**sizes, "input_zero_point": self.zero_point, **self.window.attributes()}
 
     @property
     def output_shape(self) -> tuple[int, int, int]:

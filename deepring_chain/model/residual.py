@@ -9,12 +9,12 @@ from typing import ClassVar, TypeVar
 import torch
 
 from deepring_chain.errors import ModelError
-from deepring_chain.model.conv import INPUT_NAMES, ConvLayer
-from deepring_chain.model.convolution import Convolution
+from deepring_chain.model.conv import ConvLayer
+from deepring_chain.model.convolution import CONV_NAMES, INPUT_NAMES, Convolution
 from deepring_chain.model.finish import Finish, finish_names, in_batches
 from deepring_chain.model.layer import Layer, check_names, check_tensor
 from deepring_chain.model.requantise import SHIFT_MAX, SHIFT_MIN
-from deepring_chain.model.windows import NAMES, Window
+from deepring_chain.model.windows import Window
 from deepring_chain.types import LayerIndex
 
 SUM_MULTIPLIER_MAX = 2**30 - 1
@@ -23,7 +23,6 @@ SUM_MULTIPLIER_MAX = 2**30 - 1
 INNER_MAX = 8
 """Most convolutions before the last of a block."""
 
-CONV_NAMES = (*INPUT_NAMES, "input_zero_point", *NAMES)
 CONV_TENSORS = ("weight", "bias")
 _Value = TypeVar("_Value")
 
@@ -120,9 +119,9 @@ class ResidualLayer(Layer):
         found = {"inner": len(self.inner), "has_shortcut": int(self.shortcut is not None)}
         for number, part in enumerate(self.inner):
             found |= {f"inner.{number}.{name}": value for name, value in part.attributes.items()}
-        found |= {f"tail.{name}": value for name, value in _conv_attributes(self.tail).items()}
+        found |= {f"tail.{name}": value for name, value in self.tail.attributes.items()}
         if self.shortcut is not None:
-            found |= {f"shortcut.{name}": value for name, value in _conv_attributes(self.shortcut).items()}
+            found |= {f"shortcut.{name}": value for name, value in self.shortcut.attributes.items()}
         return {**found, **self.finish.attributes()}
 
     @classmethod
@@ -186,14 +185,6 @@ def _read_inner(where: str, index: LayerIndex, number: int, parts: _Parts) -> Co
         return ConvLayer.from_parts(index, *parts.take(f"inner.{number}."))
     except ModelError as error:
         raise ModelError(f"{where} inner.{number}: {error}") from None
-
-
-def _conv_attributes(convolution: Convolution) -> dict[str, int]:
-    return {
-        **dict(zip(INPUT_NAMES, convolution.item_shape, strict=True)),
-        "input_zero_point": convolution.zero_point,
-        **convolution.window.attributes(),
-    }
 
 
 def _read_conv(where: str, attributes: Mapping[str, int], tensors: Mapping[str, torch.Tensor]) -> Convolution:
