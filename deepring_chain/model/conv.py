@@ -9,11 +9,12 @@ from typing import ClassVar
 import torch
 
 from deepring_chain.errors import ModelError
+from deepring_chain.model.batches import in_batches
 from deepring_chain.model.convolution import CONV_NAMES, INPUT_NAMES, Convolution
-from deepring_chain.model.finish import Finish, finish_names, in_batches
+from deepring_chain.model.finish import Finish, finish_names
 from deepring_chain.model.kernels import INT8, Kernel
 from deepring_chain.model.layer import Layer, check_names, check_tensor
-from deepring_chain.model.requantise import MULTIPLIER_MAX, SHIFT_MAX, SHIFT_MIN
+from deepring_chain.model.requantise import MULTIPLIER_MAX, SHIFT_MAX, SHIFT_MIN, Rounding
 from deepring_chain.model.windows import Window
 from deepring_chain.types import LayerIndex
 
@@ -128,8 +129,14 @@ class ConvLayer(Layer):
         Returns:
             int8 [N, H', W', outputs].
         """
-        return in_batches(self._forward, x, self.convolution.item_bytes)
+        offset = self.convolution.offset()
+        rounding = Rounding.of(self.multiplier, self.shift, self.finish.zero_point, self.finish.low)
+        item_bytes, result = self.convolution.item_bytes, self.output_shape
+        return in_batches(lambda part: self._forward(part, offset, rounding), x, item_bytes, result)
 
-    def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        products = self.convolution.accumulate(x).to(torch.int64).mul_(self.multiplier)
-        return self.finish.apply(products, self.shift)
+    def _forward(self, x: torch.Tensor, offset: torch.Tensor, rounding: Rounding) -> torch.Tensor:
+        """One cut; the largest of each window is taken first, which leaves less to round."""
+        acc = self.convolution.products(x)
+        if self.finish.averages:
+            return self.finish.apply(acc.add_(offset).to(torch.int64).mul_(self.multiplier), self.shift)
+        return rounding.apply(self.finish.largest(acc).add_(offset))

@@ -20,6 +20,8 @@ CONV_NAMES = (*INPUT_NAMES, "input_zero_point", *NAMES)
 class Convolution(Part):
     """acc[h, w, n] = sum over the window's pixels and channels k of weight[k, n] * (x[k] - zero point) + bias[n].
 
+    It comes in two parts: the products of the raw x, and an offset of each output, the same for all items.
+
     Pixels outside of the image are zeros, so they hold the zero point.
 
     Attributes:
@@ -72,16 +74,13 @@ class Convolution(Part):
         padded = self.window.padded_area(*self.item_shape[:2]) * channels
         return padded + height * width * (self.window.area * channels + 12 * outputs)
 
-    def accumulate(self, x: torch.Tensor) -> torch.Tensor:
-        """int8 [N, H, W, C] to int32 [N, H', W', outputs]."""
-        height, width, outputs = self.output_shape
+    def products(self, x: torch.Tensor) -> torch.Tensor:
+        """int8 [N, H, W, C] to int32 [N, H', W', outputs], without the `offset`."""
         padded = self.window.pad(x, self.zero_point).contiguous()
         patches = self.window.patches(padded).reshape(-1, len(self.weight))
-        acc = self.kernel.matmul(patches, self.weight)
-        acc += self.bias - self._zero_point_share()
-        return acc.view(len(x), height, width, outputs)
+        return self.kernel.matmul(patches, self.weight).view(len(x), *self.output_shape)
 
-    def _zero_point_share(self) -> torch.Tensor:
-        """What a patch of zero points alone would give, computed from the live weights: int32 [1, outputs]."""
+    def offset(self) -> torch.Tensor:
+        """Bias less what a patch of zero points alone would give, from the live weights: int32 [outputs]."""
         zeros = torch.full_like(self.weight[:, 0], self.zero_point)
-        return self.kernel.matmul(zeros[None], self.weight)
+        return self.bias - self.kernel.matmul(zeros[None], self.weight)[0]

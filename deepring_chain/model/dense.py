@@ -11,8 +11,8 @@ import torch
 
 from deepring_chain.errors import ModelError
 from deepring_chain.model.kernels import INT8, WEIGHT_MAX, WEIGHT_MIN, Kernel
-from deepring_chain.model.layer import DTYPES, Layer, check_names, check_tensor
-from deepring_chain.model.requantise import MULTIPLIER_MAX, SHIFT_MAX, SHIFT_MIN, requantise
+from deepring_chain.model.layer import Layer, check_names, check_tensor
+from deepring_chain.model.requantise import MULTIPLIER_MAX, SHIFT_MAX, SHIFT_MIN, Rounding, requantise
 from deepring_chain.types import LayerIndex
 
 FEATURES_MAX = 2**16
@@ -145,15 +145,13 @@ class DenseLayer(Layer):
         """
         acc = self.kernel.matmul(x.reshape(len(x), -1), self.weight)
         acc += self.bias - self._zero_point_share()
-        y = requantise(acc, self.multiplier, self.shift).add_(self.output_zero_point)
-        return y.clamp_(*self._limits()).to(DTYPES[self.output_dtype])
+        low = self.output_zero_point if self.relu else -128
+        if self.output_dtype == "int8":
+            return Rounding.of(self.multiplier, self.shift, self.output_zero_point, low).apply(acc)
+        y = requantise(acc, self.multiplier, self.shift)
+        return y.clamp_(0 if self.relu else -(2**31), 2**31 - 1).to(torch.int32)
 
     def _zero_point_share(self) -> torch.Tensor:
         """What an item of zero points alone would give: int32 [1, outputs]."""
         zeros = torch.full_like(self.weight[:, 0], self.input_zero_point)
         return self.kernel.matmul(zeros[None], self.weight)
-
-    def _limits(self) -> tuple[int, int]:
-        bits = 32 if self.output_dtype == "int32" else 8
-        low = self.output_zero_point if self.relu else -(2 ** (bits - 1))
-        return low, 2 ** (bits - 1) - 1

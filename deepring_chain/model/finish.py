@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,12 +11,6 @@ from deepring_chain.errors import ModelError
 from deepring_chain.model.pooling import AVERAGE, MAX, Pool, pool_attributes, pool_names, read_pool
 from deepring_chain.model.requantise import round_shift
 from deepring_chain.model.windows import check_item_bytes
-
-WORKING_BYTES = 2**23
-"""Memory that a layer of images works in besides input and result, or that of one item: batches are cut to it.
-
-A few MB stay in a CPU's cache; the cut does not change a single bit of the result.
-"""
 
 
 @dataclass(frozen=True)
@@ -48,6 +42,16 @@ class Finish:
         """Pixels that an average pooling adds up, else 1: multipliers are smaller by it, so that sums fit 64 bits."""
         return self.pool.divisor if self.pool else 1
 
+    @property
+    def averages(self) -> bool:
+        """Whether the pooling is an average, which adds up before the rounding."""
+        return self.pool is not None and self.pool.kind == AVERAGE
+
+    @property
+    def low(self) -> int:
+        """Smallest result: what ReLU leaves, or all that int8 has."""
+        return self.zero_point if self.relu else -128
+
     def output_size(self, image: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the result."""
         return self.pool.window.output_size(*image) if self.pool else image
@@ -62,11 +66,14 @@ class Finish:
         Returns:
             int8 [N, H', W', C].
         """
-        if self.pool is not None and self.pool.kind == AVERAGE:
+        if self.pool is not None and self.averages:
             # The average is one of what ReLU leaves, so the latter comes first.
             products = self.pool.sum(products.clamp_min_(0) if self.relu else products)
-        low = self.zero_point if self.relu else -128
-        y = round_shift(products, shift).add_(self.zero_point).clamp_(low, 127).to(torch.int8)
+        y = round_shift(products, shift).add_(self.zero_point).clamp_(self.low, 127).to(torch.int8)
+        return self.largest(y)
+
+    def largest(self, y: torch.Tensor) -> torch.Tensor:
+        """The largest of each window if that is the pooling, else `y`."""
         return self.pool.largest(y) if self.pool is not None and self.pool.kind == MAX else y
 
     def attributes(self) -> dict[str, int]:
@@ -88,11 +95,3 @@ class Finish:
 def finish_names(attributes: Mapping[str, int]) -> tuple[str, ...]:
     """The names that `Finish.attributes` gives for these attributes."""
     return ("output_zero_point", "relu", *pool_names(attributes))
-
-
-def in_batches(forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, item_bytes: int) -> torch.Tensor:
-    """Computes a batch in cuts that need at most `WORKING_BYTES`, or one item each."""
-    rows = max(1, WORKING_BYTES // item_bytes)
-    if len(x) <= rows:
-        return forward(x)
-    return torch.cat([forward(part) for part in torch.split(x, rows)])

@@ -24,7 +24,7 @@ ATTRIBUTES = ("pool", *(f"{PREFIX}{name}" for name in NAMES))
 class Pool:
     """A pooling after an activation.
 
-    The largest of a window is taken of the int8 results: rounding and clamping keep their order, so nothing is lost.
+    The largest of a window may be taken before or after rounding and clamping, which keep the order.
     An average is the sum of a window before the one rounding, with the division by its area in the multiplier.
 
     Attributes:
@@ -54,8 +54,8 @@ class Pool:
         return self.window.fold(torch.add, self.window.pad(products, 0)).contiguous()
 
     def largest(self, y: torch.Tensor) -> torch.Tensor:
-        """The largest of each window: int8 [N, H, W, C] to int8 [N, H', W', C]."""
-        return self.window.fold(torch.maximum, self.window.pad(y, -128)).contiguous()
+        """The largest of each window: integers [N, H, W, C] to the same type, [N, H', W', C]."""
+        return self.window.fold(torch.maximum, self.window.pad(y, torch.iinfo(y.dtype).min)).contiguous()
 
 
 def pool_attributes(pool: Pool | None) -> dict[str, int]:

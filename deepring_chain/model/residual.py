@@ -9,9 +9,10 @@ from typing import ClassVar, TypeVar
 import torch
 
 from deepring_chain.errors import ModelError
+from deepring_chain.model.batches import in_batches
 from deepring_chain.model.conv import ConvLayer
 from deepring_chain.model.convolution import CONV_NAMES, INPUT_NAMES, Convolution
-from deepring_chain.model.finish import Finish, finish_names, in_batches
+from deepring_chain.model.finish import Finish, finish_names
 from deepring_chain.model.layer import Layer, check_names, check_tensor
 from deepring_chain.model.requantise import SHIFT_MAX, SHIFT_MIN
 from deepring_chain.model.windows import Window
@@ -164,20 +165,23 @@ class ResidualLayer(Layer):
             int8 [N, H', W', outputs].
         """
         shortcut_bytes = 0 if self.shortcut is None else self.shortcut.item_bytes
-        return in_batches(self._forward, x, self.tail.item_bytes + shortcut_bytes)
+        tail, shortcut = self.tail.offset(), None if self.shortcut is None else self.shortcut.offset()
+        item_bytes = self.tail.item_bytes + shortcut_bytes
+        return in_batches(lambda part: self._forward(part, tail, shortcut), x, item_bytes, self.output_shape)
 
-    def _forward(self, x: torch.Tensor) -> torch.Tensor:
+    def _forward(self, x: torch.Tensor, tail: torch.Tensor, shortcut: torch.Tensor | None) -> torch.Tensor:
+        """One cut; `tail` and `shortcut` are the offsets of those convolutions."""
         y = x
         for part in self.inner:
             y = part.forward(y)
-        products = self.tail.accumulate(y).to(torch.int64).mul_(self.multiplier)
-        products += self._shortcut(x).to(torch.int64).mul_(self.shortcut_multiplier)
+        products = self.tail.products(y).add_(tail).to(torch.int64).mul_(self.multiplier)
+        products += self._shortcut(x, shortcut).to(torch.int64).mul_(self.shortcut_multiplier)
         return self.finish.apply(products, self.shift)
 
-    def _shortcut(self, x: torch.Tensor) -> torch.Tensor:
-        if self.shortcut is None:
+    def _shortcut(self, x: torch.Tensor, offset: torch.Tensor | None) -> torch.Tensor:
+        if self.shortcut is None or offset is None:
             return x.to(torch.int32) - self.input_zero_point
-        return self.shortcut.accumulate(x)
+        return self.shortcut.products(x).add_(offset)
 
 
 def _read_inner(where: str, index: LayerIndex, number: int, parts: _Parts) -> ConvLayer:

@@ -13,11 +13,15 @@ import torch
 
 from deepring_chain.errors import ModelError
 from deepring_chain.model.kernels import Kernel
+from deepring_chain.model.requantise import EXACT_SHIFT_MAX, Rounding
 
 SIZES = ((1, 1, 1), (1, 784, 900), (1, 9, 1), (7, 63, 33), (17, 257, 10), (64, 1024, 64), (3, 4609, 5))
 """M, K, N: a single row, odd sizes, sizes of the paper's network, and a K as large as a 512-channel 3x3 convolution."""
 
 INPUTS = (-128, 127)
+
+ROUNDED_SHIFTS = (31, EXACT_SHIFT_MAX, EXACT_SHIFT_MAX + 1)
+"""On both sides of where `Rounding` goes over from float64 to 64-bit integers."""
 
 
 class SelfTestError(ModelError):
@@ -42,11 +46,13 @@ class Case:
 
 
 def run_self_test(kernel: Kernel, device: torch.device) -> None:
-    """Checks a kernel on a device.
+    """Checks a kernel, and the rounding, on a device.
 
     Raises:
         SelfTestError: a result differs; the message names kernel, device, case and the difference.
     """
+    for shift in ROUNDED_SHIFTS:
+        _check_rounding(device, shift)
     for size in SIZES:
         for case in (*_constant(kernel, *size), _alternating(kernel, *size), _selecting(kernel, *size)):
             _check(kernel, device, case)
@@ -65,6 +71,23 @@ def _check(kernel: Kernel, device: torch.device, case: Case) -> None:
             f"kernel {kernel.name!r} is not exact on {device}: {case.name} gives {got} at [{row}, {column}], expected "
             f"{expected} (difference {got - expected}); this machine must not serve a layer"
         )
+
+
+def _check_rounding(device: torch.device, shift: int) -> None:
+    """Accumulators next to every tie, and the extremes, against the rule in Python's integers."""
+    multiplier = 2**31 - 1
+    ties = [((2 * y - 1) << (shift - 1)) // multiplier for y in range(-130, 131)]
+    accs = [acc for tie in ties for acc in (tie - 1, tie, tie + 1) if abs(acc) < 2**31] + [-(2**31), 2**31 - 1]
+    tensors = [torch.tensor([value], dtype=torch.int32, device=device) for value in (multiplier, shift)]
+    rounding = Rounding.of(tensors[0], tensors[1], zero_point=0, low=-128)
+    found = rounding.apply(torch.tensor(accs, dtype=torch.int32, device=device)[:, None])[:, 0].tolist()
+    for acc, got in zip(accs, found, strict=True):
+        expected = max(-128, min(127, (acc * multiplier + (1 << (shift - 1))) >> shift))
+        if got != expected:
+            raise SelfTestError(
+                f"rounding is not exact on {device}: {acc} * {multiplier} / 2**{shift} gives {got}, expected "
+                f"{expected} (difference {got - expected}); this machine must not serve a layer"
+            )
 
 
 def _constant(kernel: Kernel, rows: int, inner: int, columns: int) -> Iterator[Case]:

@@ -85,7 +85,7 @@ class Window:
         ]
 
     def fold(self, combine: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], padded: torch.Tensor) -> torch.Tensor:
-        """Combines the pixels under each placement of the kernel, along rows and then along columns.
+        """Combines the pixels under each placement of the kernel: whole lines first, which lie together in memory.
 
         Args:
             combine: of two tensors of one shape; exact in any order, such as a maximum or a sum of integers.
@@ -95,8 +95,8 @@ class Window:
             [N, H', W', C].
         """
         flat, upright = Window(1, self.kernel_width), Window(self.kernel_height, 1)
-        rows = reduce(combine, replace(flat, stride_width=self.stride_width).slices(padded))
-        return reduce(combine, replace(upright, stride_height=self.stride_height).slices(rows))
+        lines = reduce(combine, replace(upright, stride_height=self.stride_height).slices(padded))
+        return reduce(combine, replace(flat, stride_width=self.stride_width).slices(lines))
 
     def patches(self, padded: torch.Tensor) -> torch.Tensor:
         """The pixels under each placement of the kernel: [N, H', W', kernel height, kernel width, C], a view.

@@ -19,7 +19,7 @@ from model_tools import layer_of, small_layer, tensor_bytes
 from deepring_chain.errors import ModelError
 from deepring_chain.model.layer import IdentityLayer, run_layer
 from deepring_chain.model.operators import build_layer
-from deepring_chain.model.requantise import requantise, split_factor
+from deepring_chain.model.requantise import EXACT_SHIFT_MAX, Rounding, requantise, split_factor
 from deepring_chain.types import LayerIndex, TensorBytes
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "dense_layer.json"
@@ -82,6 +82,23 @@ def test_requantise_rounds_to_nearest_ties_up(acc: int, multiplier: int, shift: 
     tensors = [torch.tensor([value], dtype=torch.int32) for value in (multiplier, shift)]
     found = requantise(torch.tensor([[acc]], dtype=torch.int32), *tensors)
     assert found.tolist() == [[requantised(acc, multiplier, shift)]]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_rounding_in_float64_gives_the_bytes_of_64_bit_integers(data: st.DataObject) -> None:
+    """At ties, at their neighbors, at the clamp, and anywhere; shifts on both sides of the change of arithmetic."""
+    shift, multiplier = data.draw(st.integers(1, 62)), data.draw(st.integers(1, 2**31 - 1))
+    tie = ((2 * data.draw(st.integers(-600, 600)) - 1) << (shift - 1)) // multiplier
+    near = min(max(tie + data.draw(st.integers(-2, 2)), -(2**31)), 2**31 - 1)
+    acc = data.draw(st.just(near) | st.integers(-(2**31), 2**31 - 1))
+    zero_point = data.draw(st.integers(-128, 127))
+    low = data.draw(st.sampled_from((-128, zero_point)))
+    tensors = [torch.tensor([value], dtype=torch.int32) for value in (multiplier, shift)]
+    rounding = Rounding.of(*tensors, zero_point, low)
+    assert (rounding.factor is None) == (shift > EXACT_SHIFT_MAX)
+    expected = min(max(requantised(acc, multiplier, shift) + zero_point, low), 127)
+    assert rounding.apply(torch.tensor([[acc]], dtype=torch.int32)).tolist() == [[expected]]
 
 
 @settings(max_examples=200, deadline=None)

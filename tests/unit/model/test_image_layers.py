@@ -18,7 +18,7 @@ from image_tools import finish_of, image_layer, random_input, small_conv, small_
 from model_reference import render, requantised
 from model_tools import tensor_bytes
 
-from deepring_chain.model import finish as finish_module
+from deepring_chain.model import batches
 from deepring_chain.model.conv import ConvLayer
 from deepring_chain.model.finish import Finish
 from deepring_chain.model.layer import Layer, run_layer
@@ -127,9 +127,11 @@ def test_cutting_a_batch_changes_nothing(make: Any, limit: int, monkeypatch: pyt
     whole = layer.forward(inputs)
     assert torch.equal(whole, torch.cat([layer.forward(part) for part in inputs.split(1)]))
     seen: list[int] = []
-    accumulate = type(layer)._forward
-    monkeypatch.setattr(type(layer), "_forward", lambda self, x: (seen.append(len(x)), accumulate(self, x))[1])
-    monkeypatch.setattr(finish_module, "WORKING_BYTES", limit)
+    forward = type(layer)._forward
+    monkeypatch.setattr(
+        type(layer), "_forward", lambda self, x, *rest: (seen.append(len(x)), forward(self, x, *rest))[1]
+    )
+    monkeypatch.setattr(batches, "WORKING_BYTES", limit)
     assert torch.equal(layer.forward(inputs), whole)
     assert sum(seen) == 9
     assert max(seen) < 9
