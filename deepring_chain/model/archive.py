@@ -15,6 +15,11 @@ from deepring_chain.errors import ModelError
 UNPACKED_LIMIT = 256 * 2**20
 """Bytes of an archive that are looked at: a small one can unpack to terabytes."""
 
+UNPACKER_MEMORY = 96 * 2**20
+"""Bytes that unpacking xz may take: `xz -9` asks for 65 MiB, and a few damaged bytes can ask for 4 GiB."""
+
+PIECE = 2**16
+
 
 def read_members(path: Path, names: Sequence[str], limit: int, remedy: str) -> dict[str, bytes]:
     """Contents of the files called `names`.
@@ -47,7 +52,7 @@ def read_members(path: Path, names: Sequence[str], limit: int, remedy: str) -> d
 
 
 def _open(path: Path) -> Any:
-    opener: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
+    opener: dict[str, Any] = {".gz": gzip.open, ".xz": _XzFile}
     return opener.get(path.suffix, open)(path, "rb")
 
 
@@ -57,6 +62,46 @@ def _contents(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     if len(data) != member.size:
         raise EOFError(f"{member.name} ends after {len(data)} of {member.size} bytes")
     return data
+
+
+class _XzFile:
+    """What `lzma.open` gives, with a limit for the memory that the file itself asks for."""
+
+    def __init__(self, path: Path, mode: str) -> None:
+        self._file: IO[Any] = path.open(mode)
+        self._unpacker = _new_unpacker()
+
+    def __enter__(self) -> _XzFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size: int) -> bytes:
+        """Some bytes, at most `size`; none at the end."""
+        data = b""
+        while not data:
+            packed = self._next_packed()
+            if self._unpacker.eof and not packed:
+                return b""
+            if self._unpacker.eof:
+                self._unpacker = _new_unpacker()  # another stream follows
+            data = self._unpacker.decompress(packed, size)
+        return data
+
+    def _next_packed(self) -> bytes:
+        if self._unpacker.eof:
+            return self._unpacker.unused_data.lstrip(b"\0") or bytes(self._file.read(PIECE))
+        if not self._unpacker.needs_input:
+            return b""
+        packed: bytes = self._file.read(PIECE)
+        if not packed:
+            raise EOFError("it is cut short")
+        return packed
+
+
+def _new_unpacker() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=UNPACKER_MEMORY)
 
 
 class _Limited:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepring_chain.errors import ModelError
-from deepring_chain.model.files import read_limited
+from deepring_chain.model.files import read_at_most, read_limited
 
 SIZE_LIMIT = 2**30
 """Largest file and largest unpacked contents, in bytes."""
@@ -80,7 +80,7 @@ def _unpack(path: Path, data: bytes) -> bytes:
     try:
         # One byte over the limit is enough to know that it is exceeded: a small file can unpack to terabytes.
         with gzip.open(io.BytesIO(data), "rb") as stream:
-            unpacked = stream.read(SIZE_LIMIT + 1)
+            unpacked = read_at_most(stream, SIZE_LIMIT + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise ModelError(f"IDX file {path}: damaged gzip data ({error})") from None
     if len(unpacked) > SIZE_LIMIT:

@@ -237,7 +237,7 @@ LENGTH = len(GOOD["val_jpeg"])
         ({"val_offset": np.array([0, 5, LENGTH])}, "image 0 is no whole JPEG picture"),
         ({"val_jpeg": np.zeros(LENGTH, np.uint8)}, "image 0 is no whole JPEG picture"),
         ({"val_jpeg": GOOD["val_jpeg"].astype(np.int64)}, "other kinds"),
-        ({"val_jpeg": np.array([{}], dtype=object)}, "allow_pickle=False"),
+        ({"val_jpeg": np.array([{}], dtype=object)}, "an array of objects"),
         ({"val_jpeg": None}, "without val_jpeg"),
         (tiny_arrays([jpeg(size=(64, 63))], [1]), "image 0 has 64 x 63 pixels, expected 64 x 64"),
         (tiny_arrays([jpeg(size=(9000, 9000), mode="L")], [1]), "image 0 has 9000 x 9000 pixels"),
