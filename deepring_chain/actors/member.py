@@ -31,6 +31,9 @@ from deepring_chain.types import ArrangementId, Attestation, Digest, LayerConten
 
 LOG = logging.getLogger(__name__)
 
+KEPT_ARRANGEMENTS = 16
+"""Keys of so many arrangements before the current one are kept: a chain that is set back may need them again."""
+
 
 @dataclass
 class Member:
@@ -81,12 +84,15 @@ class Member:
         return sealing_pem(X25519PrivateKey.generate(), self.password)
 
     def forget_old_keys(self) -> None:
-        """Deletes the keys of arrangements that no open query needs (paper 3.4.3: keys change with the order)."""
+        """Deletes the keys of arrangements that no open query needs (paper 3.4.3: keys change with the order).
+
+        Not at once: where a reorganization brings an arrangement back, what is sealed to its keys comes back too.
+        """
         current = self.state.arrangement
         if current is None:
             return
         needed = {a for session in self.state.open_sessions() for a in session.arrangements.values()}
-        oldest = min({current.arranged.arrangement, *needed})
+        oldest = min({current.arranged.arrangement - KEPT_ARRANGEMENTS, *needed})
         for key in self.journal.keys("sealing-key/"):
             if int(key.rpartition("/")[2]) < oldest:
                 self.journal.forget(key)

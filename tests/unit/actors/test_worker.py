@@ -10,7 +10,7 @@ import pytest
 from fake_ledger import DOMAIN
 from fake_ring import CPU, IMAGES, FakeRing, ask_up_to, client_of, make_keys, posts, session_of
 
-from deepring_chain.actors.member import Member
+from deepring_chain.actors.member import KEPT_ARRANGEMENTS, Member
 from deepring_chain.actors.worker import Worker
 from deepring_chain.crypto.signing import recover_signer
 from deepring_chain.errors import ChainError, ProtocolError
@@ -23,7 +23,7 @@ from deepring_chain.protocol.events import (
 )
 from deepring_chain.protocol.update import decode_signed_update
 from deepring_chain.store.content import BlobMissing
-from deepring_chain.types import Digest, Hop, QueryPhase, RingMode
+from deepring_chain.types import ArrangementId, Digest, Hop, QueryPhase, RingMode
 
 # ---------------------------------------------------------------- a query goes round
 
@@ -210,11 +210,23 @@ def test_worker_without_its_challenge_does_not_attest(ring: FakeRing) -> None:
 def test_attested_key_is_kept_and_forgotten_when_no_query_needs_it(ring: FakeRing) -> None:
     """Keys change with the order (paper 3.4.3): what is gone cannot be stolen later."""
     ring.settle()
-    query = ring.ask()
-    ring.settle()
-    assert session_of(ring, query).phase is QueryPhase.DELIVERED
+    for _ in range(KEPT_ARRANGEMENTS + 1):
+        query = ring.ask()
+        ring.settle()
+        assert session_of(ring, query).phase is QueryPhase.DELIVERED
     kept: list[Member] = ring.members
-    assert [member.journal.keys("sealing-key/") for member in kept] == [["sealing-key/2"]] * 4
+    expected = {f"sealing-key/{arrangement}" for arrangement in range(2, KEPT_ARRANGEMENTS + 3)}
+    assert [set(member.journal.keys("sealing-key/")) for member in kept] == [expected] * 4
+
+
+def test_attested_key_of_an_arrangement_that_a_reorganization_may_bring_back_is_kept(ring: FakeRing) -> None:
+    ring.settle()
+    members: list[Member] = ring.members
+    before = [member.sealing_key(ArrangementId(1)).private_bytes_raw() for member in members]
+    ring.ask()
+    ring.settle()
+    assert members[0].arranged().arranged.arrangement == 2
+    assert [member.sealing_key(ArrangementId(1)).private_bytes_raw() for member in members] == before
 
 
 def test_attested_key_survives_a_restart(ring: FakeRing) -> None:
