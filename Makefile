@@ -103,6 +103,18 @@ audit-mutations: setup  ## change each field of each event and each region of ea
 audit-scale: setup  ## audit a trail of 10,000 updates with flat memory; prints rate and memory
 	@$(BIN)/python -m tests.chain.audit_scale
 
+.PHONY: faults soak
+
+SEED ?= 1
+RUNS ?= 24
+QUERIES ?= 1000
+
+faults: setup  ## let things go wrong in RUNS rings while queries run: SEED=1 RUNS=24; ends at the first violation
+	@$(BIN)/python -m tests.faults.run --seed $(SEED) --runs $(RUNS)
+
+soak: setup  ## QUERIES=1000 through one ring with random faults, SEED=1; nothing may be lost, nothing may grow
+	@$(BIN)/python -m tests.faults.soak --seed $(SEED) --queries $(QUERIES)
+
 .PHONY: experiments experiments-smoke
 
 DATA ?=

@@ -1,0 +1,125 @@
+"""The node under a ring that is mistreated: its calls for tests, its death, and its return."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import signal
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from deepring_chain.chain.devnet import Devnet
+from deepring_chain.errors import ChainError
+
+ANSWER_SECONDS = 3.0
+DUMP_SECONDS = 30.0
+
+
+def free_port() -> int:
+    """A port that the node can come back to."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Node:
+    """Anvil with its state in a file.
+
+    Attributes:
+        devnet: the process.
+        floor: no reorganization goes below this block.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._state = folder / "chain.json"
+        self.devnet = Devnet(port=free_port(), extra=("--state", str(self._state)))
+        self.floor = 0
+
+    def call(self, method: str, *parameters: Any, seconds: float = ANSWER_SECONDS) -> Any:
+        """What the node answers.
+
+        Raises:
+            ChainError: it does not, or refuses.
+        """
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}
+        try:
+            answer = requests.post(self.devnet.url, json=body, timeout=seconds).json()
+        except (OSError, ValueError) as error:
+            raise ChainError(f"{method}: {type(error).__name__}") from None
+        if "error" in answer:
+            raise ChainError(f"{method}: {answer['error'].get('message')}")
+        return answer["result"]
+
+    def height(self) -> int:
+        """Number of the newest block."""
+        return int(self.call("eth_blockNumber"), 16)
+
+    def kill(self) -> None:
+        """kill -9; what the node will know when it is back is what it knows now."""
+        self.wake()
+        self._state.write_bytes(gzip.decompress(bytes.fromhex(self.call("anvil_dumpState", seconds=DUMP_SECONDS)[2:])))
+        os.kill(self.devnet.process_id, signal.SIGKILL)
+        self.devnet.stop()
+
+    def stop(self) -> None:
+        """Ends in order."""
+        self.wake()
+        os.kill(self.devnet.process_id, signal.SIGTERM)
+        deadline = time.monotonic() + DUMP_SECONDS
+        while self.devnet.is_alive() and time.monotonic() < deadline:  # it writes all that it knows to its file
+            time.sleep(0.02)
+        self.devnet.stop()
+
+    def start(self) -> None:
+        """Starts again, unless it runs."""
+        if not self.devnet.is_alive():
+            self.devnet.stop()
+            self.devnet.start()
+
+    def pause(self) -> None:
+        """SIGSTOP."""
+        os.kill(self.devnet.process_id, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """SIGCONT; nothing for a node that runs, or is away."""
+        with suppress(ChainError, ProcessLookupError):
+            os.kill(self.devnet.process_id, signal.SIGCONT)
+
+    def revert_blocks(self, depth: int) -> int:
+        """A reorganization: the last blocks are replaced by empty ones; returns how many."""
+        depth = min(depth, self.height() - self.floor)
+        if depth > 0:
+            self.call("anvil_reorg", depth, [], seconds=DUMP_SECONDS)
+        return depth
+
+    def reorder_blocks(self, depth: int, rng: random.Random) -> int:
+        """A reorganization: the transactions of the last blocks come in another order; returns how many blocks."""
+        height = self.height()
+        depth = min(depth, height - self.floor)
+        if depth > 0:
+            found = [self._raw_transactions(number) for number in range(height - depth + 1, height + 1)]
+            mixed = _mix([transaction for block in found for transaction in block], rng)
+            places = sorted(rng.randrange(depth) for _ in mixed)
+            self.call(
+                "anvil_reorg", depth, [list(pair) for pair in zip(mixed, places, strict=True)], seconds=DUMP_SECONDS
+            )
+        return depth
+
+    def _raw_transactions(self, number: int) -> list[tuple[str, str]]:
+        block = self.call("eth_getBlockByNumber", hex(number), True)
+        raw = "eth_getRawTransactionByHash"
+        return [(transaction["from"], self.call(raw, transaction["hash"])) for transaction in block["transactions"]]
+
+
+def _mix(transactions: list[tuple[str, str]], rng: random.Random) -> list[str]:
+    """Another order that keeps each sender's own, which the nonces prescribe."""
+    senders = [sender for sender, _ in transactions]
+    rng.shuffle(senders)
+    queues = {sender: [raw for other, raw in transactions if other == sender] for sender in senders}
+    return [queues[sender].pop(0) for sender in senders]

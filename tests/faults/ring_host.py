@@ -1,0 +1,29 @@
+"""The host of a ring's real actors, each with a way of its own to the node, and with a store that can fail."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from dataclasses import replace
+from typing import Any
+
+from deepring_chain.actors import host
+from deepring_chain.actors.worker import Worker
+from tests.faults import faulty_store
+
+ROADS = "DEEPRING_TEST_ROADS"
+"""Environment variable: JSON object of the actors' names and their nodes' addresses."""
+
+_load = host.load_actor  # type: ignore[attr-defined]
+
+
+def _load_on_own_road(folder: Any, deployment: Any, *arguments: Any) -> Any:
+    url = json.loads(os.environ[ROADS])[multiprocessing.current_process().name]
+    return _load(folder, replace(deployment, rpc_url=url), *arguments)
+
+
+if __name__ == "__main__":
+    faulty_store.install()
+    host.load_actor = _load_on_own_road  # type: ignore[attr-defined]
+    host.main(Worker)
