@@ -81,7 +81,7 @@ class _Reader:
     and e-mails, and raise the errors of all of these. Non-shortest forms are left to the comparison in `decode`.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self._data = data
         self._at = 0
         self._items = 0
@@ -94,6 +94,17 @@ class _Reader:
         (initial,) = self._take(1)
         kind, low = initial >> 5, initial & 31
         return self._simple(low) if kind == 7 else self._of_size(kind, self._argument(low), level)
+
+    def read_until_last(self, items: int) -> tuple[bytes, int]:
+        """Of an array of so many items that ends with a byte string: the bytes before that, and its size."""
+        self._take(1)
+        for _ in range(items - 1):
+            self.read(1)
+        head = bytes(self._data[: self._at])
+        (initial,) = self._take(1)
+        if initial >> 5 != 2:
+            raise ValueError(f"field {items - 3} is {_KINDS[initial >> 5]}, expected bytes")
+        return head, self._argument(initial & 31)
 
     def _of_size(self, kind: int, argument: int, level: int) -> Any:
         match kind:
@@ -135,13 +146,14 @@ class _Reader:
         return number
 
     def _take(self, size: int) -> bytes:
-        taken = self._data[self._at : self._at + size]
+        taken = bytes(self._data[self._at : self._at + size])
         if len(taken) != size:
             raise ValueError("the bytes end too early")
         self._at += size
         return taken
 
 
+_KINDS = ("int", "int", "bytes", "str", "list", "dict", "a tag", "a simple value")
 _SIMPLE_VALUES = {20: False, 21: True, 22: None}
 _FLOATS = {25: ">e", 26: ">f", 27: ">d"}
 
@@ -173,6 +185,56 @@ def encode_fields(what: str, fields: Sequence[object]) -> bytes:
     return encode([what, FORMAT_VERSION, *fields])
 
 
+def encode_before_payload(what: str, fields: Sequence[object], size: int) -> bytes:
+    """The bytes of `encode_fields(what, [*fields, payload])` that come before a payload of `size` bytes.
+
+    Large payloads are the last field of their message: they are read and written where they lie, without a copy.
+    """
+    first = [what, FORMAT_VERSION, *fields]
+    return bytes([0x80 | (len(first) + 1)]) + b"".join(encode(field) for field in first) + _bytes_head(size)
+
+
+def _bytes_head(size: int) -> bytes:
+    """Initial bytes of a byte string (RFC 8949, major type 2) in the shortest form."""
+    if size < 24:
+        return bytes([0x40 | size])
+    width = next(width for width in range(4) if size < 1 << (8 << width))
+    return bytes([0x58 | width]) + size.to_bytes(1 << width, "big")
+
+
+def split_payload(data: bytes | memoryview, what: str, kinds: Sequence[type]) -> tuple[list[Any], memoryview]:
+    """Inverse of `encode_before_payload` and the payload behind it; as strict as `decode_fields`.
+
+    Args:
+        data: untrusted bytes.
+        what: name of the message.
+        kinds: types of the fields before the payload.
+
+    Returns:
+        The fields, and a view of the payload within `data`.
+
+    Raises:
+        ProtocolError: as `decode_fields` does.
+    """
+    view = memoryview(data).cast("B")
+    head, size = _head_of(view, len(kinds) + 3, what)
+    fields = decode_fields(head + b"\x40", what, [*kinds, bytes])[:-1]
+    before = encode_before_payload(what, fields, size)
+    if bytes(view[: len(before)]) != before or len(view) != len(before) + size:
+        raise ProtocolError(f"{what}: not in deterministic encoding (RFC 8949, 4.2.1)")
+    return fields, view[len(before) :]
+
+
+def _head_of(view: memoryview, items: int, what: str) -> tuple[bytes, int]:
+    """What comes before the last of a message's items, and the size of that item, a byte string."""
+    if not len(view) or view[0] != 0x80 | items:
+        raise ProtocolError(f"{what}: the bytes are not a {what} of {items - 2} fields")
+    try:
+        return _Reader(view).read_until_last(items)
+    except ValueError as error:
+        raise ProtocolError(f"{what}: not CBOR as this program writes it ({error})") from None
+
+
 def check_digests(what: str, *digests: bytes) -> None:
     """Raises ProtocolError unless each of `digests` is bytes, 32 of them."""
     for digest in digests:
@@ -190,16 +252,21 @@ def tensor_prefix(dtype: str, shape: Sequence[int]) -> bytes:
 
 def encode_tensor(tensor: TensorBytes) -> bytes:
     """CBOR of a tensor, for the inside of a sealed message."""
-    return encode_fields("tensor", [tensor.dtype, list(tensor.shape), tensor.data])
+    return tensor_head(tensor) + tensor.data
 
 
-def decode_tensor(data: bytes) -> TensorBytes:
-    """Inverse of `encode_tensor`; checks that shape, dtype and length agree.
+def tensor_head(tensor: TensorBytes) -> bytes:
+    """The bytes of `encode_tensor` before the elements."""
+    return encode_before_payload("tensor", [tensor.dtype, list(tensor.shape)], len(tensor.data))
+
+
+def decode_tensor(data: bytes | memoryview) -> TensorBytes:
+    """Inverse of `encode_tensor`; checks that shape, dtype and length agree. The elements stay where they are.
 
     Raises:
         ProtocolError: malformed bytes.
     """
-    dtype, shape, elements = decode_fields(data, "tensor", [str, list, bytes])
+    (dtype, shape), elements = split_payload(data, "tensor", [str, list])
     if dtype not in ITEM_SIZES:
         raise ProtocolError(f"tensor: unknown dtype {dtype[:16]!r}")
     if len(shape) > MAX_DIMENSIONS or any(type(size) is not int or not 0 < size < 2**31 for size in shape):

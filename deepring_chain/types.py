@@ -88,12 +88,12 @@ class TensorBytes:
     Attributes:
         dtype: "int8", "uint8", "int32".
         shape: sizes of the dimensions, outermost first.
-        data: the elements in C order, little endian.
+        data: the elements in C order, little endian; a view of memory will do.
     """
 
     dtype: str
     shape: tuple[int, ...]
-    data: bytes
+    data: bytes | memoryview
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from deepring_chain.actors.guard import SessionGuard
 from deepring_chain.actors.leaves import LeafSender
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.metrics import Phase
+from deepring_chain.actors.outbox import Outbox
+from deepring_chain.actors.threads import beside
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.errors import ProtocolError
@@ -61,6 +63,7 @@ class Worker:
         self._open: set[QueryId] | None = None
         self._guard = SessionGuard(member.metrics)
         self._leaves = LeafSender(member)
+        self._outbox = Outbox(block.folder / "outbox" / member.client.domain.ledger)
 
     def act(self) -> bool:
         """Does everything that is due now; returns whether it did anything."""
@@ -181,9 +184,12 @@ class Worker:
     def _execute(self, session: Session, note: RouteNote, received: TensorBytes, layers: BlockLayers) -> SignedUpdate:
         with self._member.metrics.phase(Phase.COMPUTE):
             output = run_layer(layers.own, received, self._device)
-            following = run_layer(layers.following, output, self._device)
-        envelope = self._send_output(session, note, output)
-        update = next_update(session, envelope, *self._commitments(note, output, following))
+        # The envelope is sealed and written while the next layer is computed; nothing is signed before both are done.
+        with beside(lambda: self._send_output(session, note, output)) as sent:
+            with self._member.metrics.phase(Phase.COMPUTE):
+                following = run_layer(layers.following, output, self._device)
+            commitments = self._commitments(note, output, following)
+        update = next_update(session, sent.result(), *commitments)
         self._member.metrics.computed_hop()
         domain = self._member.client.domain
         return sign_update(self._member.keys.account, domain, update, note.salt, note.next_route)
@@ -198,8 +204,7 @@ class Worker:
             envelope = seal_output(note.next_sealing_key, output, place)
         with self._member.metrics.phase(Phase.STORE):
             digest = self._member.store.put(envelope)
-        # Kept until the query ends: the store may lose it, and only the sender can put it back.
-        self._member.journal.record_once(f"outbox/{session.query}/{digest.hex()}", lambda: envelope)
+            self._outbox.keep(session.query, digest, envelope)
         return digest
 
     # ------------------------------------------------------------------ disputes
@@ -230,7 +235,7 @@ class Worker:
         if not isinstance(dispute, EnvelopeDisputed) or dispute.complaint.kind is not ComplaintKind.MISSING:
             return False
         update = session.updates[Hop(session.next_hop - 1)].signed.update
-        envelope = self._member.journal.read(f"outbox/{session.query}/{update.envelope.hex()}")
+        envelope = self._outbox.fetch(session.query, update.envelope)
         if envelope is None or self._member.store.has_good(update.envelope):
             return False
         self._member.store.put(envelope)
@@ -245,6 +250,4 @@ class Worker:
         for place in [place for place in self._notes if place[0] not in open_now]:
             del self._notes[place]
             self._guard.forget(place[0])
-        for key in self._member.journal.keys("outbox/"):
-            if int(key.split("/")[1]) not in open_now:
-                self._member.journal.forget(key)
+        self._outbox.keep_only(open_now)

@@ -42,7 +42,7 @@ from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.samples import load_mnist_samples
 from deepring_chain.protocol.events import AuthenticityDerived, LoggedEvent, RestoreReported, VerdictPosted
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import Address, RingMode
+from deepring_chain.types import Address, RingMode, TensorBytes
 
 LAB_HOST = "deepring_chain.attacks"
 STEP_SECONDS = 60.0
@@ -138,18 +138,18 @@ class Sweep:
         status = self._processes.statuses[worker]
         return status.state == "ready" and status.pid != killed
 
-    def ask(self, images: NDArray[np.uint8]) -> bytes:
-        """The ring's logits for `images`, as bytes."""
+    def ask(self, images: NDArray[np.uint8]) -> TensorBytes:
+        """The ring's logits for `images`."""
         query = self._querent.submit(images)
-        return self._querent.wait(query, STEP_SECONDS, lambda _session, _mode: None).output.data
+        return self._querent.wait(query, STEP_SECONDS, lambda _session, _mode: None).output
 
-    def _check_answer(self, answer: bytes, flip: Flip) -> None:
+    def _check_answer(self, answer: TensorBytes, flip: Flip) -> None:
         if answer != self.expected:
             raise SweepError(f"{flip}: the answer differs from the untampered one")
 
     def expect(self, images: NDArray[np.uint8]) -> None:
         """Computes what the untampered network says."""
-        self.expected = self._model.run(self._model.card.quantise_input(images)).data
+        self.expected = self._model.run(self._model.card.quantise_input(images))
 
     def events(self, start: int) -> list[LoggedEvent]:
         """What happened on the ledger since a block."""

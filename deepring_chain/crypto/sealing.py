@@ -6,10 +6,14 @@ Both bind their context: a message sealed for one ledger, query, attempt and hop
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import GCM
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from deepring_chain.encoding import encode_fields
@@ -18,6 +22,9 @@ from deepring_chain.types import Digest, Domain
 
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 NONCE_BYTES = 12
+TAG_BYTES = 16
+BLOCK_BYTES = 16
+"""What the library wants as room beyond the plaintext."""
 
 
 class SealBroken(ProtocolError):
@@ -74,17 +81,44 @@ def new_content_key() -> bytes:
 
 def encrypt_content(key: bytes, plaintext: bytes, associated: bytes) -> bytes:
     """X_i of eq. 7: nonce, ciphertext and tag."""
+    return b"".join(encrypt_parts(key, [plaintext], associated))
+
+
+def encrypt_parts(key: bytes, plaintext: Sequence[bytes | memoryview], associated: bytes) -> list[bytes]:
+    """`encrypt_content` of a plaintext that lies in several places, itself in several parts."""
     nonce = os.urandom(NONCE_BYTES)
-    return nonce + AESGCM(key).encrypt(nonce, plaintext, associated)
+    encryptor = Cipher(AES(key), GCM(nonce)).encryptor()
+    encryptor.authenticate_additional_data(associated)
+    parts = [encryptor.update(part) for part in plaintext]
+    encryptor.finalize()
+    return [nonce, *parts, encryptor.tag]
 
 
-def decrypt_content(key: bytes, ciphertext: bytes, associated: bytes) -> bytes:
+def decrypt_content(key: bytes, ciphertext: bytes | memoryview, associated: bytes) -> bytes:
     """Inverse of `encrypt_content` (eq. 11).
 
     Raises:
         SealBroken: wrong key, wrong context, or altered.
     """
+    return bytes(decrypt_in_place(key, ciphertext, associated))
+
+
+def decrypt_in_place(key: bytes, ciphertext: bytes | memoryview, associated: bytes) -> memoryview:
+    """The same, into fresh memory that the caller may compute in.
+
+    Raises:
+        SealBroken: wrong key, wrong context, or altered.
+    """
+    view = memoryview(ciphertext).cast("B")
+    size = len(view) - NONCE_BYTES - TAG_BYTES
+    if size < 0:
+        raise SealBroken("content does not decrypt: it is too short")
+    plaintext = memoryview(bytearray(size + BLOCK_BYTES))
     try:
-        return AESGCM(key).decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], associated)
+        decryptor = Cipher(AES(key), GCM(bytes(view[:NONCE_BYTES]), bytes(view[-TAG_BYTES:]))).decryptor()
+        decryptor.authenticate_additional_data(associated)
+        decryptor.update_into(view[NONCE_BYTES : NONCE_BYTES + size], plaintext)
+        decryptor.finalize()
     except (InvalidTag, ValueError):
         raise SealBroken("content does not decrypt: wrong key, other context, or altered") from None
+    return plaintext[:size]

@@ -218,10 +218,11 @@ def run_layer(layer: Layer, tensor: TensorBytes, device: torch.device) -> Tensor
     check_input(layer, tensor)
     if isinstance(layer, IdentityLayer):
         return tensor
-    # bytearray: torch wants writable memory.
-    x = torch.frombuffer(bytearray(tensor.data), dtype=DTYPES[tensor.dtype]).view(tensor.shape)
+    view = memoryview(tensor.data)
+    # torch wants writable memory, though no layer writes into its input.
+    x = torch.frombuffer(bytearray(view) if view.readonly else view, dtype=DTYPES[tensor.dtype]).view(tensor.shape)
     y = layer.forward(x.to(device)).cpu().contiguous()
-    return TensorBytes(dtype_name(y), tuple(y.shape), y.numpy().tobytes())
+    return TensorBytes(dtype_name(y), tuple(y.shape), y.view(-1).view(torch.uint8).numpy().data)
 
 
 def check_input(layer: Layer, tensor: TensorBytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -9,12 +10,22 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from deepring_chain.crypto.sealing import (
     context,
     decrypt_content,
-    encrypt_content,
+    decrypt_in_place,
+    encrypt_parts,
     new_content_key,
     open_sealed,
     seal,
 )
-from deepring_chain.encoding import check_digests, decode_fields, decode_tensor, encode_fields, encode_tensor
+from deepring_chain.encoding import (
+    check_digests,
+    decode_fields,
+    decode_tensor,
+    encode_before_payload,
+    encode_fields,
+    encode_tensor,
+    split_payload,
+    tensor_head,
+)
 from deepring_chain.errors import ProtocolError
 from deepring_chain.types import Address, Attempt, Digest, Domain, Hop, QueryId, TensorBytes
 
@@ -29,9 +40,15 @@ def seal_content(recipient: Digest, plaintext: bytes, place: bytes) -> bytes:
         plaintext: what only the recipient shall read.
         place: the context (`crypto.sealing.context`) that both parts are bound to.
     """
+    return _seal_parts(recipient, [plaintext], place)
+
+
+def _seal_parts(recipient: Digest, plaintext: Sequence[bytes | memoryview], place: bytes) -> bytes:
+    """`seal_content` of a plaintext in several parts: each byte is encrypted where it lies, and copied once."""
     key = new_content_key()
-    wrapped_key = seal(recipient, key, place)
-    return encode_fields("envelope", [wrapped_key, encrypt_content(key, plaintext, place)])
+    parts = encrypt_parts(key, plaintext, place)
+    size = sum(len(part) for part in parts)
+    return b"".join((encode_before_payload("envelope", [seal(recipient, key, place)], size), *parts))
 
 
 def open_content(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> bytes:
@@ -40,7 +57,17 @@ def open_content(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> byte
     Raises:
         ProtocolError: malformed, for another recipient or place, or altered.
     """
-    return open_with_key(unwrap_key(recipient, blob, place), blob, place)
+    return bytes(_open(recipient, blob, place))
+
+
+def _open(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> memoryview:
+    """`open_content`, into fresh memory."""
+    key = unwrap_key(recipient, blob, place)
+    return decrypt_in_place(key, _ciphertext(blob), place)
+
+
+def _ciphertext(blob: bytes) -> memoryview:
+    return split_payload(blob, "envelope", [bytes])[1]
 
 
 def unwrap_key(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> bytes:
@@ -49,7 +76,7 @@ def unwrap_key(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> bytes:
     Raises:
         ProtocolError: malformed, or for another recipient or place.
     """
-    wrapped_key, _ = decode_fields(blob, "envelope", [bytes, bytes])
+    (wrapped_key,), _ = split_payload(blob, "envelope", [bytes])
     key = open_sealed(recipient, wrapped_key, place)
     if len(key) != CONTENT_KEY_BYTES:
         raise ProtocolError(f"envelope: a content key of {len(key)} bytes, expected {CONTENT_KEY_BYTES}")
@@ -62,8 +89,7 @@ def open_with_key(key: bytes, blob: bytes, place: bytes) -> bytes:
     Raises:
         ProtocolError: malformed, another key's or place's, or altered.
     """
-    _, ciphertext = decode_fields(blob, "envelope", [bytes, bytes])
-    return decrypt_content(key, ciphertext, place)
+    return decrypt_content(key, _ciphertext(blob), place)
 
 
 def hop_context(domain: Domain, query: QueryId, attempt: Attempt, hop: Hop) -> bytes:
@@ -73,7 +99,7 @@ def hop_context(domain: Domain, query: QueryId, attempt: Attempt, hop: Hop) -> b
 
 def seal_output(recipient: Digest, output: TensorBytes, place: bytes) -> bytes:
     """Envelope with a layer's output for the next layer alone."""
-    return seal_content(recipient, encode_tensor(output), place)
+    return _seal_parts(recipient, [tensor_head(output), output.data], place)
 
 
 def open_output(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> TensorBytes:
@@ -82,7 +108,7 @@ def open_output(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> Tenso
     Raises:
         ProtocolError: malformed, for another recipient or place, or altered.
     """
-    return decode_tensor(open_content(recipient, blob, place))
+    return decode_tensor(_open(recipient, blob, place))
 
 
 def query_context(domain: Domain, querent: Address, sealing_key: Digest) -> bytes:

@@ -13,9 +13,11 @@ from deepring_chain.encoding import (
     ITEM_SIZES,
     decode_fields,
     decode_tensor,
+    encode_before_payload,
     encode_fields,
     encode_tensor,
     layer_header,
+    split_payload,
     tensor_prefix,
 )
 from deepring_chain.errors import ProtocolError
@@ -168,3 +170,43 @@ def test_layer_header_changes_with_everything_it_says(change: dict[str, Any]) ->
 def test_layer_header_does_not_depend_on_the_order_of_attributes() -> None:
     turned = dict(reversed(list(HEADER["attributes"].items())))
     assert layer_header(**{**HEADER, "attributes": turned}) == layer_header(**HEADER)
+
+
+MESSAGE = encode_fields("message", [7, "name", [1, 2], bytes(40)])
+KINDS = [int, str, list]
+
+
+@pytest.mark.parametrize("size", [0, 1, 23, 24, 255, 256, 65535, 65536])
+def test_payload_is_split_off_without_a_copy(size: int) -> None:
+    payload = bytes(range(256)) * (size // 256) + bytes(range(size % 256))
+    data = bytearray(encode_fields("message", [7, payload]))
+    assert encode_before_payload("message", [7], size) + payload == data
+    fields, view = split_payload(memoryview(data), "message", [int])
+    assert fields == [7]
+    assert view == payload
+    if size:
+        data[-1] ^= 1
+        assert view[-1] == data[-1]
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.integers(0, len(MESSAGE) - 1), st.binary(min_size=0, max_size=3), st.integers(0, 3))
+def test_split_payload_is_as_strict_as_decode_fields(at: int, put: bytes, cut: int) -> None:
+    """Bytes replaced, inserted or removed anywhere: both refuse, or both find the same."""
+    data = MESSAGE[:at] + put + MESSAGE[at + cut :]
+    try:
+        expected = decode_fields(data, "message", [*KINDS, bytes])
+    except ProtocolError:
+        with pytest.raises(ProtocolError):
+            split_payload(data, "message", KINDS)
+    else:
+        fields, payload = split_payload(data, "message", KINDS)
+        assert [*fields, bytes(payload)] == expected
+
+
+@pytest.mark.parametrize(("width", "size"), [(0, 23), (1, 24), (2, 24), (3, 24)])
+def test_size_that_is_not_in_the_shortest_form_is_refused(width: int, size: int) -> None:
+    head = encode_before_payload("message", [7], 0)[:-1]
+    written = bytes([0x58 | width]) + size.to_bytes(1 << width, "big")
+    with pytest.raises(ProtocolError, match="message: not in deterministic encoding"):
+        split_payload(head + written + bytes(size), "message", [int])

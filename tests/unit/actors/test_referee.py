@@ -190,7 +190,7 @@ def test_damaged_envelope_counts_as_missing_and_its_sender_mends_it(ring: FakeRi
 
 def falsified(tensor: TensorBytes) -> TensorBytes:
     """All elements the other way round."""
-    return replace(tensor, data=tensor.data[::-1])
+    return replace(tensor, data=bytes(tensor.data)[::-1])
 
 
 class Deceiver(Worker):
