@@ -47,8 +47,10 @@ class AuditorList:
             return ()
         except OSError as error:
             raise ConfigError(f"{self.path}: cannot be read ({error.strerror})") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{self.path}: damaged ({error}); mend it, or admit the auditors anew") from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ConfigError(
+                f"{self.path}: damaged ({str(error)[:200]}); mend it, or admit the auditors anew"
+            ) from None
 
     def admit(self, key: Digest) -> bool:
         """Adds a key; returns whether it is new.

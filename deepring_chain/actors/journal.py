@@ -28,13 +28,15 @@ class Journal:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.execute(_SCHEMA)
-        except (OSError, sqlite3.Error) as error:
-            raise ConfigError(f"{path}: unusable journal ({error}); restore it, or use another folder") from None
+        except (OSError, sqlite3.Error, ValueError) as error:  # ValueError: a text in the file that is no UTF-8
+            raise ConfigError(f"{path}: unusable journal ({_one_line(error)}); restore it, or use another folder") from None
 
     def read(self, key: str) -> bytes | None:
         """The record under `key`, if there is one."""
         rows = self._execute("SELECT payload FROM record WHERE key = ?", (key,))
-        return bytes(rows[0][0]) if rows else None
+        if rows and type(rows[0][0]) is not bytes:
+            raise ConfigError(f"{self._path}: damaged journal (record {key}); restore it")
+        return rows[0][0] if rows else None
 
     def record_once(self, key: str, make: Callable[[], bytes]) -> bytes:
         """The record under `key`; made by `make` and flushed to disk if there was none.
@@ -65,5 +67,9 @@ class Journal:
     def _execute(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         try:
             return self._database.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
-            raise ConfigError(f"{self._path}: journal failed ({error}); check the disk") from None
+        except (sqlite3.Error, ValueError) as error:
+            raise ConfigError(f"{self._path}: journal failed ({_one_line(error)}); check the disk") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -193,8 +193,9 @@ def _read_toml(path: Path, missing: str, parse: Callable[[dict[str, Any]], Parse
         raise ConfigError(missing) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path}: damaged ({type(error).__name__}: {error}); restore it from a backup") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"[:200]
+        raise ConfigError(f"{path}: damaged ({reason}); restore it from a backup") from None
 
 
 def _parse_config(data: dict[str, Any]) -> RingConfig:

@@ -12,6 +12,9 @@ from deepring_chain.files import write_atomic
 RUN_FOLDER = "run"
 HOST_FILE = "host.status"
 
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What a damaged file can raise: JSON knows Infinity, and lists within lists without end."""
+
 
 @dataclass(frozen=True)
 class RunningActor:
@@ -44,7 +47,7 @@ class RunningActor:
             labels = group["labels"]
             pid, started = int(labels["__meta_deepring_pid"]), str(labels["__meta_deepring_started"])
             return cls(str(labels["actor"]), host.strip("[]"), int(port), pid, started)
-        except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
+        except UNREADABLE:
             return None
 
     def is_alive(self) -> bool:
@@ -80,7 +83,7 @@ class HostRecord:
             return cls(
                 int(fields["pid"]), str(fields["started"]), tuple(map(str, fields["actors"])), bool(fields["restarts"])
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except UNREADABLE:
             return None
 
     @staticmethod

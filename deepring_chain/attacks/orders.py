@@ -112,7 +112,7 @@ def take_order(folder: Path) -> LabOrder | None:
         data = json.loads(path.read_text())
         path.unlink()
         return _parse(data)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ConfigError(f"{path}: no readable order ({error})") from None
 
 

@@ -12,6 +12,7 @@ from deepring_chain.errors import ConfigError
 
 FILE_VARIABLE = "DEEPRING_PASSWORD_FILE"
 VARIABLE = "DEEPRING_PASSWORD"
+MAX_FILE_BYTES = 4096
 
 
 def read_password(*, confirm: bool = False, may_ask: bool = True) -> str:
@@ -33,6 +34,10 @@ def read_password(*, confirm: bool = False, may_ask: bool = True) -> str:
         password = typer.prompt("Password of the key files", hide_input=True, confirmation_prompt=confirm, err=True)
     if not password:
         raise ConfigError("the password is empty; choose one")
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        raise ConfigError("the password is no UTF-8 text; choose another") from None
     return str(password)
 
 
@@ -41,6 +46,10 @@ def _from_environment() -> str | None:
     if path is None:
         return os.environ.get(VARIABLE)
     try:
-        return Path(path).read_text().rstrip("\r\n")
+        with Path(path).open("rb") as file:
+            found = file.read(MAX_FILE_BYTES + 1)
+        if len(found) > MAX_FILE_BYTES:
+            raise ConfigError(f"{path}: the password file of {FILE_VARIABLE} is larger than {MAX_FILE_BYTES} bytes")
+        return found.decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"{path}: the password file of {FILE_VARIABLE} cannot be read") from None

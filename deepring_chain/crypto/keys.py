@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import binascii
 import json
+import re
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -16,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_keyfile.keyfile import normalize_keys
 from eth_utils import to_checksum_address
 
 from deepring_chain.crypto.sealing import public_bytes
@@ -32,6 +37,13 @@ SCRYPT_N = 1 << 14
 
 MAX_PASSWORD_BYTES = 1023
 """OpenSSL's limit for PEM keys."""
+
+MAX_WORK = 1 << 22
+"""Most work that a key file may ask for to be opened: scrypt's N * r * p (N * r of 2**22 takes 512 MiB; geth's standard
+keystores have 2**21), or PBKDF2's iterations times the numbers beside them. A damaged file could ask for hours."""
+
+MAX_SCRYPT_LANES = 64
+"""Most of scrypt's r * p; geth's keystores have 8 or 48."""
 
 PUBLIC_LABEL = b"X25519 public key: "
 """Begins a sealing key's file (explanatory text, RFC 7468). PKCS#8 encryption has no checksum: after a flipped bit the
@@ -121,8 +133,8 @@ def read_address(folder: Path) -> Address:
     path = folder / ACCOUNT_FILE
     try:
         raw = bytes.fromhex(json.loads(_read(path))["address"].removeprefix("0x"))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise KeyDamaged(f"{path}: not an Ethereum keystore ({error}); restore it from a backup") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise KeyDamaged(f"{path}: not an Ethereum keystore ({str(error)[:200]}); restore it from a backup") from None
     if len(raw) != 20:
         raise KeyDamaged(f"{path}: the address has {len(raw)} bytes; restore it from a backup")
     return Address(to_checksum_address(raw))
@@ -141,8 +153,9 @@ def load_sealing(path: Path, password: str) -> X25519PrivateKey:
     """
     data = _read(path)
     try:
+        _check_pem_work(data)
         key = load_pem_private_key(data, password.encode())
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, IndexError, RecursionError) as error:
         if b"BEGIN ENCRYPTED PRIVATE KEY" in data and "password" in str(error).lower():
             raise WrongPassword(f"{path}: wrong password") from None
         raise KeyDamaged(f"{path}: not an encrypted PEM key; restore it from a backup") from None
@@ -161,21 +174,81 @@ def _load_account(path: Path, password: str) -> LocalAccount:
         keystore = json.loads(text)
         if not isinstance(keystore, dict) or "crypto" not in {key.lower() for key in keystore}:
             raise KeyDamaged(f"{path}: not an Ethereum keystore; restore it from a backup")
-    except ValueError:
-        raise KeyDamaged(f"{path}: not an Ethereum keystore; restore it from a backup") from None
+        _check_keystore_work(keystore)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error)[:200]
+        raise KeyDamaged(f"{path}: not an Ethereum keystore ({reason}); restore it from a backup") from None
     try:
         account: LocalAccount = Account.from_key(Account.decrypt(keystore, password))
     except ValueError as error:
         if "MAC mismatch" in str(error):
             raise WrongPassword(f"{path}: wrong password") from None
-        raise KeyDamaged(f"{path}: unusable keystore ({error}); restore it from a backup") from None
-    except (LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, NotImplementedError) as error:
-        raise KeyDamaged(f"{path}: unusable keystore ({error}); restore it from a backup") from None
+        raise KeyDamaged(f"{path}: unusable keystore ({str(error)[:200]}); restore it from a backup") from None
+    except (
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        MemoryError,
+        RuntimeError,
+        AssertionError,
+    ) as error:
+        raise KeyDamaged(f"{path}: unusable keystore ({str(error)[:200]}); restore it from a backup") from None
     # The keystore's checksum leaves out the initialization vector: a change there opens to another account.
     held, named = Address(account.address), read_address(path.parent)
     if held != named:
         raise KeyDamaged(f"{path}: holds the key of {held}, but names {named}; restore it from a backup")
     return account
+
+
+def _check_keystore_work(keystore: dict[str, Any]) -> None:
+    """Raises ValueError if opening it would take minutes or gigabytes: the file itself says how much."""
+    held = normalize_keys(keystore)
+    crypto = held["crypto"]
+    params = crypto["kdfparams"]
+    numbers = [params[name] for name in (("n", "r", "p") if crypto["kdf"] == "scrypt" else ("c",))]
+    if any(type(number) is not int or number < 1 for number in numbers):
+        raise ValueError("its key derivation has no numbers")
+    if prod(numbers) > MAX_WORK or prod(numbers[1:]) > MAX_SCRYPT_LANES:
+        raise ValueError("its key derivation takes too much work")
+    if held["version"] != 3 or params["dklen"] != 32:
+        raise ValueError("it is not of version 3, or derives a key of another length than 32 bytes")
+
+
+def _check_pem_work(data: bytes) -> None:
+    """The same for encrypted PKCS#8 keys (RFC 5958); what is no such key is left to the library."""
+    for armored in re.findall(rb"BEGIN ENCRYPTED PRIVATE KEY-----(.*?)-----END", data, re.DOTALL):
+        ((_, whole), *_) = _split_der(binascii.a2b_base64(armored))
+        algorithm = _split_der(whole)[0][1]
+        if prod(_integers(algorithm)) > MAX_WORK:
+            raise ValueError("its key derivation takes too much work")
+
+
+def _integers(der: bytes) -> list[int]:
+    """All integers within some DER."""
+    found: list[int] = []
+    for kind, content in _split_der(der):
+        if kind == _DER_INTEGER:
+            found.append(int.from_bytes(content, "big"))
+        elif kind & _DER_CONSTRUCTED:
+            found += _integers(content)
+    return found
+
+
+_DER_INTEGER, _DER_CONSTRUCTED = 0x02, 0x20
+
+
+def _split_der(der: bytes) -> list[tuple[int, bytes]]:
+    """Tag and contents of each of the values that follow one another (X.690, 8.1)."""
+    found = []
+    while der:
+        size, start = der[1], 2
+        if size & 0x80:
+            start += size & 0x7F
+            size = int.from_bytes(der[2:start], "big")
+        found.append((der[0], der[start : start + size]))
+        der = der[start + size :]
+    return found
 
 
 def _read(path: Path) -> bytes:

@@ -38,9 +38,9 @@ def read_result(path: Path) -> Json | None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ExperimentError(f"{path}: not a readable result ({error}); remove it and run again") from None
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA or not isinstance(found.get("parts"), dict):
         raise ExperimentError(f"{path}: not a result of version {SCHEMA}; remove it and run again")
     return found
 
