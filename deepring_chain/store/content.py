@@ -149,7 +149,9 @@ class ContentStore:
         self._write(self._message_path(name), message)
 
     def pick_up(self, name: str) -> bytes | None:
-        """The message under a name, unverified; None if there is none, or one that is too long.
+        """The message under a name, unverified; None if there is none, or no file of a message's length.
+
+        Whoever can write there can leave a folder, a pipe or a link to an endless file under the name.
 
         Raises:
             StoreError: the store cannot be read.
@@ -157,9 +159,11 @@ class ContentStore:
         path = self._message_path(name)
         try:
             with self._driver("read", "check that it is a folder you may read"):
-                if int(self._fs.info(path)["size"]) > MAX_MESSAGE_BYTES:
+                found = self._fs.info(path)
+                size = int(found["size"])
+                if found.get("type", "file") != "file" or found.get("islink") or not 0 < size <= MAX_MESSAGE_BYTES:
                     return None
-                return bytes(self._fs.cat_file(path))
+                return bytes(self._fs.cat_file(path, start=0, end=size))
         except FileNotFoundError:
             return None
 
