@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deepring_chain.actors.draws import ArrangementDraw
+from deepring_chain.actors.keeper import BlobKeeper
 from deepring_chain.actors.leaves import LeafCollector
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.model_owner import ModelOwner, Roster
@@ -73,6 +74,7 @@ class Arranger:
         self._request = folder / REQUEST_FILE
         self._clock = clock
         self.leaves = LeafCollector(member, clock)
+        self.keeper = BlobKeeper(member, clock)
         self._awaited: tuple[ArrangementId, float] | None = None
 
     def is_due(self) -> bool:
@@ -99,7 +101,7 @@ class Arranger:
         position = self._member.seat_due()
         if position is not None:
             self._attest_own(position)
-        return self.leaves.act()
+        return self.leaves.act() or self.keeper.act()
 
     def _attest_own(self, position: Position) -> None:
         """Signs the leaf of the ouroboros's own seat; after a restore that is the tracker's matter."""
@@ -174,4 +176,4 @@ class Arranger:
             if position != 0
         ]
         info = arrangement_context(self._member.client.domain, arrangement)
-        return self._member.store.put(seal_notes(notes, info, self._member.rng))
+        return self.keeper.put_for_arrangement(arrangement, seal_notes(notes, info, self._member.rng))

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from deepring_chain.actors.draws import RouteDraw
 from deepring_chain.actors.inputs import QueryInputs
+from deepring_chain.actors.keeper import BlobKeeper
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.model_owner import Roster
 from deepring_chain.crypto.digest import hop_key
@@ -114,7 +115,7 @@ class Router:
         hops = [Hop(hop) for hop in range(max(1, first_hop), len(signers))]
         notes = [(keys[hop], self._note(bare, session, hop).encode()) for hop in hops]
         info = route_context(self._member.client.domain, session.query, attempt)
-        blob = self._member.store.put(seal_notes(notes, info, self._member.rng))
+        blob = BlobKeeper(self._member).put_for_query(session.query, seal_notes(notes, info, self._member.rng))
         return replace(bare, notes=blob)
 
     def _signers(self) -> tuple[Address, ...]:

@@ -108,7 +108,9 @@ class Tracker:
         note = RestoreNote(challenge, self._owner.parameters_of(layer))
         place = restore_context(self._member.client.domain, current.arranged.arrangement, position, round_)
         blob = seal_content(self._member.state.sealing_keys[seat], note.encode(), place)
-        return RestoreDraw(challenge, leaf, self._member.store.put(blob))
+        return RestoreDraw(
+            challenge, leaf, self._arranger.keeper.put_for_arrangement(current.arranged.arrangement, blob)
+        )
 
     def _attest_own(self, current: ArrangementState, position: Position) -> None:
         round_ = current.round_of(position)

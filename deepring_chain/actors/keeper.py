@@ -1,0 +1,87 @@
+"""What the ouroboros put into the store for others is kept while they need it, and put back if it is lost there.
+
+Without this whoever deletes one blob of notes stops the ring, or has an honest worker found silent.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from deepring_chain.actors.member import Member
+from deepring_chain.types import ArrangementId, Digest, QueryId, QueryPhase, RingMode
+
+LOG = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+"""What is needed for longer than this is looked for in the store, and so often."""
+
+
+class BlobKeeper:
+    """Keeps notes and parameters of restores.
+
+    Args:
+        member: the ouroboros's keys and connections.
+        clock: seconds.
+    """
+
+    def __init__(self, member: Member, clock: Callable[[], float] = time.monotonic) -> None:
+        self._member = member
+        self._clock = clock
+        self._needed: set[str] = set()
+        self._next_look = 0.0
+
+    def put_for_arrangement(self, arrangement: ArrangementId, blob: bytes) -> Digest:
+        """Stores what the members need until all have attested in an arrangement."""
+        return self._put(f"kept/arrangement/{arrangement}", blob)
+
+    def put_for_query(self, query: QueryId, blob: bytes) -> Digest:
+        """Stores what the members need while a query runs."""
+        return self._put(f"kept/query/{query}", blob)
+
+    def act(self) -> bool:
+        """Puts back what somebody has been waiting for; returns whether it did."""
+        needed = self._wanted()
+        if needed != self._needed:
+            self._needed, self._next_look = needed, self._clock() + LOOK_SECONDS
+            self._forget()
+            return False
+        if not needed or self._clock() < self._next_look:
+            return False
+        self._next_look = self._clock() + LOOK_SECONDS
+        found = [self._put_back(key) for key in needed]
+        return any(found)
+
+    def _put(self, place: str, blob: bytes) -> Digest:
+        digest = self._member.store.put(blob)
+        self._member.journal.record_once(f"{place}/{digest.hex()}", lambda: blob)
+        return digest
+
+    def _put_back(self, key: str) -> bool:
+        blob, digest = self._member.journal.read(key), Digest(bytes.fromhex(key.rpartition("/")[2]))
+        if blob is None or self._member.store.has_good(digest):
+            return False
+        self._member.store.put(blob)
+        LOG.warning("the store had lost %s; put back", digest.hex())
+        return True
+
+    def _wanted(self) -> set[str]:
+        """The keys of what somebody may be waiting for."""
+        state, current = self._member.state, self._member.state.arrangement
+        found = set()
+        if current is not None and state.mode is RingMode.ATTESTING:
+            blobs = [current.arranged.notes, *(order.parameters for order in current.restores.values())]
+            found = {f"kept/arrangement/{current.arranged.arrangement}/{blob.hex()}" for blob in blobs}
+        routed = [session for session in state.open_sessions() if session.phase is QueryPhase.ROUTED]
+        return found | {f"kept/query/{session.query}/{session.notes.hex()}" for session in routed}
+
+    def _forget(self) -> None:
+        """Drops what belongs to earlier arrangements and to queries that have ended."""
+        state = self._member.state
+        arrangement = state.arrangement.arranged.arrangement if state.arrangement else 0
+        ended = {query for query, session in state.sessions.items() if not session.is_open}
+        for key in self._member.journal.keys("kept/"):
+            _, kind, number, _ = key.split("/")
+            if int(number) < arrangement if kind == "arrangement" else int(number) in ended:
+                self._member.journal.forget(key)
