@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import torch
 
 from deepring_chain.actors.ring_folder import MODEL_FILE, RingConfig, WorkerEntry
-from deepring_chain.errors import ModelError
+from deepring_chain.encoding import ITEM_SIZES
+from deepring_chain.errors import ModelError, ProtocolError
 from deepring_chain.model.checkpoint import encode_layers, load_model
 from deepring_chain.model.layer import Layer, run_layer
 from deepring_chain.model.quantised import QuantisedModel
@@ -71,6 +73,19 @@ class ModelOwner:
     def item_shape(self) -> tuple[int, ...]:
         """Shape of one input of the network."""
         return self._model.card.input_shape
+
+    @property
+    def largest_item(self) -> int:
+        """Bytes of one item where it is largest on its way through the network."""
+        outputs = [(layer.output_dtype, layer.output_shape) for layer in self._model.layers]
+        sizes = [prod(shape) * ITEM_SIZES[dtype] for dtype, shape in outputs if dtype is not None and shape is not None]
+        return max(prod(self.item_shape), *sizes)
+
+    def check_output(self, tensor: TensorBytes) -> None:
+        """Raises ProtocolError unless `tensor` is a batch of what the last layer gives."""
+        last = self._model.layer(self.layer_count)
+        if (tensor.dtype, tensor.shape[1:]) != (last.output_dtype, last.output_shape):
+            raise ProtocolError(f"layer {last.index} does not give {tensor.dtype} {list(tensor.shape)}")
 
     def expected_leaves(self, indices: Sequence[int], challenge: Digest) -> list[Digest]:
         """The leaves that the blocks of these layers must attest under `challenge`."""
