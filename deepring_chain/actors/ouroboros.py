@@ -223,7 +223,9 @@ class Ouroboros:
         last = Hop(session.hops - 1)
         update = session.updates[last].signed.update
         key = self._member.sealing_key(session.arrangements[update.attempt])
-        return self._member.read_output(update, key, hop_key(self._router.draw_of(session).commitment_key, last))
+        output = self._member.read_output(update, key, hop_key(self._router.draw_of(session).commitment_key, last))
+        self._owner.check_output(output)
+        return output
 
     def _deliver(self, session: Session, output: TensorBytes) -> bool:
         key = f"delivery/{session.query}/{session.attempt}/{session.trail.hex()}"

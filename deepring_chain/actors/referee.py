@@ -20,6 +20,7 @@ from deepring_chain.protocol.events import EnvelopeDisputed, UpdatePosted
 from deepring_chain.protocol.evidence import Evidence, seal_shared
 from deepring_chain.protocol.restore import complaint_context, verdict_context
 from deepring_chain.protocol.session import Session
+from deepring_chain.protocol.validation import check_form
 from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge
 from deepring_chain.types import ComplaintKind, Digest, Hop, QueryId, TensorBytes, Verdict
 
@@ -84,7 +85,7 @@ class Referee:
     def _decide(self, session: Session) -> Verdict:
         outputs = self._inputs.outputs_of(session)
         truth = commit_all(outputs, self._router.draw_of(session).commitment_key)
-        finding = self._judge(session, truth)
+        finding = self._judge(session, outputs, truth)
         hop = session.next_hop
         LOG.error("query %d: hops %d and %d: %s", session.query, hop - 1, hop, finding.reason)
         evidence = self._store_evidence(session, outputs, finding)
@@ -93,19 +94,18 @@ class Referee:
 
     def _must_wait(self, session: Session) -> bool:
         """A store may lose what an honest sender put there: it gets time to put it back before anyone is blamed."""
-        dispute = session.dispute
-        if not isinstance(dispute, EnvelopeDisputed) or dispute.complaint.kind is not ComplaintKind.MISSING:
+        if not isinstance(session.dispute, EnvelopeDisputed):
             return False
         since = self._since.setdefault((session.query, session.trail), self._clock())
         envelope = self._sent(session).signed.update.envelope
         return self._clock() - since < GRACE_SECONDS and not self._member.store.has_good(envelope)
 
-    def _judge(self, session: Session, truth: list[Digest]) -> Finding:
+    def _judge(self, session: Session, outputs: list[TensorBytes], truth: list[Digest]) -> Finding:
         sender = self._check_sender(session, truth)
         if isinstance(session.dispute, EnvelopeDisputed):
             if not self._was_sent_truth(session, truth, Hop(session.next_hop - 1)):
                 sender = None
-            return self._judge_complaint(session, session.dispute, sender)
+            return self._judge_complaint(session, session.dispute, sender, outputs)
         return self._judge_contradiction(session, truth, sender)
 
     def _was_sent_truth(self, session: Session, truth: list[Digest], hop: Hop) -> bool:
@@ -138,13 +138,15 @@ class Referee:
             reasons.append(f"hop {hop} committed to another output than its layer's")
         return Finding(sender is not None, received_wrong, "; ".join(reasons) or "both sides are right")
 
-    def _judge_complaint(self, session: Session, dispute: EnvelopeDisputed, sender: str | None) -> Finding:
+    def _judge_complaint(
+        self, session: Session, dispute: EnvelopeDisputed, sender: str | None, outputs: list[TensorBytes]
+    ) -> Finding:
         if dispute.complaint.kind is ComplaintKind.UNABLE:
             reason = sender or f"hop {dispute.complaint.hop} cannot go on: its parameters are damaged"
             return Finding(sender is not None, False, reason)
         if dispute.complaint.kind is ComplaintKind.MISSING:
             return self._judge_missing(session, sender)
-        fault = self._repeat_check(session, dispute)
+        fault = self._repeat_check(session, dispute, outputs)
         if fault is not None:
             return Finding(True, False, fault)
         if dispute.complaint.hop == session.hops:
@@ -157,7 +159,7 @@ class Referee:
             return Finding(sender is not None, False, sender or "the envelope is in the store")
         return Finding(True, False, f"hop {update.hop} did not put its envelope into the store")
 
-    def _repeat_check(self, session: Session, dispute: EnvelopeDisputed) -> str | None:
+    def _repeat_check(self, session: Session, dispute: EnvelopeDisputed, outputs: list[TensorBytes]) -> str | None:
         """The recipient's check, with the recipient's key; what is wrong with the envelope, or None."""
         update = self._sent(session).signed.update
         key = self._revealed_key(session, dispute)
@@ -165,7 +167,8 @@ class Referee:
             return None
         own = hop_key(self._router.draw_of(session).commitment_key, update.hop)
         try:
-            self._member.read_output(update, key, own)
+            received = self._member.read_output(update, key, own)
+            check_form(update.query, update.hop, received, outputs[update.hop])
         except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
             return f"hop {update.hop}: {error}"
         except ProtocolError as error:
@@ -210,7 +213,7 @@ class Referee:
     def _input_key(self, session: Session) -> bytes:
         """The AES key of the querent's blob: with it an auditor opens the very input that was asked."""
         place = query_context(self._member.client.domain, session.querent, session.sealing_key)
-        return unwrap_key(self._member.keys.sealing, self._member.store.get(session.sealed_input), place)
+        return unwrap_key(self._member.keys.sealing, self._inputs.blob_of(session), place)
 
     def _complaint_keys(self, session: Session) -> dict[str, bytes]:
         """Of a complaint about what an envelope holds: the recipient's key, and the key of the complaint's evidence."""

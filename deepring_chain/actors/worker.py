@@ -15,13 +15,13 @@ from deepring_chain.actors.outbox import Outbox
 from deepring_chain.actors.threads import beside
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output
-from deepring_chain.errors import ProtocolError
-from deepring_chain.model.layer import run_layer
+from deepring_chain.errors import ModelError, ProtocolError
+from deepring_chain.model.layer import check_input, run_layer
 from deepring_chain.protocol.envelope import hop_context, open_content, seal_content, seal_output
 from deepring_chain.protocol.events import EnvelopeDisputed
-from deepring_chain.protocol.notes import open_note
+from deepring_chain.protocol.notes import open_notes
 from deepring_chain.protocol.restore import RestoreNote, complaint_context, restore_context
-from deepring_chain.protocol.route import RouteNote, route_context
+from deepring_chain.protocol.route import RouteNote, route_context, route_link
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import decode_signed_update, encode_signed_update, next_update, sign_update
 from deepring_chain.protocol.validation import UnexpectedOutput
@@ -59,7 +59,7 @@ class Worker:
         self._member = member
         self._block = block
         self._device = device
-        self._notes: dict[tuple[QueryId, Attempt, Digest], RouteNote | None] = {}
+        self._notes: dict[tuple[QueryId, Attempt, Digest], tuple[RouteNote, ...]] = {}
         self._open: set[QueryId] | None = None
         self._guard = SessionGuard(member.metrics)
         self._leaves = LeafSender(member)
@@ -128,8 +128,8 @@ class Worker:
     # ------------------------------------------------------------------ one hop
 
     def _take_turn(self, session: Session) -> bool:
-        note = self._note(session) if session.next_hop > 0 else None
-        if note is None or note.hop != session.next_hop:
+        note = self._note_due(session) if session.next_hop > 0 else None
+        if note is None:
             return False
         if self._block.layers is None:
             # Not the sender's fault, but nothing else tells the ouroboros at once that a restore is needed.
@@ -152,23 +152,36 @@ class Worker:
         """The signed update; None if what the hop before sent is unusable, after a complaint."""
         try:
             received = self._receive(session, note)
+            check_input(layers.own, received)
         except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
             self._complain(session, note, ComplaintKind.MISSING, str(error))
         except UnexpectedOutput as error:
             self._complain(session, note, ComplaintKind.ALTERED, str(error))
-        except ProtocolError as error:
+        except (ProtocolError, ModelError) as error:
+            # The second: two neighbors agreed on a tensor that no layer can take, and would let this one time out.
             self._complain(session, note, ComplaintKind.UNREADABLE, str(error))
         else:
             return self._execute(session, note, received, layers)
         return None
 
-    def _note(self, session: Session) -> RouteNote | None:
+    def _note_due(self, session: Session) -> RouteNote | None:
+        """The note for the hop that is due, if it is this block's turn: its signature opens the ledger's route link.
+
+        A neighbor that attests this block's sealing key as its own has its notes sealed to it, too.
+        """
+        me = self._member.keys.address
+        for note in self._notes_of(session):
+            if note.hop == session.next_hop and route_link(me, note.salt, note.next_route) == session.route:
+                return note
+        return None
+
+    def _notes_of(self, session: Session) -> tuple[RouteNote, ...]:
         place = (session.query, session.attempt, session.notes)  # after a reorganization the notes are others
         if place not in self._notes:
             info = route_context(self._member.client.domain, session.query, session.attempt)
             key = self._member.sealing_key(session.arrangement)
-            opened = open_note(self._member.store.get(session.notes), key, info)
-            self._notes[place] = RouteNote.decode(opened) if opened is not None else None
+            opened = open_notes(self._member.store.get(session.notes), key, info)
+            self._notes[place] = tuple(RouteNote.decode(note) for note in opened)
         return self._notes[place]
 
     def _receive(self, session: Session, note: RouteNote) -> TensorBytes:
@@ -230,9 +243,11 @@ class Worker:
         return Complaint(session.query, session.attempt, note.hop, kind, evidence, session.trail)
 
     def _put_back(self, session: Session) -> bool:
-        """Puts an envelope of this block's back into the store if its receiver misses it."""
-        dispute = session.dispute
-        if not isinstance(dispute, EnvelopeDisputed) or dispute.complaint.kind is not ComplaintKind.MISSING:
+        """Puts an envelope of this block's back into the store if its receiver disputes it and it is gone.
+
+        Whatever the complaint says: a recipient may delete what it then calls unreadable.
+        """
+        if not isinstance(session.dispute, EnvelopeDisputed):
             return False
         update = session.updates[Hop(session.next_hop - 1)].signed.update
         envelope = self._outbox.fetch(session.query, update.envelope)

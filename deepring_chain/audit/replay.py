@@ -23,6 +23,7 @@ from deepring_chain.protocol.events import (
 )
 from deepring_chain.protocol.evidence import Evidence
 from deepring_chain.protocol.restore import complaint_context
+from deepring_chain.protocol.validation import check_form
 from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, ContentStore
 from deepring_chain.types import Address, Attempt, ComplaintKind, Digest, Hop, TensorBytes
 
@@ -192,7 +193,7 @@ class Replay:
                 return Finding(True, False)
             return Finding(None, False, ("whether the envelope was in the store then",))
         key, is_open = self._recipient_key(edge, hop, fail)
-        if key is not None and self._is_unusable(hop, key):
+        if key is not None and self._is_unusable(hop, key, truth[Hop(hop - 1)]):
             return Finding(True, False)
         points = ("whether the complaint's evidence could be opened by the ouroboros",) if is_open else ()
         is_own = hop == self._dispute.hops
@@ -225,12 +226,13 @@ class Replay:
             raise fail("the recipient's key", "the one that the complaint reveals", "none")
         return True
 
-    def _is_unusable(self, hop: Hop, key: X25519PrivateKey) -> bool:
+    def _is_unusable(self, hop: Hop, key: X25519PrivateKey, honest: TensorBytes) -> bool:
         """The recipient's check, repeated."""
         update = self._sent(hop).signed.update
         place = hop_context(self._domain, update.query, update.attempt, update.hop)
         try:
             received = open_output(key, self._store.get(update.envelope), place)
+            check_form(update.query, update.hop, received, honest)
         except (BlobMissing, BlobCorrupt, BlobTooLarge, ProtocolError):
             return True
         return self._commit(update.hop, received) != update.output

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -34,7 +35,16 @@ def seal_notes(notes: Sequence[tuple[Digest, bytes]], info: bytes, rng: random.R
 
 
 def open_note(bundle: bytes, recipient: X25519PrivateKey, info: bytes) -> bytes | None:
-    """The note for `recipient`, or None if there is none.
+    """The first note that `recipient` can open, or None if there is none.
+
+    Raises:
+        ProtocolError: malformed bundle or padding.
+    """
+    return next(open_notes(bundle, recipient, info), None)
+
+
+def open_notes(bundle: bytes, recipient: X25519PrivateKey, info: bytes) -> Iterator[bytes]:
+    """All notes that `recipient` can open: more than its own if another member gave out its public key.
 
     Raises:
         ProtocolError: malformed bundle or padding.
@@ -43,11 +53,8 @@ def open_note(bundle: bytes, recipient: X25519PrivateKey, info: bytes) -> bytes 
     if len(sealed) > MAX_NOTES or any(type(note) is not bytes for note in sealed):
         raise ProtocolError("notes: not a list of sealed notes")
     for note in sealed:
-        try:
-            return _unpad(open_sealed(recipient, note, info))
-        except SealBroken:
-            continue
-    return None
+        with suppress(SealBroken):
+            yield _unpad(open_sealed(recipient, note, info))
 
 
 def _pad(plaintext: bytes, size: int) -> bytes:

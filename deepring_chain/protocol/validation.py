@@ -18,6 +18,23 @@ class UnexpectedOutput(ProtocolError):
         self.query, self.hop, self.expected, self.actual = query, hop, expected, actual
 
 
+def check_form(query: QueryId, hop: Hop, received: TensorBytes, honest: TensorBytes) -> None:
+    """Whether `hop` sent a tensor such as its layer gives, right or wrong: otherwise the next layer cannot take it.
+
+    Args:
+        query: which.
+        hop: of whom.
+        received: what it sent, [N, ...].
+        honest: what its layer makes of the query's input, [N, ...]; another batch size is no other form.
+
+    Raises:
+        ProtocolError: another dtype or item shape.
+    """
+    if (received.dtype, received.shape[1:]) != (honest.dtype, honest.shape[1:]):
+        sent, wanted = (f"{each.dtype} {list(each.shape)}" for each in (received, honest))
+        raise ProtocolError(f"query {query}, hop {hop}: sent {sent}; its layer gives {wanted}")
+
+
 def check_received(query: QueryId, hop: Hop, received: TensorBytes, key: Digest, committed: Digest) -> None:
     """The recipient's check: what `hop` sent is what it committed to.
 
