@@ -1,0 +1,105 @@
+"""Workers that run a changed program, with their own keys, parameters and records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from deepring_chain.actors.block import Block, BlockLayers
+from deepring_chain.actors.member import Member
+from deepring_chain.actors.worker import Worker
+from deepring_chain.protocol.route import RouteNote
+from deepring_chain.protocol.session import Session
+from deepring_chain.types import ComplaintKind, Digest, SignedUpdate, TensorBytes
+
+WorkerClass = Callable[[Member, Block, torch.device], Worker]
+
+
+def perturbed(tensor: TensorBytes) -> TensorBytes:
+    """Other elements, all of them."""
+    return TensorBytes(tensor.dtype, tensor.shape, bytes(byte ^ 0x55 for byte in tensor.data))
+
+
+class Echo(Worker):
+    """Commits to what is expected, and sends something else."""
+
+    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
+        return super()._send_output(session, note, perturbed(output))
+
+
+class WrongOutput(Worker):
+    """Computes on another input than it was sent (the paper's attack)."""
+
+    def _receive(self, session: Session, note: RouteNote) -> TensorBytes:
+        return perturbed(super()._receive(session, note))
+
+
+class BogusNext(Worker):
+    """Expects of the next hop what no layer gives."""
+
+    def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
+        own, _ = super()._commitments(note, output, following)
+        return own, Digest(os.urandom(32))
+
+
+def sending(pointer_of: Callable[[Session], Digest]) -> type[Worker]:
+    """Computes rightly, and points to some other blob than the envelope it should seal."""
+
+    class Sender(Worker):
+        def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
+            return pointer_of(session)
+
+    return Sender
+
+
+def complaining(
+    kind: ComplaintKind, key: bytes | None = None, *, before: Callable[[Session], None] | None = None, times: int = 1
+) -> type[Worker]:
+    """Complains of good envelopes, `times` times, after it did something else to them.
+
+    Args:
+        kind: what it says.
+        key: what it reveals instead of its key.
+        before: what it does first.
+        times: how often.
+    """
+
+    class Complainer(Worker):
+        complaints = 0
+
+        def _compute_turn(self, session: Session, note: RouteNote, layers: BlockLayers) -> SignedUpdate | None:
+            if self.complaints >= times:
+                return super()._compute_turn(session, note, layers)
+            self.complaints += 1
+            if before is not None:
+                before(session)
+            self._complain(session, note, kind, "a lie", key=key)
+            return None
+
+    return Complainer
+
+
+class Silent(Worker):
+    """Attests, and never computes."""
+
+    def _compute_turn(self, session: Session, note: RouteNote, layers: BlockLayers) -> SignedUpdate | None:
+        return None
+
+
+def once(kind: type[Worker]) -> type[Worker]:
+    """The same lie, told in one turn only."""
+
+    class Once(kind):  # type: ignore[misc, valid-type]
+        told = False
+
+        def _compute_turn(self, session: Session, note: RouteNote, layers: BlockLayers) -> SignedUpdate | None:
+            if self.told:
+                honest: Any = Worker(self._member, self._block, self._device)
+                return honest._compute_turn(session, note, layers)  # type: ignore[no-any-return]
+            self.told = True
+            return super()._compute_turn(session, note, layers)  # type: ignore[no-any-return]
+
+    return Once
