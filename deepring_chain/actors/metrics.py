@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client import Enum as StateSet
 
 from deepring_chain import __version__
+from deepring_chain.actors.timings import HopTimings
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.types import Address, ComplaintKind, Domain, QueryPhase, RingMode
 
@@ -57,7 +58,7 @@ class ActorMetrics:
 
     Attributes:
         registry: what the endpoint shows.
-        doing: the phase that runs now.
+        timings: where the time of the last hops went.
         last_poll: Unix time of the last look at the chain that succeeded; None before the first.
         head: number of the newest block it has read.
         troubles: what goes wrong now, in the log's words, by subject.
@@ -65,7 +66,8 @@ class ActorMetrics:
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter, now: Callable[[], float] = time.time) -> None:
         self.registry = CollectorRegistry()
-        self.doing: Phase | None = None
+        self.timings = HopTimings(now)
+        self._running: list[Phase] = []
         self.last_poll: float | None = None
         self.head: int | None = None
         self.troubles: dict[str, str] = {}
@@ -156,13 +158,21 @@ class ActorMetrics:
     @contextmanager
     def phase(self, phase: Phase) -> Iterator[None]:
         """Measures the block."""
-        started, before = self._clock(), self.doing
-        self.doing = phase
+        started = self._clock()
+        self._running.append(phase)
         try:
             yield
         finally:
-            self.doing = before
-            self._phases.labels(phase.value).observe(self._clock() - started)
+            self._running.remove(phase)
+            elapsed = self._clock() - started
+            self._phases.labels(phase.value).observe(elapsed)
+            self.timings.add(phase.value, elapsed)
+
+    @property
+    def doing(self) -> Phase | None:
+        """The phase that runs now; the one that began last if there are two."""
+        running = tuple(self._running)
+        return running[-1] if running else None
 
     def computed_hop(self) -> None:
         """A layer's output is computed, sealed and signed."""

@@ -121,11 +121,13 @@ class Ouroboros:
             case QueryPhase.SUBMITTED | QueryPhase.INTERRUPTED:
                 return not self._arranger.is_due() and self._open(session)
             case QueryPhase.ROUTED if session.next_hop == 0:
-                return self._post_input(session)
+                with self._member.metrics.timings.turn(session.query, session.attempt, Hop(0)):
+                    return self._post_input(session)
             case QueryPhase.ROUTED:
                 return self._time_out_if_overdue(session)
             case QueryPhase.COMPUTED:
-                return self._finish(session)
+                with self._member.metrics.timings.turn(session.query, session.attempt, Hop(session.hops)):
+                    return self._finish(session)
         return False
 
     # ------------------------------------------------------------------ query and route
