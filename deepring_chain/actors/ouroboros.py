@@ -122,7 +122,7 @@ class Ouroboros:
                 return not self._arranger.is_due() and self._open(session)
             case QueryPhase.ROUTED if session.next_hop == 0:
                 with self._member.metrics.timings.turn(session.query, session.attempt, Hop(0)):
-                    return self._post_input(session)
+                    return self._post_input_or_time_out(session)
             case QueryPhase.ROUTED:
                 return self._time_out_if_overdue(session)
             case QueryPhase.COMPUTED:
@@ -181,6 +181,17 @@ class Ouroboros:
         return True
 
     # ------------------------------------------------------------------ hop 0
+
+    def _post_input_or_time_out(self, session: Session) -> bool:
+        """The ouroboros may have been away since it opened the route: then only a timeout ends the attempt."""
+        try:
+            return self._post_input(session)
+        except LedgerReverted as refusal:
+            if refusal.name != "DeadlinePassed":
+                raise
+        self._member.client.time_out(session.query)
+        LOG.error("query %d: hop 0 was not posted in time", session.query)
+        return True
 
     def _post_input(self, session: Session) -> bool:
         key = f"update/{session.query}/{session.attempt}/0/{session.trail.hex()}"
