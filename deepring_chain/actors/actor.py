@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from deepring_chain.actors.block import Block
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.inputs import QueryInputs
 from deepring_chain.actors.journal import Journal
+from deepring_chain.actors.lanes import Bell, QueryLanes
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.metrics import ActorMetrics, Identity
 from deepring_chain.actors.model_owner import ModelOwner, Roster
@@ -25,8 +27,10 @@ from deepring_chain.actors.ouroboros import Ouroboros
 from deepring_chain.actors.ring_folder import MANIFEST_FILE, MODEL_FILE, PARAMS_FILE, Deployment, RingFolder
 from deepring_chain.actors.router import Router
 from deepring_chain.actors.tracker import Tracker
+from deepring_chain.actors.watch import Watch
 from deepring_chain.actors.worker import Worker
 from deepring_chain.chain.client import LedgerClient
+from deepring_chain.chain.subscription import follow_heads
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.errors import ConfigError, DeepRingError, ModelError
 from deepring_chain.model.kernels import INT8
@@ -52,8 +56,10 @@ IDLE_PAUSE = 0.2
 class Acting(Protocol):
     """An actor that looks at the ledger and does what is due."""
 
+    lanes: QueryLanes
+
     def act(self) -> bool:
-        """Does everything that is due now; returns whether it did anything."""
+        """Does everything that is due now, or begins it; returns whether it did anything itself."""
 
 
 @dataclass
@@ -62,6 +68,7 @@ class Actor:
 
     member: Member
     acting: Acting
+    _weighed: float = -math.inf
 
     def identity(self, name: str) -> Identity:
         """Who this is, for those who look at its metrics."""
@@ -71,28 +78,49 @@ class Actor:
 
     def run(self, options: ActorOptions, keeps_running: Callable[[], bool]) -> None:
         """Follows the ledger until told to stop. Failures are logged once each and tried again; nothing is lost."""
+        bell = Bell()
         pause, complaint = options.poll_seconds, ""
-        metrics, weighed = self.member.metrics, -BALANCE_SECONDS
-        while keeps_running():
-            try:
-                moved = self.member.follower.refresh()
-                acted = self.acting.act()
-                if time.monotonic() - weighed > BALANCE_SECONDS:
-                    metrics.note_balance(self.member.client.balance())
-                    weighed = time.monotonic()
-                metrics.recovered(RING)
-                if acted or moved:
-                    complaint = ""
-                    pause = options.poll_seconds
-                    continue
-                pause = min(2 * pause, max(IDLE_PAUSE, options.poll_seconds))
-            except DeepRingError as error:
-                pause = min(2 * pause, LONGEST_PAUSE)
-                metrics.failed(RING, error)
-                if str(error) != complaint:
-                    complaint = str(error)
-                    LOG.error("%s", complaint)  # noqa: TRY400 - one line is the point
-            time.sleep(pause)
+        with self.acting.lanes.opened(bell), follow_heads(self.member.client.web3, bell.ring) as heads:
+            watch = Watch(heads)
+            while keeps_running():
+                try:
+                    if self._turn(watch):
+                        pause, complaint = options.poll_seconds, ""
+                        continue
+                    longest = max(IDLE_PAUSE, options.poll_seconds)
+                except DeepRingError as error:
+                    watch.look_again()
+                    longest = LONGEST_PAUSE
+                    self.member.metrics.failed(RING, error)
+                    if str(error) != complaint:
+                        complaint = str(error)
+                        LOG.error("%s", complaint)  # noqa: TRY400 - one line is the point
+                pause = options.poll_seconds if bell.wait(pause) else min(2 * pause, longest)
+
+    def _turn(self, watch: Watch) -> bool:
+        """Looks at the ledger if it is time to, and does what is due; returns whether the next turn should be at once.
+
+        Where the node announces its blocks the ledger is read when there is one, or when something was sent.
+        """
+        if self.acting.lanes.settle():
+            watch.look_again()
+        moved = False
+        if watch.is_due():
+            moved = self.member.follower.refresh()
+            watch.looked(moved=moved)
+            self.member.metrics.follows(is_announced=watch.heads.is_live)
+            self.member.metrics.recovered(RING)
+        acted = self.acting.act()
+        if acted:
+            watch.look_again()
+        self._weigh()
+        return acted or moved
+
+    def _weigh(self) -> None:
+        """Looks up the account's balance, now and then."""
+        if time.monotonic() - self._weighed > BALANCE_SECONDS:
+            self.member.metrics.note_balance(self.member.client.balance())
+            self._weighed = time.monotonic()
 
 
 WorkerFactory = Callable[[Member, Block, torch.device], Worker]

@@ -93,9 +93,13 @@ class Arranger:
         keyless = bool(current.keyless) and self._can_replace(current)
         return finished >= self._every or interrupted or keyless or bool(current.restores) or self._request.exists()
 
-    def act(self) -> bool:
-        """Arranges if it is due and nothing runs; attests; replaces workers that do not attest, or never truly."""
-        if (self.is_due() and self._is_idle()) or self._is_overdue() or self._is_incurable():
+    def act(self, *, is_quiet: bool = True) -> bool:
+        """Arranges if it is due and nothing runs; attests; replaces workers that do not attest, or never truly.
+
+        Args:
+            is_quiet: no query's step runs, which may be about to open a route in the present arrangement.
+        """
+        if is_quiet and ((self.is_due() and self._is_idle()) or self._is_overdue() or self._is_incurable()):
             self._arrange()
             return True
         position = self._member.seat_due()

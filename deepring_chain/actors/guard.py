@@ -51,12 +51,16 @@ class SessionGuard:
                 if refusal.name not in OVERTAKEN:
                     raise
             except (ProtocolError, StoreError, ModelError, ConfigError) as error:
-                self._metrics.failed(subject, error)
-                self._log(session.query, str(error))
+                self.report(session.query, error)
             else:
                 self._metrics.recovered(subject)
                 return moved
         return False
+
+    def report(self, query: QueryId, error: Exception) -> None:
+        """Counts and logs a query's failure: once, until it is another one."""
+        self._metrics.failed(_subject(query), error)
+        self._log(query, str(error))
 
     def forget(self, query: QueryId) -> None:
         """Drops what is known of an ended query."""

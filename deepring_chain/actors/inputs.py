@@ -66,8 +66,9 @@ class QueryInputs:
         if queries == self._kept:
             return
         self._kept = set(queries)
-        for query in self._opened.keys() - queries:
-            del self._opened[query]
+        for query in list(self._opened):  # a copy: another thread may open one meanwhile
+            if query not in queries:
+                self._opened.pop(query, None)
         for key in self._member.journal.keys("input/"):
             if int(key.split("/")[1]) not in queries:
                 self._member.journal.forget(key)

@@ -7,6 +7,8 @@ place (SQLite with full synchronization; one row, one fsync).
 from __future__ import annotations
 
 import sqlite3
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,19 +19,22 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS record (key TEXT PRIMARY KEY, payload BLOB
 
 
 class Journal:
-    """Records that are written once and never changed."""
+    """Records that are written once and never changed. Any thread may use it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600, exist_ok=True)
-            self._database = sqlite3.connect(path, isolation_level=None)
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.execute(_SCHEMA)
-        except (OSError, sqlite3.Error, ValueError) as error:  # ValueError: a text in the file that is no UTF-8
-            raise ConfigError(f"{path}: unusable journal ({_one_line(error)}); restore it, or use another folder") from None
+        except (OSError, sqlite3.Error, ValueError) as error:  # a ValueError: a text that is no UTF-8
+            raise ConfigError(
+                f"{path}: unusable journal ({_one_line(error)}); restore it, or use another folder"
+            ) from None
 
     def read(self, key: str) -> bytes | None:
         """The record under `key`, if there is one."""
@@ -41,7 +46,7 @@ class Journal:
     def record_once(self, key: str, make: Callable[[], bytes]) -> bytes:
         """The record under `key`; made by `make` and flushed to disk if there was none.
 
-        Of two processes that make one at a time the first to write wins, and both get its record.
+        Of two processes or threads that make one at a time the first to write wins, and both get its record.
         """
         known = self.read(key)
         if known is not None:
@@ -57,16 +62,20 @@ class Journal:
 
     def keys(self, prefix: str) -> list[str]:
         """All keys that begin with `prefix`."""
-        rows = self._execute("SELECT key FROM record WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
+        # A range of the primary key; a condition on a part of the key would read the whole journal, which only grows.
+        last = prefix + chr(sys.maxunicode)
+        rows = self._execute("SELECT key FROM record WHERE key >= ? AND key <= ?", (prefix, last))
         return [row[0] for row in rows]
 
     def close(self) -> None:
         """Closes the file."""
-        self._database.close()
+        with self._lock:
+            self._database.close()
 
     def _execute(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         try:
-            return self._database.execute(statement, values).fetchall()
+            with self._lock:
+                return self._database.execute(statement, values).fetchall()
         except (sqlite3.Error, ValueError) as error:
             raise ConfigError(f"{self._path}: journal failed ({_one_line(error)}); check the disk") from None
 

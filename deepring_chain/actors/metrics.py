@@ -6,6 +6,7 @@ bounded, and nothing in them is secret.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client import Enum as StateSet
 
 from deepring_chain import __version__
-from deepring_chain.actors.timings import HopTimings
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.types import Address, ComplaintKind, Domain, QueryPhase, RingMode
 
@@ -58,18 +58,18 @@ class ActorMetrics:
 
     Attributes:
         registry: what the endpoint shows.
-        timings: where the time of the last hops went.
         last_poll: Unix time of the last look at the chain that succeeded; None before the first.
         head: number of the newest block it has read.
+        is_announced: whether the node announces its blocks; if not, it is polled.
         troubles: what goes wrong now, in the log's words, by subject.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter, now: Callable[[], float] = time.time) -> None:
         self.registry = CollectorRegistry()
-        self.timings = HopTimings(now)
-        self._running: list[Phase] = []
+        self._doing: dict[int, list[Phase]] = {}
         self.last_poll: float | None = None
         self.head: int | None = None
+        self.is_announced = False
         self.troubles: dict[str, str] = {}
         self._clock, self._now = clock, now
         self._make_counters()
@@ -94,6 +94,7 @@ class ActorMetrics:
         self._head = self._gauge("head_block", "Number of the newest block that was read.")
         self._lag = self._gauge("lag_blocks", "Blocks that the node had at the last look and that are not read yet.")
         self._polled = self._gauge("last_poll_timestamp_seconds", "Unix time of the last look that succeeded.")
+        self._announced = self._gauge("subscription", "1 if the node announces its blocks, 0 while it is polled.")
         self._balance = self._gauge("balance_ether", "What the account can spend, as last looked up.")
         about, states = "The ring's mode, as the ledger derives it.", [mode.name.lower() for mode in RingMode]
         self._mode = StateSet("deepring_ring_mode", about, states=states, registry=self.registry)
@@ -128,6 +129,11 @@ class ActorMetrics:
         self._polled.set(self.last_poll)
         self._lag.set(max(0, head - (self.head if self.head is not None else 0)))
 
+    def follows(self, *, is_announced: bool) -> None:
+        """How new blocks are noticed."""
+        self.is_announced = is_announced
+        self._announced.set(is_announced)
+
     def took_in(self, head: int, state: LedgerState) -> None:
         """All events up to `head` are read."""
         self.head = head
@@ -155,24 +161,23 @@ class ActorMetrics:
 
     # ------------------------------------------------------------------ work
 
+    @property
+    def doing(self) -> Phase | None:
+        """The phase that runs now; of several, side by side, one that began last in its thread."""
+        running = [phase for phases in list(self._doing.values()) for phase in phases[-1:]]
+        return running[-1] if running else None
+
     @contextmanager
     def phase(self, phase: Phase) -> Iterator[None]:
-        """Measures the block."""
+        """Measures the block, in whatever thread it runs."""
         started = self._clock()
-        self._running.append(phase)
+        mine = self._doing.setdefault(threading.get_ident(), [])
+        mine.append(phase)
         try:
             yield
         finally:
-            self._running.remove(phase)
-            elapsed = self._clock() - started
-            self._phases.labels(phase.value).observe(elapsed)
-            self.timings.add(phase.value, elapsed)
-
-    @property
-    def doing(self) -> Phase | None:
-        """The phase that runs now; the one that began last if there are two."""
-        running = tuple(self._running)
-        return running[-1] if running else None
+            mine.pop()
+            self._phases.labels(phase.value).observe(self._clock() - started)
 
     def computed_hop(self) -> None:
         """A layer's output is computed, sealed and signed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -50,7 +51,7 @@ def _of_layer(workers: tuple[WorkerEntry, ...], layer: int) -> tuple[Address, ..
 
 
 class ModelOwner:
-    """The stable checkpoint in memory.
+    """The stable checkpoint in memory. Any thread may ask.
 
     Args:
         folder: the ouroboros's.
@@ -62,6 +63,8 @@ class ModelOwner:
         self._path = folder / MODEL_FILE
         self._root = root
         self.device = device
+        self._checking = threading.Lock()
+        self._computing = threading.Lock()
         self._model = self._load()
 
     @property
@@ -102,8 +105,9 @@ class ModelOwner:
         return encode_layers((model.layer(index), model.layer(model.next_index(index))))
 
     def run_layer(self, index: int, tensor: TensorBytes) -> TensorBytes:
-        """Computes layer `index`; 0 is the identity."""
-        return run_layer(self._model.layer(index), tensor, self.device)
+        """Computes layer `index`; 0 is the identity. One at a time, so that a dispute does not starve the hops."""
+        with self._computing:
+            return run_layer(self._model.layer(index), tensor, self.device)
 
     def outputs(self, entered: TensorBytes) -> list[TensorBytes]:
         """O_0 .. O_n, and once more O_n for the ring's closing hop: what honest blocks make of an input."""
@@ -119,9 +123,10 @@ class ModelOwner:
         Raises:
             ModelError: the file is not the ring's model either: the owner needs its backup.
         """
-        if self._model.manifest().root() != self._root:
-            self._model = self._load()
-        return self._model
+        with self._checking:
+            if self._model.manifest().root() != self._root:
+                self._model = self._load()
+            return self._model
 
     def _all_layers(self, model: QuantisedModel) -> list[Layer]:
         return [model.layer(index) for index in range(self.layer_count + 1)]

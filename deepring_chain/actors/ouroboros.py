@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from deepring_chain.actors.arranger import Arranger
-from deepring_chain.actors.guard import OVERTAKEN, SessionGuard
+from deepring_chain.actors.guard import OVERTAKEN
 from deepring_chain.actors.inputs import QueryInputs, WrongShape
+from deepring_chain.actors.lanes import QueryLanes, Step
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.metrics import Phase
 from deepring_chain.actors.model_owner import ModelOwner
@@ -70,6 +71,9 @@ class Ouroboros:
         tracker: restores blocks.
         clock: seconds; when to call a timeout.
         auditors: keys of those who may read the evidence of verdicts.
+
+    Attributes:
+        lanes: where the queries' steps run. What concerns the whole ring is done where `act` is called.
     """
 
     def __init__(
@@ -91,13 +95,13 @@ class Ouroboros:
         self._inputs = inputs
         self._referee = Referee(member, router, inputs, clock, auditors)
         self._clock = clock
-        self._guard = SessionGuard(member.metrics)
+        self.lanes = QueryLanes(member.metrics)
         self._waiting: dict[QueryId, tuple[Digest, int, float]] = {}
 
     def act(self) -> bool:
-        """Does everything that is due now; returns whether it did anything."""
+        """Does everything that is due now, or begins it; returns whether it did anything itself."""
         try:
-            if self._arranger.act() or self._tracker.act():
+            if self._arranger.act(is_quiet=self.lanes.is_quiet) or self._tracker.act():
                 return True
             return self._serve_all()
         except LedgerReverted as refusal:
@@ -107,28 +111,29 @@ class Ouroboros:
 
     def _serve_all(self) -> bool:
         acted = False
+        may_open = self._member.state.mode is RingMode.QUERY and not self._arranger.is_due()
         for session in self._member.state.open_sessions():
-            acted = self._guard.run(session, self._serve) or acted
+            step = self._due_step(session, may_open=may_open)
+            acted = (step is not None and self.lanes.run(session, step)) or acted
         self._forget_ended()
         return acted
 
-    def _serve(self, session: Session) -> bool:
+    def _due_step(self, session: Session, *, may_open: bool) -> Step | None:
+        """What the ouroboros has to do for a query; decided here for all of them, in one thread."""
         if session.phase is QueryPhase.DISPUTED:
-            return self._referee.act(session)
+            return self._referee.act
         if self._member.state.mode is not RingMode.QUERY:
-            return False
+            return None
         match session.phase:
             case QueryPhase.SUBMITTED | QueryPhase.INTERRUPTED:
-                return not self._arranger.is_due() and self._open(session)
+                return self._open if may_open else None
             case QueryPhase.ROUTED if session.next_hop == 0:
-                with self._member.metrics.timings.turn(session.query, session.attempt, Hop(0)):
-                    return self._post_input_or_time_out(session)
+                return self._post_input
             case QueryPhase.ROUTED:
-                return self._time_out_if_overdue(session)
+                return self._time_out if self._is_overdue(session) else None
             case QueryPhase.COMPUTED:
-                with self._member.metrics.timings.turn(session.query, session.attempt, Hop(session.hops)):
-                    return self._finish(session)
-        return False
+                return self._finish
+        return None
 
     # ------------------------------------------------------------------ query and route
 
@@ -161,13 +166,13 @@ class Ouroboros:
     def _forget_ended(self) -> None:
         still_open = {session.query for session in self._member.state.open_sessions()}
         self._inputs.keep_only(still_open)
+        self.lanes.keep_only(still_open)
         for query in self._waiting.keys() - still_open:
             del self._waiting[query]
-            self._guard.forget(query)
 
     # ------------------------------------------------------------------ liveness
 
-    def _time_out_if_overdue(self, session: Session) -> bool:
+    def _is_overdue(self, session: Session) -> bool:
         now = self._clock()
         known = self._waiting.get(session.query)
         if known is None or known[:2] != (session.trail, session.attempt):
@@ -176,22 +181,14 @@ class Ouroboros:
         if now <= known[2]:
             return False
         self._waiting[session.query] = (*known[:2], now + TIMEOUT_RETRY_SECONDS)
+        return True
+
+    def _time_out(self, session: Session) -> bool:
         self._member.client.time_out(session.query)
         LOG.error("query %d: hop %d was not posted in time", session.query, session.next_hop)
         return True
 
     # ------------------------------------------------------------------ hop 0
-
-    def _post_input_or_time_out(self, session: Session) -> bool:
-        """The ouroboros may have been away since it opened the route: then only a timeout ends the attempt."""
-        try:
-            return self._post_input(session)
-        except LedgerReverted as refusal:
-            if refusal.name != "DeadlinePassed":
-                raise
-        self._member.client.time_out(session.query)
-        LOG.error("query %d: hop 0 was not posted in time", session.query)
-        return True
 
     def _post_input(self, session: Session) -> bool:
         key = f"update/{session.query}/{session.attempt}/0/{session.trail.hex()}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import torch
 
 from deepring_chain.actors.block import Block, BlockLayers
-from deepring_chain.actors.guard import SessionGuard
+from deepring_chain.actors.lanes import QueryLanes, Step
 from deepring_chain.actors.leaves import LeafSender
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.metrics import Phase
@@ -16,7 +17,7 @@ from deepring_chain.actors.threads import beside
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.errors import ModelError, ProtocolError
-from deepring_chain.model.layer import check_input, run_layer
+from deepring_chain.model.layer import Layer, check_input, run_layer
 from deepring_chain.protocol.envelope import hop_context, open_content, seal_content, seal_output
 from deepring_chain.protocol.events import EnvelopeDisputed
 from deepring_chain.protocol.notes import open_notes
@@ -45,6 +46,13 @@ LOG = logging.getLogger(__name__)
 REPORT_BYTES = 256
 """Longest report on a restore that the ledger takes."""
 
+Place = tuple[QueryId, Attempt, Digest]
+"""Of a route note: after a reorganization the notes of an attempt are others."""
+
+
+def _place(session: Session) -> Place:
+    return session.query, session.attempt, session.notes
+
 
 class Worker:
     """Acts on the ledger's events: attests when seated, computes when it is its turn, and never signs twice.
@@ -53,33 +61,44 @@ class Worker:
         member: keys and connections.
         block: its parameters.
         device: where layers are computed.
+
+    Attributes:
+        lanes: where its queries' steps run.
     """
 
     def __init__(self, member: Member, block: Block, device: torch.device) -> None:
         self._member = member
         self._block = block
         self._device = device
-        self._notes: dict[tuple[QueryId, Attempt, Digest], tuple[RouteNote, ...]] = {}
+        self._notes: dict[Place, tuple[RouteNote, ...]] = {}
         self._open: set[QueryId] | None = None
-        self._guard = SessionGuard(member.metrics)
+        self._computing = threading.Lock()
+        self.lanes = QueryLanes(member.metrics)
         self._leaves = LeafSender(member)
         self._outbox = Outbox(block.folder / "outbox" / member.client.domain.ledger)
 
     def act(self) -> bool:
-        """Does everything that is due now; returns whether it did anything."""
+        """Does everything that is due now, or begins it; returns whether there was anything."""
         acted = self._attest_if_due()
         sessions = self._member.state.open_sessions()
         for session in sessions:
-            acted = self._guard.run(session, self._serve) or acted
+            step = self._due_step(session)
+            acted = (step is not None and self.lanes.run(session, step)) or acted
         self._forget_ended({session.query for session in sessions})
         return acted
 
-    def _serve(self, session: Session) -> bool:
+    def _due_step(self, session: Session) -> Step | None:
+        """What this worker has to do for a query, as far as the ledger and the notes that are open tell."""
         if session.phase is QueryPhase.DISPUTED:
-            return self._put_back(session)
-        if session.phase is QueryPhase.ROUTED and self._member.state.mode is RingMode.QUERY:
-            return self._take_turn(session)
-        return False
+            return self._put_back if self._may_be_missed(session) else None
+        if session.phase is not QueryPhase.ROUTED or self._member.state.mode is not RingMode.QUERY:
+            return None
+        return None if session.next_hop == 0 or self._is_anothers(session) else self._take_turn
+
+    def _is_anothers(self, session: Session) -> bool:
+        """Whether the hop is known to be another worker's; before the note is opened it may be this one's."""
+        notes = self._notes.get(_place(session))
+        return notes is not None and all(note.hop != session.next_hop for note in notes)
 
     # ------------------------------------------------------------------ attestation and restore
 
@@ -128,21 +147,17 @@ class Worker:
     # ------------------------------------------------------------------ one hop
 
     def _take_turn(self, session: Session) -> bool:
-        note = self._note_due(session) if session.next_hop > 0 else None
+        note = self._note_due(session)
         if note is None:
             return False
         if self._block.layers is None:
             # Not the sender's fault, but nothing else tells the ouroboros at once that a restore is needed.
             self._complain(session, note, ComplaintKind.UNABLE, "own parameters are damaged")
             return True
-        with self._member.metrics.timings.turn(session.query, session.attempt, note.hop):
-            return self._serve_hop(session, note, self._block.layers)
-
-    def _serve_hop(self, session: Session, note: RouteNote, layers: BlockLayers) -> bool:
         key = f"update/{session.query}/{session.attempt}/{session.next_hop}/{session.trail.hex()}"
         recorded = self._member.journal.read(key)
         if recorded is None:
-            signed = self._compute_turn(session, note, layers)
+            signed = self._compute_turn(session, note, self._block.layers)
             if signed is None:
                 return False
             made = encode_signed_update(signed)
@@ -180,7 +195,7 @@ class Worker:
         return None
 
     def _notes_of(self, session: Session) -> tuple[RouteNote, ...]:
-        place = (session.query, session.attempt, session.notes)  # after a reorganization the notes are others
+        place = _place(session)
         if place not in self._notes:
             info = route_context(self._member.client.domain, session.query, session.attempt)
             key = self._member.sealing_key(session.arrangement)
@@ -199,17 +214,20 @@ class Worker:
         return self._member.read_output(update, key, note.previous_key)
 
     def _execute(self, session: Session, note: RouteNote, received: TensorBytes, layers: BlockLayers) -> SignedUpdate:
-        with self._member.metrics.phase(Phase.COMPUTE):
-            output = run_layer(layers.own, received, self._device)
+        output = self._run_layer(layers.own, received)
         # The envelope is sealed and written while the next layer is computed; nothing is signed before both are done.
         with beside(lambda: self._send_output(session, note, output)) as sent:
-            with self._member.metrics.phase(Phase.COMPUTE):
-                following = run_layer(layers.following, output, self._device)
+            following = self._run_layer(layers.following, output)
             commitments = self._commitments(note, output, following)
         update = next_update(session, sent.result(), *commitments)
         self._member.metrics.computed_hop()
         domain = self._member.client.domain
         return sign_update(self._member.keys.account, domain, update, note.salt, note.next_route)
+
+    def _run_layer(self, layer: Layer, tensor: TensorBytes) -> TensorBytes:
+        """One layer at a time: queries that compute side by side would only take each other's cores."""
+        with self._computing, self._member.metrics.phase(Phase.COMPUTE):
+            return run_layer(layer, tensor, self._device)
 
     def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
         """O_i's own commitment, and H_i (eq. 8)."""
@@ -246,13 +264,17 @@ class Worker:
         evidence = self._member.store.put(seal_content(owner, revealed, place))
         return Complaint(session.query, session.attempt, note.hop, kind, evidence, session.trail)
 
-    def _put_back(self, session: Session) -> bool:
-        """Puts an envelope of this block's back into the store if its receiver disputes it and it is gone.
+    def _may_be_missed(self, session: Session) -> bool:
+        """Whether the receiver of an envelope of this block's disputes it.
 
         Whatever the complaint says: a recipient may delete what it then calls unreadable.
         """
         if not isinstance(session.dispute, EnvelopeDisputed):
             return False
+        return session.updates[Hop(session.next_hop - 1)].signer == self._member.keys.address
+
+    def _put_back(self, session: Session) -> bool:
+        """Puts that envelope back into the store, if it is gone."""
         update = session.updates[Hop(session.next_hop - 1)].signed.update
         envelope = self._outbox.fetch(session.query, update.envelope)
         if envelope is None or self._member.store.has_good(update.envelope):
@@ -263,10 +285,10 @@ class Worker:
 
     def _forget_ended(self, open_now: set[QueryId]) -> None:
         """Drops notes and envelopes of queries that need them no more; also those from before a restart."""
+        self.lanes.keep_only(open_now)
         if open_now == self._open:
             return
         self._open = open_now
-        for place in [place for place in self._notes if place[0] not in open_now]:
-            del self._notes[place]
-            self._guard.forget(place[0])
+        for place in [place for place in list(self._notes) if place[0] not in open_now]:
+            self._notes.pop(place, None)
         self._outbox.keep_only(open_now)

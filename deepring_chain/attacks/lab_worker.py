@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 
-from deepring_chain.actors.block import BlockLayers
+import torch
+
+from deepring_chain.actors.block import Block, BlockLayers
+from deepring_chain.actors.member import Member
 from deepring_chain.actors.worker import Worker
 from deepring_chain.attacks.bit_flip import flip_memory_bits
 from deepring_chain.attacks.input_noise import add_input_noise
@@ -24,7 +28,10 @@ LOG = logging.getLogger(__name__)
 class LabWorker(Worker):
     """Reads orders from its folder (`attacks.orders`)."""
 
-    _order: LabOrder | None = None
+    def __init__(self, member: Member, block: Block, device: torch.device) -> None:
+        super().__init__(member, block, device)
+        self._order: LabOrder | None = None
+        self._taking = threading.Lock()
 
     def act(self) -> bool:
         """Takes an order if there is one, then does what a worker does."""
@@ -36,10 +43,14 @@ class LabWorker(Worker):
         return super().act()
 
     def _obeys(self, *lies: Lie) -> bool:
-        """Whether one of `lies` is the order; it is followed once."""
-        if self._order is None or self._order.lie not in lies:
+        """Whether one of `lies` is the order; it is followed once, by the first query that comes to it."""
+        order = self._order
+        if order is None or order.lie not in lies:
             return False
-        self._order = None
+        with self._taking:
+            if self._order is not order:
+                return False
+            self._order = None
         return True
 
     def _tamper_if_ordered(self) -> None:

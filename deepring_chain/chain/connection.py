@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from web3 import Web3
 from web3.exceptions import BadFunctionCallOutput, BadResponseFormat, Web3RPCError, Web3ValueError
 from web3.providers.rpc.utils import ExceptionRetryConfiguration
@@ -17,13 +20,61 @@ from deepring_chain.errors import ChainError
 REQUEST_TIMEOUT = 20.0
 """Seconds after which a node that does not answer counts as unreachable."""
 
+UNUSABLE = (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
+"""What web3 raises for answers of a form that no node gives."""
+
+MAX_CONNECTIONS = 32
+"""That are kept open to a node: one for each thread that may be speaking to it."""
+
 SECRET_LENGTH = 20
 """A part of a path that is so long is a provider's key."""
 
 
+class Heads(Protocol):
+    """Announcements of new blocks (`chain.subscription.HeadFeed`)."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether new blocks are announced just now."""
+
+    @property
+    def count(self) -> int:
+        """How many were announced so far."""
+
+    def wait(self, seen: int, seconds: float) -> bool:
+        """Waits for a block after the first `seen` ones."""
+
+
+class NoHeads:
+    """Nothing is announced: whoever waits for a block has to ask."""
+
+    is_live = False
+    count = 0
+
+    def wait(self, seen: int, seconds: float) -> bool:
+        """Waits in vain."""
+        time.sleep(seconds)
+        return seen < self.count
+
+
+class Node(Web3):
+    """A connection to a node.
+
+    Attributes:
+        heads: the node's announcements of new blocks, if somebody listens to them: they save asking for receipts.
+    """
+
+    heads: Heads = NoHeads()
+
+
+def heads_of(web3: Web3) -> Heads:
+    """The announcements that belong to a connection."""
+    return web3.heads if isinstance(web3, Node) else NoHeads()
+
+
 def connect(
     url: str, chain_id: int | None = None, *, timeout: float = REQUEST_TIMEOUT, may_repeat: bool = True
-) -> Web3:
+) -> Node:
     """Connects to the node at `url` (http or https).
 
     Args:
@@ -39,7 +90,7 @@ def connect(
     if not url.startswith(("http://", "https://")):
         raise NodeUnreachable(f"{shown_url(url)}: not an http:// or https:// address of a node")
     repeating = ExceptionRetryConfiguration(errors=(ConnectionError, requests.HTTPError, requests.Timeout))
-    web3 = Web3(
+    web3 = Node(
         Web3.HTTPProvider(
             url,
             request_kwargs={"timeout": timeout},
@@ -61,8 +112,9 @@ def shown_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return url
+    except ValueError:  # no address at all; what may be a secret in it is hidden all the same
+        scheme, mark, rest = url.partition("//")
+        return f"{scheme}{mark}{rest.rpartition('@')[2].partition('?')[0]}"
     path = parts.path
     if host:
         path = "/".join("***" if len(part) >= SECRET_LENGTH else part for part in path.split("/"))
@@ -73,8 +125,18 @@ def shown_url(url: str) -> str:
 def _session_for(url: str) -> requests.Session:
     """A node on this machine is never behind a proxy; looking for one takes a sixth of each request's time."""
     session = requests.Session()
-    session.trust_env = urlsplit(url).hostname not in {"127.0.0.1", "localhost", "::1"}
+    try:
+        session.trust_env = not is_loopback(url)
+    except ValueError as error:
+        raise NodeUnreachable(f"{shown_url(url)}: not an address of a node ({error})") from None
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=MAX_CONNECTIONS))
     return session
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a node runs on this machine."""
+    return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
 
 
 @contextmanager
@@ -90,13 +152,21 @@ def node_errors(url: str) -> Iterator[None]:
         raise NodeUnreachable(f"{url}: no node answers ({reason}); start one, or name another with --rpc") from None
     except (BadResponseFormat, ValueError) as error:
         if isinstance(error, Web3ValueError | BadFunctionCallOutput):
-            raise ChainError(f"{url}: unusable answer from the node ({error})") from None
-        raise NodeUnreachable(f"{url}: what answers there is no Ethereum node ({error})") from None
+            raise ChainError(f"{url}: unusable answer from the node ({_one_line(error)})") from None
+        raise NodeUnreachable(f"{url}: what answers there is no Ethereum node ({_one_line(error)})") from None
     except Web3RPCError as error:
-        raise TransactionFailed(f"{url}: the node refused: {_message(error)}") from None
+        raise TransactionFailed(f"{url}: the node refused: {_one_line(_message(error))}") from None
+    except UNUSABLE as error:
+        reason = f"{type(error).__name__}: {_one_line(error)}"
+        raise ChainError(f"{url}: unusable answer from the node ({reason})") from None
 
 
 def _message(error: Web3RPCError) -> str:
     response = error.rpc_response or {}
     detail = response.get("error")
     return str(detail.get("message", detail)) if isinstance(detail, dict) else str(error)
+
+
+def _one_line(reason: object) -> str:
+    """What a node says, or what an error quotes of it, may be long."""
+    return " ".join(str(reason).split())[:300]

@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Mapping
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.contract.contract import ContractConstructor, ContractFunction
-from web3.exceptions import ContractCustomError, ContractLogicError, TimeExhausted, Web3RPCError
-from web3.types import TxParams, TxReceipt
+from web3.exceptions import ContractCustomError, ContractLogicError
+from web3.types import TxReceipt
 
-from deepring_chain.chain.connection import node_errors
+from deepring_chain.chain.connection import heads_of, node_errors
 from deepring_chain.chain.errors import RevertDecoder, TransactionFailed
+from deepring_chain.chain.pending import PendingTransactions, Sent, Superseded
 from deepring_chain.errors import ChainError
+
+LOG = logging.getLogger(__name__)
 
 RECEIPT_TIMEOUT = 120.0
 """Seconds to wait for a transaction to be mined."""
 
-POLL_SECONDS = 0.005
+FIRST_PAUSE = 0.002
+LONGEST_PAUSE = 0.1
+"""Seconds between looks for a receipt where the node does not announce its blocks; doubled from look to look."""
+
+QUIET_SECONDS = 1.0
+"""The same where it does, if it announces none."""
+
+MEND_SECONDS = 3.0
+LONGEST_MEND = 30.0
+"""Seconds until it is asked what became of a transaction that is not mined; doubled each time."""
 
 GAS_MARGIN = 1.25
 """The state may change between the estimate and the block."""
 
-SEND_ATTEMPTS = 5
-
 
 class TransactionSender:
-    """Signs and sends for one account. Each transaction is awaited, so that nonces never leave a gap."""
+    """Signs and sends for one account, from any thread; each waits for its own receipt, and for nobody else's.
+
+    Args:
+        web3: connection.
+        url: its address, for messages.
+        account: signs and pays.
+        decoder: of the contract's errors.
+    """
 
     def __init__(self, web3: Web3, url: str, account: LocalAccount, decoder: RevertDecoder) -> None:
         self._web3 = web3
         self._url = url
         self._account = account
         self._decoder = decoder
+        self._pending = PendingTransactions(web3, account)
 
     @property
     def address(self) -> str:
@@ -57,7 +78,7 @@ class TransactionSender:
         """
         with node_errors(self._url):
             gas = fixed_gas or int(self._estimate(call) * GAS_MARGIN) + extra_gas
-            receipt = self._send_with_fresh_nonce(call, gas)
+            receipt = self._deliver(_fields(call, gas))
             if receipt["status"] != 1:
                 raise self._reason(call, receipt)
             return receipt
@@ -68,31 +89,44 @@ class TransactionSender:
         except (ContractCustomError, ContractLogicError) as error:
             raise self._decoded(error) from None
 
-    def _send_with_fresh_nonce(self, call: ContractFunction | ContractConstructor, gas: int) -> TxReceipt:
-        for attempt in range(SEND_ATTEMPTS):
-            nonce = self._web3.eth.get_transaction_count(self._account.address, "pending")
-            fields = {"from": self._account.address, "gas": gas, "nonce": nonce}
-            transaction = call.build_transaction(self._fees(fields))
-            signed = self._account.sign_transaction(transaction)  # type: ignore[arg-type]  # TxParams is a TypedDict
+    def _deliver(self, fields: Mapping[str, Any]) -> TxReceipt:
+        """Sends until it is mined."""
+        deadline = time.monotonic() + RECEIPT_TIMEOUT
+        while True:
+            seen = heads_of(self._web3).count
+            sent = self._pending.submit(fields)
             try:
-                sent = self._web3.eth.send_raw_transaction(signed.raw_transaction)
-                return self._web3.eth.wait_for_transaction_receipt(sent, RECEIPT_TIMEOUT, POLL_SECONDS)
-            except TimeExhausted:
-                raise TransactionFailed(
-                    f"transaction {signed.hash.to_0x_hex()} was not mined within {RECEIPT_TIMEOUT:.0f} s"
-                ) from None
-            except Web3RPCError as error:
-                # Another process of the same account may have used the nonce meanwhile.
-                if "nonce" not in str(error).lower() or attempt == SEND_ATTEMPTS - 1:
-                    raise
-        raise TransactionFailed(f"account {self._account.address}: nonces are used faster than seen")
+                return self._await(sent, seen, deadline)
+            except Superseded:
+                LOG.warning("transaction %s: another one took its nonce; sent anew", sent.hashes[0].to_0x_hex())
+            finally:
+                self._pending.close(sent)
 
-    def _fees(self, transaction: dict[str, Any]) -> TxParams:
-        block = self._web3.eth.get_block("latest")
-        tip = self._web3.to_wei(1, "gwei")
-        fee = 2 * block.get("baseFeePerGas", 0) + tip
-        chain = self._web3.eth.chain_id
-        return {**transaction, "maxFeePerGas": fee, "maxPriorityFeePerGas": tip, "chainId": chain}  # type: ignore[typeddict-item]
+    def _await(self, sent: Sent, seen: int, deadline: float) -> TxReceipt:
+        pause, patience = FIRST_PAUSE, MEND_SECONDS
+        mend_at = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            seen = self._pause(seen, pause)
+            receipt = self._pending.receipt(sent)
+            if receipt is not None:
+                return receipt
+            pause = min(2 * pause, LONGEST_PAUSE)
+            if time.monotonic() > mend_at:
+                self._pending.mend(sent)
+                patience = min(2 * patience, LONGEST_MEND)
+                mend_at = time.monotonic() + patience
+        raise TransactionFailed(
+            f"transaction {sent.hashes[0].to_0x_hex()} was not mined within {RECEIPT_TIMEOUT:.0f} s"
+        )
+
+    def _pause(self, seen: int, pause: float) -> int:
+        """Waits until a look for a receipt is worth while; returns how many blocks were announced by then."""
+        heads = heads_of(self._web3)
+        if heads.is_live:
+            heads.wait(seen, QUIET_SECONDS)
+        else:
+            time.sleep(pause)
+        return heads.count
 
     def _reason(self, call: ContractFunction | ContractConstructor, receipt: TxReceipt) -> ChainError:
         if isinstance(call, ContractFunction):
@@ -108,3 +142,10 @@ class TransactionSender:
         if isinstance(data, str) and data.startswith("0x") and len(data) >= 10:
             return self._decoder.decode(bytes.fromhex(data[2:]))
         return TransactionFailed(f"the contract reverted: {error.message or error}")
+
+
+def _fields(call: ContractFunction | ContractConstructor, gas: int) -> dict[str, Any]:
+    """What is signed, but for nonce and fees: all that web3 would look up is given already."""
+    given: Any = {"gas": gas, "value": 0, "chainId": 0, "maxFeePerGas": 0, "maxPriorityFeePerGas": 0}
+    built = call.build_transaction(given)
+    return {"to": built.get("to", b""), "data": built["data"], "value": 0, "gas": gas}

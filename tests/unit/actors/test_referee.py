@@ -140,7 +140,7 @@ def test_second_look_at_a_judged_query_posts_nothing(ring: FakeRing) -> None:
     ring.members[0].follower.refresh()
     session = session_of(ring, query)
     assert ring.ouroboros._referee.act(session)
-    ring.ouroboros._guard.run(session, ring.ouroboros._referee.act)
+    ring.ouroboros.lanes.run(session, ring.ouroboros._referee.act)
     assert len(verdicts(ring)) == 1
 
 

@@ -1,0 +1,209 @@
+"""Queries side by side: each has a lane of its own, so that one that waits or is disputed holds up no other.
+
+A lane is a query's line of steps, one at a time. What concerns the whole ring stays in the actor's main loop; it
+decides which step is due, and the lanes run it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from deepring_chain.actors.guard import SessionGuard
+from deepring_chain.actors.metrics import ActorMetrics
+from deepring_chain.chain.errors import NodeUnreachable
+from deepring_chain.errors import ChainError
+from deepring_chain.protocol.session import Session
+from deepring_chain.types import QueryId
+
+Step = Callable[[Session], bool]
+"""Does what is due for a query; returns whether it did anything."""
+
+LANES = 16
+"""Queries that an actor serves at once. Their threads mostly wait for the node; computing has a gate of its own."""
+
+SHORTEST_PAUSE = 0.05
+LONGEST_PAUSE = 1.0
+"""Seconds until a step that came to nothing is tried again, if nothing new is known of its query."""
+
+STOP_SECONDS = 2.0
+"""Seconds that running steps get to end when the actor is told to stop. Cut off, they lose nothing: the journal."""
+
+
+class Bell:
+    """Wakes an actor's main loop, from any thread."""
+
+    def __init__(self) -> None:
+        self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def ring(self) -> None:
+        """Ends the wait that is under way, or the next one."""
+        self._rings.put(None)
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until it is rung; returns whether it was. All rings up to now count as one."""
+        try:
+            self._rings.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        while not self._rings.empty():
+            self._rings.get_nowait()
+        return True
+
+
+@dataclass
+class _Lane:
+    """What is known of a query's steps.
+
+    Attributes:
+        seen: the query as the last step saw it.
+        is_busy: a step runs, or has ended since the last `settle`.
+        retry_at, pause: when the same step may be tried again, and how long that took last.
+    """
+
+    seen: Session
+    is_busy: bool = False
+    retry_at: float = 0.0
+    pause: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How a step ended: what it returned, or what it raised."""
+
+    query: QueryId
+    moved: bool = False
+    error: BaseException | None = None
+
+
+class QueryLanes:
+    """Runs the steps of queries: at once where it is called, or after `opened` in threads of their own.
+
+    All methods are for the actor's main loop.
+
+    Args:
+        metrics: told what fails, and when it is well again.
+        clock: seconds, for pauses.
+    """
+
+    def __init__(self, metrics: ActorMetrics | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._guard = SessionGuard(metrics)
+        self._clock = clock
+        self._lanes: dict[QueryId, _Lane] = {}
+        self._pool: _Pool | None = None
+
+    @contextmanager
+    def opened(self, bell: Bell, threads: int = LANES) -> Iterator[None]:
+        """Steps run in up to `threads` threads as long as the block does; each end rings the bell."""
+        self._pool = _Pool(threads, bell)
+        try:
+            yield
+        finally:
+            pool, self._pool = self._pool, None
+            pool.stop(STOP_SECONDS)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no step runs."""
+        return not any(lane.is_busy for lane in self._lanes.values())
+
+    def run(self, session: Session, step: Step) -> bool:
+        """Runs `step`, and returns whether it did something; or has it run in a thread, whose end rings the bell.
+
+        A step that came to nothing is not tried again at once, unless there is news of its query.
+        """
+        lane = self._lanes.setdefault(session.query, _Lane(session))
+        if self._pool is None:
+            return self._guard.run(session, step)
+        if lane.is_busy or (lane.seen is session and self._clock() < lane.retry_at):
+            return False
+        lane.is_busy, lane.seen = True, session
+        self._pool.submit(session.query, lambda: self._guard.run(session, step))
+        return False
+
+    def settle(self) -> bool:
+        """Frees the lanes whose steps have ended; returns whether there were any.
+
+        To be called before the ledger is read: what a step has posted is then known before the next step is chosen.
+
+        Raises:
+            NodeUnreachable: what a step raised; the others are freed all the same. Any other error of the chain is that
+                query's own trouble, and an error that is none of ours ends the actor, as it would in its main loop.
+        """
+        ended = self._pool.collect() if self._pool is not None else []
+        for outcome in ended:
+            self._free(outcome)
+        grave = [outcome.error for outcome in ended if outcome.error is not None and self._concerns_all(outcome)]
+        if grave:
+            raise grave[0]
+        return bool(ended)
+
+    def keep_only(self, queries: Set[QueryId]) -> None:
+        """Drops what is known of all other queries: they have ended."""
+        for query in [query for query, lane in self._lanes.items() if query not in queries and not lane.is_busy]:
+            del self._lanes[query]
+            self._guard.forget(query)
+
+    def _free(self, outcome: _Ended) -> None:
+        lane = self._lanes[outcome.query]
+        lane.is_busy = False
+        lane.pause = 0.0 if outcome.moved else min(max(SHORTEST_PAUSE, 2 * lane.pause), LONGEST_PAUSE)
+        lane.retry_at = self._clock() + lane.pause
+
+    def _concerns_all(self, outcome: _Ended) -> bool:
+        """Whether an error is more than one query's; if not, it is logged here."""
+        error = outcome.error
+        if not isinstance(error, ChainError) or isinstance(error, NodeUnreachable):
+            return True
+        self._guard.report(outcome.query, error)
+        return False
+
+
+class _Pool:
+    """Threads that come as they are needed. They never keep the process from ending."""
+
+    def __init__(self, threads: int, bell: Bell) -> None:
+        self._limit = threads
+        self._bell = bell
+        self._tasks: queue.SimpleQueue[tuple[QueryId, Callable[[], bool]] | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._running = 0
+
+    def submit(self, query: QueryId, task: Callable[[], bool]) -> None:
+        self._running += 1
+        if len(self._threads) < min(self._running, self._limit):
+            thread = threading.Thread(target=self._work, name=f"lane {len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._tasks.put((query, task))
+
+    def collect(self) -> list[_Ended]:
+        found = [self._ended.get() for _ in range(self._ended.qsize())]
+        self._running -= len(found)
+        return found
+
+    def stop(self, seconds: float) -> None:
+        """Lets running steps end; those that have not begun do not begin."""
+        with suppress(queue.Empty):
+            while True:
+                self._tasks.get_nowait()
+        for _ in self._threads:
+            self._tasks.put(None)
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _work(self) -> None:
+        while (item := self._tasks.get()) is not None:
+            query, task = item
+            try:
+                outcome = _Ended(query, task())
+            except BaseException as error:  # noqa: BLE001 - carried to the main loop, which raises it
+                outcome = _Ended(query, error=error)
+            self._ended.put(outcome)
+            self._bell.ring()

@@ -1,0 +1,42 @@
+"""When to read the ledger: at a node's announcement where there are any, and at every turn where there are none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from deepring_chain.chain.subscription import HeadFeed
+
+LOOK_SECONDS = 2.0
+"""Longest time between two looks: announcements may stop without a word."""
+
+
+class Watch:
+    """Decides for an actor's main loop.
+
+    Args:
+        heads: the node's announcements.
+        clock: seconds.
+    """
+
+    def __init__(self, heads: HeadFeed, clock: Callable[[], float] = time.monotonic) -> None:
+        self.heads = heads
+        self._clock = clock
+        self._seen = self._asked = -1
+        self._at = -LOOK_SECONDS
+
+    def look_again(self) -> None:
+        """Something was sent, or the last look failed."""
+        self._seen = -1
+
+    def is_due(self) -> bool:
+        """Whether the ledger may have changed since the last look."""
+        self._asked = self.heads.count
+        is_overdue = self._clock() - self._at >= LOOK_SECONDS
+        return not self.heads.is_live or self._asked != self._seen or is_overdue
+
+    def looked(self, *, moved: bool) -> None:
+        """The look that was due succeeded; `moved` if there was a new block."""
+        if moved and self._asked == self._seen:
+            self.heads.suspect()
+        self._seen, self._at = self._asked, self._clock()

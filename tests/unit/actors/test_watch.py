@@ -1,0 +1,89 @@
+"""When the ledger is read: for each announcement, after own deeds, and now and then in any case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deepring_chain.actors.watch import LOOK_SECONDS, Watch
+
+
+class Heads:
+    """A node's announcements, as a script has them."""
+
+    def __init__(self) -> None:
+        self.is_live = True
+        self.count = 0
+        self.suspected = 0
+
+    def suspect(self) -> None:
+        self.suspected += 1
+
+
+class Loop:
+    def __init__(self) -> None:
+        self.heads: Any = Heads()
+        self.now = 100.0
+        self.watch = Watch(self.heads, lambda: self.now)
+
+    def turn(self, *, moved: bool = False) -> bool:
+        """Whether it looked."""
+        if not self.watch.is_due():
+            return False
+        self.watch.looked(moved=moved)
+        return True
+
+
+@pytest.fixture
+def loop() -> Loop:
+    found = Loop()
+    assert found.turn(moved=True)
+    return found
+
+
+def test_nothing_announced_is_nothing_read(loop: Loop) -> None:
+    assert not any(loop.turn() for _ in range(10))
+
+
+def test_each_announcement_is_followed_by_a_look(loop: Loop) -> None:
+    for _ in range(3):
+        loop.heads.count += 1
+        assert loop.turn(moved=True)
+        assert not loop.turn()
+
+
+def test_announcement_during_a_look_is_not_lost(loop: Loop) -> None:
+    loop.heads.count += 1
+    assert loop.watch.is_due()
+    loop.heads.count += 1
+    loop.watch.looked(moved=True)
+    assert loop.turn()
+
+
+def test_own_deed_is_followed_by_a_look(loop: Loop) -> None:
+    loop.watch.look_again()
+    assert loop.turn(moved=True)
+    assert loop.heads.suspected == 0
+
+
+def test_look_that_failed_is_made_again(loop: Loop) -> None:
+    loop.heads.count += 1
+    assert loop.watch.is_due()
+    loop.watch.look_again()
+    assert loop.watch.is_due()
+
+
+def test_without_announcements_every_turn_is_a_look(loop: Loop) -> None:
+    loop.heads.is_live = False
+    assert all(loop.turn() for _ in range(5))
+    assert loop.heads.suspected == 0
+
+
+def test_silence_is_not_trusted_for_long(loop: Loop) -> None:
+    loop.now += LOOK_SECONDS
+    assert loop.turn()
+    assert loop.heads.suspected == 0
+    loop.now += LOOK_SECONDS
+    assert loop.turn(moved=True)
+    assert loop.heads.suspected == 1
