@@ -6,7 +6,6 @@ bounded, and nothing in them is secret.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client import Enum as StateSet
 
 from deepring_chain import __version__
+from deepring_chain.actors.timings import HopTimings
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.types import Address, ComplaintKind, Domain, QueryPhase, RingMode
 
@@ -58,6 +58,7 @@ class ActorMetrics:
 
     Attributes:
         registry: what the endpoint shows.
+        timings: where the time of the last hops went.
         last_poll: Unix time of the last look at the chain that succeeded; None before the first.
         head: number of the newest block it has read.
         is_announced: whether the node announces its blocks; if not, it is polled.
@@ -66,7 +67,8 @@ class ActorMetrics:
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter, now: Callable[[], float] = time.time) -> None:
         self.registry = CollectorRegistry()
-        self._doing: dict[int, list[Phase]] = {}
+        self.timings = HopTimings(now)
+        self._running: list[Phase] = []
         self.last_poll: float | None = None
         self.head: int | None = None
         self.is_announced = False
@@ -161,23 +163,24 @@ class ActorMetrics:
 
     # ------------------------------------------------------------------ work
 
-    @property
-    def doing(self) -> Phase | None:
-        """The phase that runs now; of several, side by side, one that began last in its thread."""
-        running = [phase for phases in list(self._doing.values()) for phase in phases[-1:]]
-        return running[-1] if running else None
-
     @contextmanager
     def phase(self, phase: Phase) -> Iterator[None]:
-        """Measures the block, in whatever thread it runs."""
+        """Measures the block."""
         started = self._clock()
-        mine = self._doing.setdefault(threading.get_ident(), [])
-        mine.append(phase)
+        self._running.append(phase)
         try:
             yield
         finally:
-            mine.pop()
-            self._phases.labels(phase.value).observe(self._clock() - started)
+            self._running.remove(phase)
+            elapsed = self._clock() - started
+            self._phases.labels(phase.value).observe(elapsed)
+            self.timings.add(phase.value, elapsed)
+
+    @property
+    def doing(self) -> Phase | None:
+        """The phase that runs now; the one that began last if there are two."""
+        running = tuple(self._running)
+        return running[-1] if running else None
 
     def computed_hop(self) -> None:
         """A layer's output is computed, sealed and signed."""

@@ -1,7 +1,8 @@
 """Where an actor's metrics and condition can be read over HTTP, and the file that says so.
 
-`GET /metrics` is for Prometheus; `GET /health` answers 200 or 503 with JSON for `deepring status`, people and probes.
-Whoever reaches the address can read both: it is the loopback interface unless the operator says otherwise.
+`GET /metrics` is for Prometheus; `GET /health` answers 200 or 503 with JSON for `deepring status`, people and probes;
+`GET /timings` says where the time of the last hops went. Whoever reaches the address can read all of it: it is the
+loopback interface unless the operator says otherwise.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def _open_server(host: str, port: int, pages: _Pages) -> _Server:
 
 
 class _Pages:
-    """The WSGI application (PEP 3333) with its two pages."""
+    """The WSGI application (PEP 3333) with its pages."""
 
     def __init__(self, metrics: ActorMetrics, actor: Identity, now: Callable[[], float] = time.time) -> None:
         self._metrics, self._actor, self._now = metrics, actor, now
@@ -116,8 +117,11 @@ class _Pages:
             return shown
         if environ.get("PATH_INFO") == "/health":
             return self._show_health(start_response)
+        if environ.get("PATH_INFO") == "/timings":
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps(self._metrics.timings.plain()).encode()]
         start_response("404 Not Found", [("Content-Type", "text/plain")])
-        return [b"/metrics and /health are here\n"]
+        return [b"/metrics, /health and /timings are here\n"]
 
     def _show_health(self, start_response: Callable[..., Any]) -> Iterable[bytes]:
         health = self._health()

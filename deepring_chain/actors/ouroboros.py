@@ -128,7 +128,7 @@ class Ouroboros:
             case QueryPhase.SUBMITTED | QueryPhase.INTERRUPTED:
                 return self._open if may_open else None
             case QueryPhase.ROUTED if session.next_hop == 0:
-                return self._post_input
+                return self._post_input_in_time
             case QueryPhase.ROUTED:
                 return self._time_out if self._is_overdue(session) else None
             case QueryPhase.COMPUTED:
@@ -190,6 +190,18 @@ class Ouroboros:
 
     # ------------------------------------------------------------------ hop 0
 
+    def _post_input_in_time(self, session: Session) -> bool:
+        """The ouroboros may have been away since it opened the route: then only a timeout ends the attempt."""
+        try:
+            with self._member.metrics.timings.turn(session.query, session.attempt, Hop(0)):
+                return self._post_input(session)
+        except LedgerReverted as refusal:
+            if refusal.name != "DeadlinePassed":
+                raise
+        self._member.client.time_out(session.query)
+        LOG.error("query %d: hop 0 was not posted in time", session.query)
+        return True
+
     def _post_input(self, session: Session) -> bool:
         key = f"update/{session.query}/{session.attempt}/0/{session.trail.hex()}"
         recorded = self._member.journal.record_once(key, lambda: encode_signed_update(self._enter(session)))
@@ -220,6 +232,10 @@ class Ouroboros:
 
     def _finish(self, session: Session) -> bool:
         """Takes the last layer's output as every recipient does: delivers it, or complains."""
+        with self._member.metrics.timings.turn(session.query, session.attempt, Hop(session.hops)):
+            return self._deliver_or_complain(session)
+
+    def _deliver_or_complain(self, session: Session) -> bool:
         try:
             output = self._receive(session)
         except (BlobMissing, BlobCorrupt, BlobTooLarge):

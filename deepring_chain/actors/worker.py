@@ -154,10 +154,14 @@ class Worker:
             # Not the sender's fault, but nothing else tells the ouroboros at once that a restore is needed.
             self._complain(session, note, ComplaintKind.UNABLE, "own parameters are damaged")
             return True
+        with self._member.metrics.timings.turn(session.query, session.attempt, note.hop):
+            return self._serve_hop(session, note, self._block.layers)
+
+    def _serve_hop(self, session: Session, note: RouteNote, layers: BlockLayers) -> bool:
         key = f"update/{session.query}/{session.attempt}/{session.next_hop}/{session.trail.hex()}"
         recorded = self._member.journal.read(key)
         if recorded is None:
-            signed = self._compute_turn(session, note, self._block.layers)
+            signed = self._compute_turn(session, note, layers)
             if signed is None:
                 return False
             made = encode_signed_update(signed)

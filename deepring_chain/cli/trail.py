@@ -9,7 +9,6 @@ from enum import Enum
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,6 +17,8 @@ from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
 from deepring_chain.cli.clients import member_names, open_reader
 from deepring_chain.cli.console import OUT
+from deepring_chain.cli.tables import new_table
+from deepring_chain.cli.timing import print_timing
 from deepring_chain.errors import ConfigError
 from deepring_chain.explorer.rows import (
     QueryRow,
@@ -41,11 +42,16 @@ def trail(
     query: Annotated[int | None, typer.Argument(min=1, help="Show this query only, hop by hop.")] = None,
     ring: RingOption = DEFAULT_RING,
     as_json: JsonOption = False,
+    timing: Annotated[
+        bool, typer.Option("--timing", help="Also show where the query's time went, from the actors that run here.")
+    ] = False,
 ) -> None:
     """Show the public trail: arrangements with their block hashes, queries with every signed hop, and gas.
 
     Digests are shortened in tables; --json has them whole, with every signature.
     """
+    if timing and (query is None or as_json):
+        raise ConfigError("--timing: name one query, without --json: `deepring trail 1 --timing`")
     folder = RingFolder(ring)
     deployment = folder.load_deployment()
     entries = read_history(open_reader(deployment), deployment.first_block)
@@ -56,6 +62,8 @@ def trail(
         OUT.print_json(json.dumps([plain(entry) for entry in chosen]))
     else:
         print_trail(chosen, member_names(folder))
+    if timing and query is not None:
+        print_timing(folder, QueryId(query))
 
 
 def print_trail(entries: Sequence[HistoryEntry], names: Names) -> None:
@@ -71,7 +79,7 @@ def print_trail(entries: Sequence[HistoryEntry], names: Names) -> None:
 
 def arrangement_table(arranged: HistoryEntry, entries: Sequence[HistoryEntry], names: Names) -> Table:
     """Seats of one arrangement: leaf, block hash (eq. 1-2), and the flag that the ledger derived."""
-    table = _new_table("", "seat", "block", "UTC", "attested by", "leaf", "block hash", "gas")
+    table = new_table("", "seat", "block", "UTC", "attested by", "leaf", "block hash", "gas")
     if isinstance(arranged.event, RingArranged):
         notes = short(arranged.event.notes)
         table.title = f"\narrangement {arranged.event.arrangement}: gas {arranged.gas:,}, notes {notes}"
@@ -86,7 +94,7 @@ def arrangement_table(arranged: HistoryEntry, entries: Sequence[HistoryEntry], n
 def query_table(query: QueryId, entries: Sequence[HistoryEntry], names: Names) -> Table:
     """One query's hops: signer, pointer to the blob, commitments O and H (eq. 6, 8), trail hash after it, gas."""
     names_of_columns = ("hop", "block", "UTC", "signed by", "pointer", "output", "next", "trail", "gas")
-    table = _new_table(f"\nquery {query}", *names_of_columns)
+    table = new_table(f"\nquery {query}", *names_of_columns)
     for row in (query_row(entry, names) for entry in entries):
         if row is not None:
             table.add_row(*_query_cells(row))
@@ -102,21 +110,6 @@ def _query_cells(row: QueryRow) -> list[str]:
 
 def _place(entry: HistoryEntry) -> list[str]:
     return [str(entry.logged.block_number), utc(entry.time)]
-
-
-def _new_table(title: str, *columns: str) -> Table:
-    table = Table(
-        title=title,
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        collapse_padding=True,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    for name in columns:
-        table.add_column(name, justify="right" if name in ("hop", "seat", "block", "gas") else "left", no_wrap=True)
-    return table
 
 
 def _gas(gas: int | None) -> str:

@@ -177,16 +177,21 @@ def _ask(running: RunningActor, address: Address | None, timeout: float) -> Proc
 
 
 def _fetch(running: RunningActor, timeout: float) -> dict[str, Any]:
+    fields = fetch_page(running, "health", timeout)
+    if not isinstance(fields, dict):
+        raise TypeError("not an object")
+    return fields
+
+
+def fetch_page(running: RunningActor, page: str, timeout: float, max_bytes: int = MAX_ANSWER_BYTES) -> Any:
+    """The JSON that an actor answers with; raises what goes wrong, such as `requests.RequestException`."""
     host = EVERY_INTERFACE.get(running.host, running.host)
     shown = f"[{host}]" if ":" in host else host
     with requests.Session() as session:
         session.trust_env = False  # no proxy stands between two processes of one machine
-        url = f"http://{shown}:{running.port}/health"
+        url = f"http://{shown}:{running.port}/{page}"
         with session.get(url, timeout=timeout, allow_redirects=False, stream=True) as answer:
-            fields = json.loads(answer.raw.read(MAX_ANSWER_BYTES, decode_content=True))
-    if not isinstance(fields, dict):
-        raise TypeError("not an object")
-    return fields
+            return json.loads(answer.raw.read(max_bytes, decode_content=True))
 
 
 def look_at_host(target: Target) -> HostFacts | None:

@@ -164,18 +164,26 @@ class Injector:
         proxy.delay = RPC_DELAY
         return partial(setattr, proxy, "delay", 0.0)
 
+    def _refuse_while_snapshot(self) -> None:
+        """Anvil loses its snapshots in a reorganization, and its logs are inconsistent after both."""
+        if any(active.fault.kind is Kind.REVERT for active in self._active):
+            raise InVain("the node holds a snapshot")
+
     def _reorg(self, fault: Fault) -> Undo:
+        self._refuse_while_snapshot()
         if self._stage.node.revert_blocks(1 + fault.draw % DEEPEST) == 0:
             raise InVain("no blocks yet")
         return nothing
 
     def _reorder(self, fault: Fault) -> Undo:
+        self._refuse_while_snapshot()
         order = random.Random(fault.draw)  # noqa: S311 - it must be repeatable, not secret
         if self._stage.node.reorder_blocks(2 + fault.draw % DEEPEST, order) == 0:
             raise InVain("no blocks yet")
         return nothing
 
     def _revert(self, _fault: Fault) -> Undo:
+        self._refuse_while_snapshot()
         snapshot = self._stage.node.call("evm_snapshot")
         return lambda: self._go_back(snapshot)
 

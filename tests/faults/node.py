@@ -31,14 +31,19 @@ def free_port() -> int:
 class Node:
     """Anvil with its state in a file.
 
+    Args:
+        folder: for that file.
+        keeps_history: whether a node that was started again can still go back below its start; for short chains.
+
     Attributes:
         devnet: the process.
         floor: no reorganization goes below this block.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._state = folder / "chain.json"
-        self.devnet = Devnet(port=free_port(), extra=("--state", str(self._state)))
+    def __init__(self, folder: Path, *, keeps_history: bool = True) -> None:
+        self._state, self._keeps_history = folder / "chain.json", keeps_history
+        history = ("--preserve-historical-states",) if keeps_history else ()
+        self.devnet = Devnet(port=free_port(), extra=("--state", str(self._state), *history))
         self.floor = 0
 
     def call(self, method: str, *parameters: Any, seconds: float = ANSWER_SECONDS) -> Any:
@@ -63,7 +68,9 @@ class Node:
     def kill(self) -> None:
         """kill -9; what the node will know when it is back is what it knows now."""
         self.wake()
-        self._state.write_bytes(gzip.decompress(bytes.fromhex(self.call("anvil_dumpState", seconds=DUMP_SECONDS)[2:])))
+        self._state.write_bytes(
+            gzip.decompress(bytes.fromhex(self.call("anvil_dumpState", self._keeps_history, seconds=DUMP_SECONDS)[2:]))
+        )
         os.kill(self.devnet.process_id, signal.SIGKILL)
         self.devnet.stop()
 

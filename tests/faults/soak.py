@@ -138,7 +138,7 @@ def soak(seed: int, queries: int, every: int, say: Callable[[str], None]) -> lis
     tally = Tally()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepring-soak-")))
-        stage = stack.enter_context(staged(folder, tiny_model(3), ARRANGE_EVERY))
+        stage = stack.enter_context(staged(folder, tiny_model(3), ARRANGE_EVERY, keeps_history=False))
         keys = make_querents(stage, folder)
         running = Soak(stage, seed, queries, every, keys, say)
         running.conductor.conduct()

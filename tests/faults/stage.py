@@ -123,16 +123,17 @@ class Stage:
 
 
 @contextmanager
-def staged(path: Path, model: QuantisedModel, arrange_every: int = 1) -> Iterator[Stage]:
+def staged(path: Path, model: QuantisedModel, arrange_every: int = 1, *, keeps_history: bool = True) -> Iterator[Stage]:
     """A running ring and its node, until the block ends.
 
     Args:
         path: an empty folder.
         model: what the ring serves.
         arrange_every: queries per arrangement.
+        keeps_history: as in `Node`.
     """
     with ExitStack() as stack:
-        node = Node(path)
+        node = Node(path, keeps_history=keeps_history)
         stack.enter_context(node.devnet)
         stack.callback(node.wake)
         disk = stack.enter_context(Disk(path / "disk"))

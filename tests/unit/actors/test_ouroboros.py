@@ -10,14 +10,16 @@ import pytest
 from fake_ledger import DOMAIN
 from fake_ring import IMAGES, FakeRing, client_of, make_keys, make_querent, session_of
 
+from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.encoding import encode_fields
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.envelope import query_context, seal_content, seal_output
 from deepring_chain.protocol.events import QuerySubmitted
+from deepring_chain.protocol.session import FaultKind
 from deepring_chain.protocol.trail import start_trail
-from deepring_chain.types import Digest, Hop, QueryId, QueryPhase, RejectReason, RingMode, TensorBytes
+from deepring_chain.types import Digest, Hop, QueryId, QueryPhase, RejectReason, RingMode, SignedUpdate, TensorBytes
 
 MALLORY = make_keys(66)
 
@@ -230,6 +232,26 @@ def test_transaction_that_the_ledger_has_already_is_no_error(ring: FakeRing) -> 
 
 
 # ---------------------------------------------------------------- the final receiver
+
+
+def test_ouroboros_that_comes_back_after_the_deadline_of_hop_0_ends_the_attempt_and_begins_another(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring.settle()
+    query, client = ring.ask(), client_of(ring.members[0])
+    post = client.post_update
+
+    def post_late(signed: SignedUpdate) -> None:
+        if signed.update.attempt == 1:
+            raise LedgerReverted("DeadlinePassed", {"query": query, "hop": 0})
+        post(signed)
+
+    monkeypatch.setattr(client, "post_update", post_late)
+    ring.settle()
+    assert [(fault.attempt, fault.hop, fault.kind) for fault in session_of(ring, query).faults] == [
+        (1, 0, FaultKind.SILENT)
+    ]
+    assert session_of(ring, query).phase is QueryPhase.DELIVERED
 
 
 def test_output_of_the_last_layer_is_checked_before_delivery(ring: FakeRing) -> None:
