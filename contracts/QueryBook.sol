@@ -4,16 +4,15 @@ pragma solidity 0.8.30;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {Digests} from "./libraries/Digests.sol";
-import {Routes} from "./libraries/Routes.sol";
+import {QueryStates} from "./libraries/QueryStates.sol";
 import {Trails} from "./libraries/Trails.sol";
 import {RingBook} from "./RingBook.sol";
 import {OutputCommitment, Pointer, RouteLink, SealingKey, TrailHash} from "./types/Types.sol";
 
-/// @title The queries' half of the ledger: submission, route, updates, delivery
+/// @title The queries' half of the ledger: submission, route, delivery, and the state's one word
 /// @author The DeepRing authors
 /// @notice Documentation is in `ILedger`; the numbered invariants are in SPECIFICATION.md.
 abstract contract QueryBook is RingBook {
-    using Digests for Update;
     using Digests for Delivery;
 
     /// @inheritdoc ILedger
@@ -25,7 +24,8 @@ abstract contract QueryBook is RingBook {
     /// @inheritdoc ILedger
     uint64 public override queryCount;
 
-    mapping(uint64 id => Query query) internal _queries;
+    /// @inheritdoc ILedger
+    mapping(uint64 id => bytes32 state) public override stateOf;
 
     /// @notice Fixes the deadlines.
     /// @param hop seconds for a hop
@@ -41,187 +41,162 @@ abstract contract QueryBook is RingBook {
         if (_model.version == 0) revert ModelMissing();
         if (SealingKey.unwrap(sealingKey) == 0) revert ZeroSealingKey(msg.sender);
         query = ++queryCount;
-        TrailHash trail = Trails.start(query, msg.sender, input, sealingKey);
-        Query storage stored = _queries[query];
-        stored.phase = QueryPhase.Submitted;
-        stored.touchedAt = uint40(block.timestamp);
-        stored.querent = msg.sender;
-        stored.submittedAt = uint40(block.timestamp);
-        stored.trail = trail;
+        Query memory fresh;
+        fresh.phase = QueryPhase.Submitted;
+        fresh.touchedAt = uint40(block.timestamp);
+        fresh.trail = Trails.start(query, msg.sender, Question(input, sealingKey, fresh.touchedAt));
+        _store(query, fresh);
         emit QuerySubmitted({
             query: query,
             querent: msg.sender,
             input: input,
             sealingKey: sealingKey,
-            trail: trail
+            trail: fresh.trail
         });
     }
 
     /// @inheritdoc ILedger
-    function rejectQuery(uint64 query, RejectReason reason) external override onlyOuroboros {
-        Query storage stored = _expectWaiting(query);
-        stored.phase = QueryPhase.Rejected;
-        emit QueryRejected(query, reason);
+    function rejectQuery(uint64 id, Query calldata query, RejectReason reason) external override onlyOuroboros {
+        Query memory next = _read(id, query);
+        _expectWaiting(id, query);
+        next.phase = QueryPhase.Rejected;
+        _store(id, next);
+        emit QueryRejected(id, reason);
     }
 
     /// @inheritdoc ILedger
-    function openRoute(uint64 query, RouteLink route, Pointer notes) external override onlyOuroboros onlyAuthentic {
-        Query storage stored = _expectWaiting(query);
-        _beginAttempt({stored: stored, query: query, firstHop: 0, route: route, notes: notes});
-    }
-
-    /// @inheritdoc ILedger
-    function postUpdate(Update calldata update, RouteOpening calldata opening, bytes calldata signature)
+    function openRoute(uint64 id, Query calldata query, RouteLink route, Pointer notes)
         external
         override
+        onlyOuroboros
         onlyAuthentic
     {
-        Query storage stored = _expectPhase(update.query, QueryPhase.Routed);
-        // INVARIANT [I-2]: an entry is accepted at one place only: query, attempt, hop and history.
-        if (update.hop != stored.hop) revert UnexpectedHop(update.query, stored.hop, update.hop);
-        _checkPlace({stored: stored, query: update.query, attempt: update.attempt, trail: update.trail});
-        _checkDeadline(stored, update.query);
-        bytes32 digest = _hashTypedDataV4(update.hash());
-        address signer = ECDSA.recover(digest, signature);
-        _checkTurn({expected: stored.route, update: update, opening: opening, signer: signer});
-        TrailHash trail = Trails.extend(update.trail, digest, signer);
-        stored.trail = trail;
-        stored.route = opening.next;
-        emit UpdatePosted({
-            query: update.query,
-            hop: update.hop,
-            signer: signer,
-            update: update,
-            opening: opening,
-            signature: signature,
-            trail: trail
-        });
-        _advance(stored, update);
-    }
-
-    /// @inheritdoc ILedger
-    function deliver(Delivery calldata delivery, bytes calldata signature) external override onlyAuthentic {
-        Query storage stored = _expectPhase(delivery.query, QueryPhase.Computed);
-        _checkPlace({stored: stored, query: delivery.query, attempt: delivery.attempt, trail: delivery.trail});
-        bytes32 digest = _hashTypedDataV4(delivery.hash());
-        address signer = ECDSA.recover(digest, signature);
-        if (signer != ouroboros) revert UnexpectedOwner(delivery.query, ouroboros, signer);
-        TrailHash trail = Trails.extend(delivery.trail, digest, signer);
-        stored.trail = trail;
-        emit AnswerDelivered({
-            query: delivery.query,
-            attempt: delivery.attempt,
-            answer: delivery.answer,
-            output: delivery.output,
-            signature: signature,
-            trail: trail
-        });
-        if (_violatesValidation({stored: stored, query: delivery.query, hop: stored.hop, actual: delivery.output})) {
-            return;
+        Query memory next = _read(id, query);
+        _expectWaiting(id, query);
+        // INVARIANT [I-10]: what was computed under another version of the model is never gone on from.
+        if (query.attempt != 0 && query.modelVersion != _arrangement.modelVersion) {
+            next.trail = Trails.mark(query.trail, Trails.RENEWAL);
         }
-        stored.phase = QueryPhase.Delivered;
+        next.expectedOutput = OutputCommitment.wrap(0);
+        _beginAttempt({id: id, next: next, firstHop: 0, route: route, notes: notes});
     }
 
     /// @inheritdoc ILedger
-    function queryAt(uint64 id) external view override returns (Query memory query) {
-        return _queries[id];
+    function deliver(
+        uint64 id,
+        Query calldata query,
+        Pointer answer,
+        OutputCommitment output,
+        bytes calldata signature
+    ) external override onlyAuthentic {
+        Query memory next = _read(id, query);
+        _expectPhase(id, query, QueryPhase.Computed);
+        _expectModel(id, query);
+        Delivery memory delivery =
+            Delivery({query: id, attempt: query.attempt, answer: answer, output: output, trail: query.trail});
+        next.trail = _extendByOuroboros({
+            id: id,
+            trail: query.trail,
+            structHash: delivery.hash(),
+            signature: signature
+        });
+        emit AnswerDelivered({
+            query: id,
+            attempt: query.attempt,
+            answer: answer,
+            output: output,
+            signature: signature,
+            trail: next.trail
+        });
+        next.phase = QueryPhase.Delivered;
+        if (OutputCommitment.unwrap(output) != OutputCommitment.unwrap(query.expectedOutput)) {
+            _recordViolation({id: id, hop: query.hop, next: next, actual: output});
+        }
+        _store(id, next);
+    }
+
+    // ------------------------------------------------------------------ state
+
+    function _store(uint64 id, Query memory next) internal {
+        stateOf[id] = QueryStates.fold(next);
     }
 
     // ------------------------------------------------------------------ steps
 
-    function _beginAttempt(Query storage stored, uint64 query, uint16 firstHop, RouteLink route, Pointer notes)
-        internal
-    {
-        if (RouteLink.unwrap(route) == 0) revert EmptyRoute(query);
-        stored.phase = QueryPhase.Routed;
-        ++stored.attempt;
-        stored.hop = firstHop;
-        stored.hops = _model.layers + 1;
-        stored.touchedAt = uint40(block.timestamp);
-        stored.route = route;
+    function _beginAttempt(uint64 id, Query memory next, uint16 firstHop, RouteLink route, Pointer notes) internal {
+        if (RouteLink.unwrap(route) == 0) revert EmptyRoute(id);
+        next.phase = QueryPhase.Routed;
+        ++next.attempt;
+        next.hop = firstHop;
+        next.modelVersion = _arrangement.modelVersion;
+        next.touchedAt = uint40(block.timestamp);
+        next.route = route;
+        _store(id, next);
         emit RouteOpened({
-            query: query,
-            attempt: stored.attempt,
+            query: id,
+            attempt: next.attempt,
             firstHop: firstHop,
             route: route,
             notes: notes
         });
     }
 
-    function _expectPhase(uint64 query, QueryPhase expected) internal view returns (Query storage stored) {
-        stored = _queries[query];
-        if (stored.phase != expected) revert UnexpectedPhase(query, expected, stored.phase);
+    /// @dev INVARIANT [I-6]: a violation of eq. 13 never reverts; it is recorded and stops the query. The mark on the
+    /// trail keeps a later attempt from going on from what was just taken in.
+    function _recordViolation(uint64 id, uint16 hop, Query memory next, OutputCommitment actual) internal {
+        next.phase = QueryPhase.Disputed;
+        next.trail = Trails.mark(next.trail, Trails.VIOLATION);
+        emit OutputDisputed({
+            query: id,
+            attempt: next.attempt,
+            hop: hop,
+            expected: next.expectedOutput,
+            actual: actual
+        });
     }
 
-    /// @dev Submitted or interrupted: the query waits for the ouroboros.
-    function _expectWaiting(uint64 query) internal view returns (Query storage stored) {
-        stored = _queries[query];
-        if (stored.phase != QueryPhase.Interrupted) return _expectPhase(query, QueryPhase.Submitted);
+    function _read(uint64 id, Query calldata query) internal view returns (Query memory) {
+        _expectState(id, query);
+        return query;
     }
 
-    function _checkPlace(Query storage stored, uint64 query, uint16 attempt, TrailHash trail) internal view {
-        if (attempt != stored.attempt) revert UnexpectedAttempt(query, stored.attempt, attempt);
-        if (TrailHash.unwrap(trail) != TrailHash.unwrap(stored.trail)) {
-            revert UnexpectedTrail(query, stored.trail, trail);
-        }
+    /// @dev INVARIANT [I-2]: whoever acts on a query shows the state that it is in, so nothing is accepted at another
+    /// place: query, phase, attempt, hop, model version, time, route, expected output, history.
+    function _expectState(uint64 id, Query memory query) internal view {
+        bytes32 expected = stateOf[id];
+        bytes32 actual = QueryStates.fold(query);
+        if (actual != expected) revert UnexpectedState(id, expected, actual);
+    }
+
+    function _extendByOuroboros(uint64 id, TrailHash trail, bytes32 structHash, bytes calldata signature)
+        internal
+        view
+        returns (TrailHash)
+    {
+        bytes32 digest = _hashTypedDataV4(structHash);
+        address signer = ECDSA.recover(digest, signature);
+        if (signer != ouroboros) revert UnexpectedOwner(id, ouroboros, signer);
+        return Trails.extend(trail, digest, signer);
+    }
+
+    function _expectModel(uint64 id, Query calldata query) internal view {
+        uint32 current = _arrangement.modelVersion;
+        if (query.modelVersion != current) revert ModelChanged(id, current, query.modelVersion);
     }
 
     /// @dev Time in which the ring was not authentic does not count against the hop that waits.
-    function _deadlineOf(Query storage stored) internal view returns (uint256) {
-        uint256 start = stored.touchedAt;
+    function _deadlineOf(uint256 touchedAt) internal view returns (uint256) {
+        uint256 start = touchedAt;
         if (start < _arrangement.authenticSince) start = _arrangement.authenticSince;
         return start + hopSeconds;
     }
 
-    function _advance(Query storage stored, Update calldata update) private {
-        stored.touchedAt = uint40(block.timestamp);
-        bool violated = update.hop != 0
-            && _violatesValidation({stored: stored, query: update.query, hop: update.hop, actual: update.output});
-        if (violated) return;
-        stored.expectedOutput = update.nextOutput;
-        stored.hop = update.hop + 1;
-        if (stored.hop == stored.hops) stored.phase = QueryPhase.Computed;
+    function _expectPhase(uint64 id, Query calldata query, QueryPhase expected) internal pure {
+        if (query.phase != expected) revert UnexpectedPhase(id, expected, query.phase);
     }
 
-    /// @dev INVARIANT [I-6]: a violation of eq. 13 never reverts; it is recorded and stops the query.
-    function _violatesValidation(Query storage stored, uint64 query, uint16 hop, OutputCommitment actual)
-        private
-        returns (bool)
-    {
-        OutputCommitment expected = stored.expectedOutput;
-        if (OutputCommitment.unwrap(expected) == OutputCommitment.unwrap(actual)) return false;
-        stored.phase = QueryPhase.Disputed;
-        emit OutputDisputed({
-            query: query,
-            attempt: stored.attempt,
-            hop: hop,
-            expected: expected,
-            actual: actual
-        });
-        return true;
-    }
-
-    function _checkDeadline(Query storage stored, uint64 query) private view {
-        uint256 deadline = _deadlineOf(stored);
-        if (block.timestamp > deadline) {
-            revert DeadlinePassed({query: query, hop: stored.hop, deadline: deadline, time: block.timestamp});
-        }
-    }
-
-    /// @dev INVARIANT [I-3]: a hop is signed by whom the committed route names, and in its order.
-    function _checkTurn(RouteLink expected, Update calldata update, RouteOpening calldata opening, address signer)
-        private
-        pure
-    {
-        RouteLink actual = Routes.link(signer, opening.salt, opening.next);
-        if (RouteLink.unwrap(actual) != RouteLink.unwrap(expected)) {
-            revert UnexpectedSigner({
-                query: update.query,
-                hop: update.hop,
-                signer: signer,
-                expected: expected,
-                actual: actual
-            });
-        }
+    /// @dev Submitted or interrupted: the query waits for the ouroboros.
+    function _expectWaiting(uint64 id, Query calldata query) internal pure {
+        if (query.phase != QueryPhase.Interrupted) _expectPhase(id, query, QueryPhase.Submitted);
     }
 }

@@ -34,8 +34,7 @@ abstract contract RingBook is ILedger, EIP712 {
 
     // INVARIANT [I-1]: no route, update or delivery while the authenticity flag is off.
     modifier onlyAuthentic() {
-        RingMode current = mode();
-        if (current != RingMode.Query) revert NotAuthentic(_arrangement.id, current);
+        if (_arrangement.authenticSince == 0) revert NotAuthentic(_arrangement.id, mode());
         _;
     }
 
@@ -55,6 +54,7 @@ abstract contract RingBook is ILedger, EIP712 {
             revert InvalidModel(root, layers);
         }
         uint32 version = _model.version + 1;
+        _arrangement.authenticSince = 0;
         _model = Model({root: root, card: card, layers: layers, version: version});
         emit ModelRegistered({version: version, root: root, card: card, layers: layers});
     }

@@ -173,6 +173,15 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What a querent asked (eq. 3): the sealed input, its key for the answer, and the Unix time in seconds."""
+
+    sealed_input: Digest
+    sealing_key: Digest
+    submitted_at: int
+
+
+@dataclass(frozen=True)
 class TrailEntry:
     """An entry of a query's trail, as far as the rolling hash needs it: EIP-712 digest and signer."""
 

@@ -28,9 +28,9 @@ from deepring_chain.errors import ChainError, DeepRingError  # noqa: E402
 SOLC_VERSION = "0.8.30"
 SETTINGS: dict[str, Any] = {
     "remappings": ["@openzeppelin=node_modules/@openzeppelin"],
-    "optimizer": {"enabled": True, "runs": 200},
+    "optimizer": {"enabled": True, "runs": 20_000},
     "evmVersion": "paris",
-    "viaIR": False,
+    "viaIR": True,
     "metadata": {"bytecodeHash": "ipfs"},
 }
 OUTPUTS = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"]

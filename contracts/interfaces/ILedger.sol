@@ -72,7 +72,8 @@ interface ILedger {
     }
 
     /// @notice The ring as it is seated now.
-    /// @dev `authenticSince` is the time at which the last fold made the flag true.
+    /// @dev `authenticSince` is the time at which the last fold made the flag true; zero while it is not. All that a
+    /// hop needs to know of the ring is in the first word.
     struct Arrangement {
         uint64 id;
         uint32 modelVersion;
@@ -95,19 +96,38 @@ interface ILedger {
         BlockHash blockHash;
     }
 
-    /// @notice State of a query: only what the next check needs; all else is in the events.
-    /// @dev `touchedAt` is the time of the last step: a hop's deadline counts from it. `hops` is n + 1.
+    /// @notice State of a query: what the next check needs; all else is in the events.
+    /// @dev The ledger stores one word of it, its hash: whoever acts on a query passes the state, which anyone can tell
+    /// from the events. `modelVersion` is the one that the attempt's route was opened for. `touchedAt` is the time of
+    /// the last step, from which the deadline of the hop that is due counts; zero when no hop is due any more.
+    /// `route` is what is left of it; `expectedOutput` is H of the last accepted hop, zero before hop 0.
     struct Query {
         QueryPhase phase;
         uint16 attempt;
         uint16 hop;
-        uint16 hops;
+        uint32 modelVersion;
         uint40 touchedAt;
-        address querent;
-        uint40 submittedAt;
         RouteLink route;
         OutputCommitment expectedOutput;
         TrailHash trail;
+    }
+
+    /// @notice Where a hop is due: what of the query's state does not follow from the hop's own entry.
+    struct Place {
+        uint16 attempt;
+        uint16 hop;
+        uint40 touchedAt;
+        TrailHash trail;
+    }
+
+    /// @notice One hop of a run of updates: what the ledger cannot derive from the query's state and the hop before.
+    /// @dev `salt` opens the route's link; `r` and `vs` are the signature over the `Update` in the form of EIP-2098.
+    struct HopEntry {
+        Pointer envelope;
+        OutputCommitment nextOutput;
+        bytes32 salt;
+        bytes32 r;
+        bytes32 vs;
     }
 
     /// @notice A hop's entry (eq. 4-11), signed by its layer as EIP-712 typed data.
@@ -126,6 +146,17 @@ interface ILedger {
     struct RouteOpening {
         bytes32 salt;
         RouteLink next;
+    }
+
+    /// @notice The updates of several hops in a row.
+    /// @dev `output` is the first hop's own commitment; every later one's is what the hop before it expects. `rest` is
+    /// what is left of the route after them.
+    struct Run {
+        uint64 query;
+        Place place;
+        OutputCommitment output;
+        RouteLink rest;
+        HopEntry[] entries;
     }
 
     /// @notice A block's leaf under the arrangement's challenge, signed by its worker as EIP-712 typed data.
@@ -170,6 +201,13 @@ interface ILedger {
         bool receiverGuilty;
         Pointer evidence;
         TrailHash trail;
+    }
+
+    /// @notice What a querent asked, and when.
+    struct Question {
+        Pointer input;
+        SealingKey sealingKey;
+        uint40 submittedAt;
     }
 
     /// @notice An entry of a query's trail, as far as the rolling hash needs it.
@@ -296,21 +334,42 @@ interface ILedger {
     event QueryResumed(uint64 indexed query, uint16 attempt, uint16 anchorAttempt, uint16 anchorHop);
 
     /// @notice A hop's update was accepted.
+    /// @dev The rest follows: the signed `Update` from the place, the trail and the entry, its signer from the
+    /// signature, the opened link of the route from the signer, the salt and `rest`.
     /// @param query query
+    /// @param attempt attempt
     /// @param hop hop
-    /// @param signer the layer's account
-    /// @param update the signed entry
-    /// @param opening the opened link of the route
-    /// @param signature S_i
-    /// @param trail the rolling hash after this update
+    /// @param trail the rolling hash before this update
+    /// @param output the hop's own commitment
+    /// @param rest what is left of the route after it
+    /// @param entry the hop's entry
     event UpdatePosted(
         uint64 indexed query,
-        uint16 indexed hop,
-        address indexed signer,
-        Update update,
-        RouteOpening opening,
-        bytes signature,
-        TrailHash trail
+        uint16 attempt,
+        uint16 hop,
+        TrailHash trail,
+        OutputCommitment output,
+        RouteLink rest,
+        HopEntry entry
+    );
+
+    /// @notice The updates of several hops in a row were accepted, in one call.
+    /// @dev As several `UpdatePosted`: the output of each later hop is the `nextOutput` of the one before it.
+    /// @param query query
+    /// @param attempt attempt
+    /// @param hop the first hop
+    /// @param trail the rolling hash before the run
+    /// @param output the first hop's own commitment
+    /// @param rest what is left of the route after the run
+    /// @param entries the hops
+    event RunPosted(
+        uint64 indexed query,
+        uint16 attempt,
+        uint16 hop,
+        TrailHash trail,
+        OutputCommitment output,
+        RouteLink rest,
+        HopEntry[] entries
     );
 
     /// @notice Eq. 13 does not hold between two neighbors: either `hop` or `hop - 1` is wrong.
@@ -426,14 +485,19 @@ interface ILedger {
     error ReportTooLong(uint256 limit, uint256 actual);
     /// @notice The query is in another phase, or unknown (phase None).
     error UnexpectedPhase(uint64 query, QueryPhase expected, QueryPhase actual);
-    /// @notice The entry belongs to another attempt.
-    error UnexpectedAttempt(uint64 query, uint16 expected, uint16 actual);
-    /// @notice The entry belongs to another hop.
-    error UnexpectedHop(uint64 query, uint16 expected, uint16 actual);
-    /// @notice The entry was signed over another history.
+    /// @notice The query is not in the state that was passed, or that the entries lead back to: it is another place, or
+    /// another's turn, something happened meanwhile, or an output contradicts what was expected.
+    error UnexpectedState(uint64 query, bytes32 expected, bytes32 actual);
+    /// @notice The attempt's route was opened for another version of the model than the ring holds now.
+    error ModelChanged(uint64 query, uint32 expected, uint32 actual);
+    /// @notice A run has at least one hop, and ends with the last of `hops` at the latest.
+    error UnexpectedLength(uint64 query, uint16 hops, uint256 end);
+    /// @notice The output is the expected one: there is nothing to dispute.
+    error OutputsAgree(uint64 query, OutputCommitment output);
+    /// @notice The entries that were given do not lead to the query's trail.
     error UnexpectedTrail(uint64 query, TrailHash expected, TrailHash actual);
-    /// @notice The signer and the opening do not match the committed route: not this signer's turn.
-    error UnexpectedSigner(uint64 query, uint16 hop, address signer, RouteLink expected, RouteLink actual);
+    /// @notice No attempt goes on from an output that violated eq. 13, or from one of another model version.
+    error UnusableAnchor(uint64 query, uint16 hop);
     /// @notice The delivery or verdict is not signed by the ouroboros.
     error UnexpectedOwner(uint64 query, address expected, address actual);
     /// @notice The complaint is not signed by the recipient.
@@ -442,9 +506,7 @@ interface ILedger {
     error DeadlinePassed(uint64 query, uint16 hop, uint256 deadline, uint256 time);
     /// @notice The deadline has not passed yet.
     error DeadlineAhead(uint64 query, uint256 deadline, uint256 time);
-    /// @notice Only the querent may do this.
-    error NotQuerent(uint64 query, address querent, address caller);
-    /// @notice The query has ended already or never was.
+    /// @notice The query has ended already.
     error QueryNotOpen(uint64 query, QueryPhase phase);
     /// @notice An attempt begins at the hop that failed or before it.
     error ResumedTooLate(uint64 query, uint16 hop, uint16 first);
@@ -499,17 +561,21 @@ interface ILedger {
     function submitQuery(Pointer input, SealingKey sealingKey) external returns (uint64 query);
 
     /// @notice Turns a query down. Ouroboros only.
-    /// @param query query
+    /// @param id query
+    /// @param query its state
     /// @param reason why
-    function rejectQuery(uint64 query, RejectReason reason) external;
+    function rejectQuery(uint64 id, Query calldata query, RejectReason reason) external;
 
     /// @notice Commits the route of a query from hop 0. Ouroboros only.
-    /// @param query submitted, or interrupted
+    /// @param id query
+    /// @param query its state: submitted, or interrupted
     /// @param route first link of the chain of commitments
     /// @param notes pointer to the sealed route notes
-    function openRoute(uint64 query, RouteLink route, Pointer notes) external;
+    function openRoute(uint64 id, Query calldata query, RouteLink route, Pointer notes) external;
 
     /// @notice Commits a new route from the hop after `anchor`, an accepted output. Ouroboros only.
+    /// @param id query
+    /// @param query its state: interrupted
     /// @param anchor an update of this query that was accepted before; its trail and the entries after it must lead to
     /// the query's trail
     /// @param signer who signed it
@@ -517,6 +583,8 @@ interface ILedger {
     /// @param route first link of the chain of commitments
     /// @param notes pointer to the sealed route notes
     function resumeRoute(
+        uint64 id,
+        Query calldata query,
         Update calldata anchor,
         address signer,
         TrailEntry[] calldata later,
@@ -524,35 +592,107 @@ interface ILedger {
         Pointer notes
     ) external;
 
-    /// @notice Accepts a hop's update: checks its place, its signature, the route link and eq. 13. Anyone may carry it.
-    /// @param update the signed entry
-    /// @param opening opens the route's link for this hop
-    /// @param signature 65 bytes, low s
-    function postUpdate(Update calldata update, RouteOpening calldata opening, bytes calldata signature) external;
+    /// @notice Accepts a hop's update. Anyone may carry it.
+    /// @dev The state that the entry leads back to - phase, place, time, model version, the route that the signer
+    /// opens, the output that was expected, the trail that it signed - must be the query's: one comparison checks the
+    /// place, the signature, the order of the route and eq. 13.
+    /// @param id query
+    /// @param place where it stands
+    /// @param output the hop's own commitment
+    /// @param entry the hop
+    /// @param rest what is left of the route after it
+    function post(
+        uint64 id,
+        Place calldata place,
+        OutputCommitment output,
+        HopEntry calldata entry,
+        RouteLink rest
+    ) external;
+
+    /// @notice Accepts the updates of several hops in a row, of one query or of many, by the same checks. All, or none.
+    /// @param runs the runs
+    function postRuns(Run[] calldata runs) external;
+
+    /// @notice Records the update of a hop whose output is not what the hop before it expects (eq. 13).
+    /// @dev The same checks but that one. The query is disputed.
+    /// @param id query
+    /// @param place where it stands
+    /// @param expected what the hop before expects
+    /// @param output the hop's own commitment, another one
+    /// @param entry the hop
+    /// @param rest what is left of the route after it
+    function postContradiction(
+        uint64 id,
+        Place calldata place,
+        OutputCommitment expected,
+        OutputCommitment output,
+        HopEntry calldata entry,
+        RouteLink rest
+    ) external;
 
     /// @notice Closes a query (eq. 12): checks signature, place and eq. 13 for the last layer.
-    /// @param delivery the signed entry
-    /// @param signature 65 bytes, low s
-    function deliver(Delivery calldata delivery, bytes calldata signature) external;
+    /// @param id query
+    /// @param query its state: computed
+    /// @param answer pointer to the answer, sealed to the querent
+    /// @param output the ouroboros's commitment to the answer
+    /// @param signature the ouroboros's over the `Delivery`; 65 bytes, low s
+    function deliver(
+        uint64 id,
+        Query calldata query,
+        Pointer answer,
+        OutputCommitment output,
+        bytes calldata signature
+    ) external;
 
     /// @notice Disputes the envelope of the hop before. Only its recipient: whose turn it is, at the end the ouroboros.
-    /// @param complaint the signed complaint
+    /// @param id query
+    /// @param query its state: routed or computed
+    /// @param kind what is wrong
+    /// @param evidence pointer to the recipient's sealed key
     /// @param opening opens the route's link for the recipient's hop; ignored after the last hop
-    /// @param signature 65 bytes, low s
-    function complain(Complaint calldata complaint, RouteOpening calldata opening, bytes calldata signature) external;
+    /// @param signature the recipient's over the `Complaint`; 65 bytes, low s
+    function complain(
+        uint64 id,
+        Query calldata query,
+        ComplaintKind kind,
+        Pointer evidence,
+        RouteOpening calldata opening,
+        bytes calldata signature
+    ) external;
 
     /// @notice Judges a disputed edge. The query then waits for a new attempt.
-    /// @param verdict the signed verdict
-    /// @param signature 65 bytes, low s, by the ouroboros
-    function judge(Verdict calldata verdict, bytes calldata signature) external;
+    /// @param id query
+    /// @param query its state: disputed
+    /// @param senderGuilty whether the hop before the disputed one is guilty
+    /// @param receiverGuilty whether the disputed hop is
+    /// @param evidence pointer to the finding
+    /// @param signature the ouroboros's over the `Verdict`; 65 bytes, low s
+    function judge(
+        uint64 id,
+        Query calldata query,
+        bool senderGuilty,
+        bool receiverGuilty,
+        Pointer evidence,
+        bytes calldata signature
+    ) external;
 
     /// @notice Ends an attempt whose hop is overdue. Anyone.
-    /// @param query query
-    function timeOut(uint64 query) external;
+    /// @param id query
+    /// @param query its state: routed
+    function timeOut(uint64 id, Query calldata query) external;
 
     /// @notice Gives up a query that is still open. The querent only, after the long deadline.
-    /// @param query query
-    function withdrawQuery(uint64 query) external;
+    /// @dev Who asked, and when, the ledger knows from the trail alone: it begins with the question.
+    /// @param id query
+    /// @param query its state
+    /// @param question what was asked, by the caller
+    /// @param later all entries of the trail after it
+    function withdrawQuery(
+        uint64 id,
+        Query calldata query,
+        Question calldata question,
+        TrailEntry[] calldata later
+    ) external;
 
     /// @notice Seconds that a hop has, counted from the hop before or from when the ring became authentic.
     /// @return duration in seconds
@@ -592,10 +732,10 @@ interface ILedger {
     /// @return authentic whether the ring is in query mode
     function isAuthentic() external view returns (bool authentic);
 
-    /// @notice State of a query.
+    /// @notice All that the ledger stores of a query.
     /// @param id query
-    /// @return query its state; phase None when there is no such query
-    function queryAt(uint64 id) external view returns (Query memory query);
+    /// @return state keccak256 of the ABI-encoded `Query`; zero when there is no such query
+    function stateOf(uint64 id) external view returns (bytes32 state);
 
     /// @notice How many queries were submitted.
     /// @return count the last query's id

@@ -27,7 +27,7 @@ library Digests {
     /// @notice Struct hash of an update.
     /// @param update the message
     /// @return hashStruct(update)
-    function hash(ILedger.Update calldata update) internal pure returns (bytes32) {
+    function hash(ILedger.Update memory update) internal pure returns (bytes32) {
         return keccak256(abi.encode(UPDATE_TYPEHASH, update));
     }
 
@@ -41,21 +41,21 @@ library Digests {
     /// @notice Struct hash of a delivery.
     /// @param delivery the message
     /// @return hashStruct(delivery)
-    function hash(ILedger.Delivery calldata delivery) internal pure returns (bytes32) {
+    function hash(ILedger.Delivery memory delivery) internal pure returns (bytes32) {
         return keccak256(abi.encode(DELIVERY_TYPEHASH, delivery));
     }
 
     /// @notice Struct hash of a complaint.
     /// @param complaint the message
     /// @return hashStruct(complaint)
-    function hash(ILedger.Complaint calldata complaint) internal pure returns (bytes32) {
+    function hash(ILedger.Complaint memory complaint) internal pure returns (bytes32) {
         return keccak256(abi.encode(COMPLAINT_TYPEHASH, complaint));
     }
 
     /// @notice Struct hash of a verdict.
     /// @param verdict the message
     /// @return hashStruct(verdict)
-    function hash(ILedger.Verdict calldata verdict) internal pure returns (bytes32) {
+    function hash(ILedger.Verdict memory verdict) internal pure returns (bytes32) {
         return keccak256(abi.encode(VERDICT_TYPEHASH, verdict));
     }
 }

@@ -7,7 +7,7 @@ import {BlockHashes} from "../libraries/BlockHashes.sol";
 import {Digests} from "../libraries/Digests.sol";
 import {Routes} from "../libraries/Routes.sol";
 import {Trails} from "../libraries/Trails.sol";
-import {BlockHash, Leaf, Pointer, RouteLink, SealingKey, TrailHash} from "../types/Types.sol";
+import {BlockHash, Leaf, RouteLink, TrailHash} from "../types/Types.sol";
 
 /// @title Exposes the pure libraries to the differential tests
 /// @author The DeepRing authors
@@ -84,15 +84,14 @@ contract DigestHarness is EIP712 {
     /// @notice See `Trails.start`.
     /// @param query query
     /// @param querent account
-    /// @param input pointer to the sealed input
-    /// @param sealingKey the querent's key
+    /// @param question what it asked
     /// @return the first trail
-    function startTrail(uint64 query, address querent, Pointer input, SealingKey sealingKey)
+    function startTrail(uint64 query, address querent, ILedger.Question calldata question)
         external
         pure
         returns (TrailHash)
     {
-        return Trails.start(query, querent, input, sealingKey);
+        return Trails.start(query, querent, question);
     }
 
     /// @notice See `Trails.extend`.

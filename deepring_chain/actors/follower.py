@@ -6,7 +6,10 @@ import logging
 
 from deepring_chain.actors.metrics import ActorMetrics
 from deepring_chain.chain.client import BlockPlace, LedgerClient
+from deepring_chain.errors import ChainError
 from deepring_chain.protocol.ledger_state import LedgerState
+from deepring_chain.protocol.session import Session
+from deepring_chain.types import QueryId
 
 LOG = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ class LedgerFollower:
         if self._cursor is not None and not self._continues(head, self._cursor):
             LOG.warning("the chain was reorganized below block %d; reading it anew", self._cursor.number)
             self._cursor, self.state = None, LedgerState()
+            self._client.forget_times()
         start = self._first_block if self._cursor is None else self._cursor.number + 1
         self.state.apply_all(self._client.events(start, head.number))
         self._cursor = head
@@ -49,3 +53,17 @@ class LedgerFollower:
 
     def _continues(self, head: BlockPlace, cursor: BlockPlace) -> bool:
         return head.number > cursor.number and self._client.block_at(cursor.number) == cursor
+
+
+def read_session(client: LedgerClient, first_block: int, query: QueryId) -> Session:
+    """A query, for one look.
+
+    Raises:
+        ChainError: there is no such query, or the node fails.
+    """
+    follower = LedgerFollower(client, first_block)
+    follower.refresh()
+    session = follower.state.sessions.get(query)
+    if session is None:
+        raise ChainError(f"query {query}: the ledger has no such query")
+    return session

@@ -17,10 +17,9 @@ LOG = logging.getLogger(__name__)
 
 OVERTAKEN = frozenset(
     {
+        "UnexpectedState",
         "UnexpectedPhase",
-        "UnexpectedHop",
-        "UnexpectedTrail",
-        "UnexpectedAttempt",
+        "ModelChanged",
         "NotAuthentic",
         "NotTracking",
         "DeadlinePassed",

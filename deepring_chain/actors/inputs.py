@@ -10,8 +10,7 @@ from deepring_chain.crypto.digest import commit_output, hop_key
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.envelope import open_output, query_context
 from deepring_chain.protocol.session import Session
-from deepring_chain.protocol.trail import start_trail
-from deepring_chain.types import Digest, Hop, QueryId, TensorBytes
+from deepring_chain.types import Address, Digest, Hop, QueryId, TensorBytes
 
 ENVELOPE_BYTES = 4096
 """More than an envelope has around a tensor's elements."""
@@ -37,7 +36,7 @@ class QueryInputs:
     def __init__(self, member: Member, owner: ModelOwner) -> None:
         self._member = member
         self._owner = owner
-        self._opened: dict[QueryId, tuple[Digest, TensorBytes]] = {}
+        self._opened: dict[QueryId, tuple[tuple[Address, Digest, Digest], TensorBytes]] = {}
         self._kept: set[QueryId] | None = None
 
     def input_of(self, session: Session) -> TensorBytes:
@@ -47,7 +46,7 @@ class QueryInputs:
             StoreError: its blob is not to be had.
             ProtocolError: it does not open, is malformed, or does not fit the model (`WrongShape`).
         """
-        asked = start_trail(session.query, session.querent, session.sealed_input, session.sealing_key)
+        asked = (session.querent, session.sealed_input, session.sealing_key)
         known = self._opened.get(session.query)
         if known is None or known[0] != asked:
             known = self._opened[session.query] = (asked, self._open(session))

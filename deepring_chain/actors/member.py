@@ -23,7 +23,9 @@ from deepring_chain.protocol.block_hash import block_leaf
 from deepring_chain.protocol.envelope import hop_context, open_output
 from deepring_chain.protocol.ledger_state import ArrangementState, LedgerState
 from deepring_chain.protocol.notes import open_note
+from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
+from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import Entry, decode_entry, encode_entry
 from deepring_chain.protocol.validation import check_received
 from deepring_chain.store.content import ContentStore
@@ -62,6 +64,10 @@ class Member:
     def state(self) -> LedgerState:
         """The ledger as last read."""
         return self.follower.state
+
+    def shown(self, session: Session) -> QueryState:
+        """The session's state, as whoever acts on it shows it to the ledger."""
+        return session.state(self.client.block_time)
 
     def sealing_key(self, arrangement: ArrangementId) -> X25519PrivateKey:
         """This block's key of one arrangement; made and kept when first asked for.

@@ -145,7 +145,7 @@ class Ouroboros:
             self._router.open_next(session)
         else:
             LOG.warning("query %d: rejected (%s)", session.query, reason.name)
-            self._member.client.reject_query(session.query, reason)
+            self._member.client.reject_query(session.query, self._member.shown(session), reason)
         return True
 
     def _check_input(self, session: Session) -> RejectReason | None:
@@ -184,7 +184,7 @@ class Ouroboros:
         return True
 
     def _time_out(self, session: Session) -> bool:
-        self._member.client.time_out(session.query)
+        self._member.client.time_out(session.query, self._member.shown(session))
         LOG.error("query %d: hop %d was not posted in time", session.query, session.next_hop)
         return True
 
@@ -198,7 +198,7 @@ class Ouroboros:
         except LedgerReverted as refusal:
             if refusal.name != "DeadlinePassed":
                 raise
-        self._member.client.time_out(session.query)
+        self._member.client.time_out(session.query, self._member.shown(session))
         LOG.error("query %d: hop 0 was not posted in time", session.query)
         return True
 
@@ -206,7 +206,7 @@ class Ouroboros:
         key = f"update/{session.query}/{session.attempt}/0/{session.trail.hex()}"
         recorded = self._member.journal.record_once(key, lambda: encode_signed_update(self._enter(session)))
         with self._member.metrics.phase(Phase.POST):
-            self._member.client.post_update(decode_signed_update(recorded))
+            self._member.client.post(self._member.shown(session), decode_signed_update(recorded))
         LOG.info("query %d: hop 0 posted", session.query)
         return True
 
@@ -257,7 +257,7 @@ class Ouroboros:
         key = f"delivery/{session.query}/{session.attempt}/{session.trail.hex()}"
         signed = self._member.sign_once(key, lambda: self._close(session, output), Delivery)
         with self._member.metrics.phase(Phase.POST):
-            self._member.client.deliver(*signed)
+            self._member.client.deliver(self._member.shown(session), *signed)
         LOG.info("query %d: answer delivered", session.query)
         return True
 
@@ -271,6 +271,6 @@ class Ouroboros:
         made = Complaint(session.query, session.attempt, Hop(session.hops), kind, ZERO, session.trail)
         key = f"complaint/{session.query}/{session.attempt}/{session.trail.hex()}"
         complaint, signature = self._member.sign_once(key, lambda: made, Complaint)
-        self._member.client.complain(complaint, ZERO, ZERO, signature)
+        self._member.client.complain(self._member.shown(session), complaint, ZERO, ZERO, signature)
         self._member.metrics.complained(kind)
         return True

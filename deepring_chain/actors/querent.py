@@ -17,6 +17,7 @@ from deepring_chain.crypto.keys import ActorKeys
 from deepring_chain.errors import ChainError
 from deepring_chain.model.card import ModelCard
 from deepring_chain.protocol.envelope import Answer, answer_context, open_content, query_context, seal_output
+from deepring_chain.protocol.history import all_entries
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.validation import UnexpectedOutput
 from deepring_chain.store.content import ContentStore
@@ -132,3 +133,14 @@ class Querent:
     def _read(self, query: QueryId, output: TensorBytes) -> QueryResult:
         card = self.read_card()
         return QueryResult(query, output, card.predictions(output), card.probabilities(output))
+
+
+def withdraw_session(client: LedgerClient, session: Session) -> None:
+    """Gives a query up: the ledger is shown what was asked and all that happened since.
+
+    Raises:
+        LedgerReverted: not the querent's own, ended already, or before the long deadline.
+    """
+    question = session.question(client.block_time)
+    later = all_entries(client.domain, client.ouroboros, session, question)
+    client.withdraw_query(session.query, session.state(client.block_time), question, later)

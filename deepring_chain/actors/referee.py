@@ -78,7 +78,7 @@ class Referee:
             return False
         key = f"verdict/{session.query}/{session.attempt}/{session.trail.hex()}"
         verdict, signature = self._member.sign_once(key, lambda: self._decide(session), Verdict)
-        self._member.client.judge(verdict, signature)
+        self._member.client.judge(self._member.shown(session), verdict, signature)
         self._member.metrics.judged(sender_guilty=verdict.sender_guilty, receiver_guilty=verdict.receiver_guilty)
         return True
 

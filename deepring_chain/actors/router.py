@@ -14,13 +14,13 @@ from deepring_chain.actors.keeper import BlobKeeper
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.model_owner import Roster
 from deepring_chain.crypto.digest import hop_key
-from deepring_chain.crypto.signing import message_digest
 from deepring_chain.errors import ConfigError, ProtocolError
-from deepring_chain.protocol.events import AnswerDelivered, EnvelopeDisputed, UpdatePosted, VerdictPosted
+from deepring_chain.protocol.events import EnvelopeDisputed, UpdatePosted
+from deepring_chain.protocol.history import entries_after
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.route import RouteNote, build_route, route_context
-from deepring_chain.protocol.session import Fault, FaultKind, Session, TrailEvent
-from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, ComplaintKind, Digest, Hop, TrailEntry
+from deepring_chain.protocol.session import Fault, FaultKind, Session
+from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, ComplaintKind, Digest, Hop
 
 LOG = logging.getLogger(__name__)
 
@@ -50,13 +50,14 @@ class Router:
         attempt = Attempt(session.attempt + 1)
         key = self._key(session, attempt, self._member.arranged().arranged.arrangement)
         draw = RouteDraw.decode(self._member.journal.record_once(key, lambda: self._draw(session, attempt).encode()))
-        link = self.links(draw)[0]
+        link, shown = self.links(draw)[0], self._member.shown(session)
         if draw.first_hop == 0:
-            self._member.client.open_route(session.query, link, draw.notes)
+            self._member.client.open_route(session.query, shown, link, draw.notes)
         else:
             anchor = session.updates[Hop(draw.first_hop - 1)]
-            later = self._entries_after(session, anchor)
-            self._member.client.resume_route(anchor.signed.update, anchor.signer, later, link, draw.notes)
+            later = entries_after(self._member.client.domain, self._member.keys.address, session, anchor)
+            update, signer = anchor.signed.update, anchor.signer
+            self._member.client.resume_route(shown, update, signer, later, link, draw.notes)
         LOG.info("query %d: attempt %d opened at hop %d", session.query, attempt, draw.first_hop)
 
     def draw_of(self, session: Session, attempt: Attempt | None = None) -> RouteDraw:
@@ -106,7 +107,9 @@ class Router:
     def _draw(self, session: Session, attempt: Attempt) -> RouteDraw:
         signers = self._signers()
         keys = tuple(self._attested_key(signer) for signer in signers)
-        first_hop = self._first_hop(session, signers) if attempt > 1 else Hop(0)
+        # What another version of the model computed is no output to go on from.
+        is_same_model = session.model_version == self._member.arranged().arranged.model_version
+        first_hop = self._first_hop(session, signers) if attempt > 1 and is_same_model else Hop(0)
         salts = tuple(Digest(secrets.token_bytes(32)) for _ in signers[first_hop:])
         commitment_key = Digest(secrets.token_bytes(32))
         if attempt > 1:
@@ -186,25 +189,3 @@ class Router:
             and dispute.complaint.attempt >= update.attempt
         )
         return guilty or unread
-
-    def _entries_after(self, session: Session, anchor: UpdatePosted) -> list[TrailEntry]:
-        """The trail after `anchor`, as the ledger's proof of history needs it."""
-        start = next(index for index, event in enumerate(session.history) if event is anchor)
-        entries = []
-        trail = anchor.trail
-        for event in session.history[start + 1 :]:
-            entries.append(self._entry(event, trail))
-            trail = event.trail
-        return entries
-
-    def _entry(self, event: TrailEvent, trail: Digest) -> TrailEntry:
-        domain, owner = self._member.client.domain, self._member.keys.address
-        match event:
-            case UpdatePosted():
-                return TrailEntry(message_digest(domain, event.signed.update), event.signer)
-            case EnvelopeDisputed():
-                return TrailEntry(message_digest(domain, event.complaint), event.recipient)
-            case VerdictPosted():
-                return TrailEntry(message_digest(domain, event.verdict), owner)
-            case AnswerDelivered():
-                return TrailEntry(message_digest(domain, event.delivery(trail)), owner)

@@ -167,7 +167,7 @@ class Worker:
             made = encode_signed_update(signed)
             recorded = self._member.journal.record_once(key, lambda: made)
         with self._member.metrics.phase(Phase.POST):
-            self._member.client.post_update(decode_signed_update(recorded))
+            self._member.client.post(self._member.shown(session), decode_signed_update(recorded))
         LOG.info("query %d: hop %d posted", session.query, note.hop)
         return True
 
@@ -257,7 +257,7 @@ class Worker:
         complaint, signature = self._member.sign_once(
             place, lambda: self._make_complaint(session, note, kind, key), Complaint
         )
-        self._member.client.complain(complaint, note.salt, note.next_route, signature)
+        self._member.client.complain(self._member.shown(session), complaint, note.salt, note.next_route, signature)
         self._member.metrics.complained(kind)
 
     def _make_complaint(self, session: Session, note: RouteNote, kind: ComplaintKind, key: bytes | None) -> Complaint:

@@ -125,7 +125,7 @@ class LinkedBlocks:
             except ChainError as error:
                 name = f"log {log.log_index}"
                 raise AuditFailure(f"block {place.block_number}", name, "an event", str(error), place) from None
-            yield logged
+            yield from logged
 
     def _link(self, raw: RawBlock, expected: int) -> Header:
         subject, place = f"block {expected}", Place(expected)
@@ -166,7 +166,7 @@ class LinkedBlocks:
 def event_decoder(client: LedgerClient) -> EventDecoder:
     """Decodes the ledger's logs."""
     address = cast(ChecksumAddress, client.domain.ledger)
-    return EventDecoder(client.web3.eth.contract(address=address, abi=load_artifact().abi))
+    return EventDecoder(client.web3.eth.contract(address=address, abi=load_artifact().abi), client.domain)
 
 
 def check_roots(block: LinkedBlock, events: list[LoggedEvent]) -> int:

@@ -99,7 +99,7 @@ class _Export:
             self._events += 1
             self._observe(logged.event, ended)
         self._open -= ended
-        reads = dict(self._read("queryAt", query) for query in sorted(ended))
+        reads = dict(self._read("stateOf", query) for query in sorted(ended))
         if block.header.number == self._last:
             reads |= dict(self._final())
         return reads
@@ -125,7 +125,7 @@ class _Export:
         for worker in sorted(self._workers):
             yield self._read("sealingKeyOf", worker)
         for query in sorted(self._open):
-            yield self._read("queryAt", query)
+            yield self._read("stateOf", query)
 
     def _read(self, name: str, *arguments: object) -> tuple[str, str]:
         """A view's call data, and what it returns at the last block."""

@@ -17,7 +17,6 @@ from eth_utils import function_signature_to_4byte_selector, to_checksum_address
 
 from deepring_chain.audit.chain import LinkedBlock
 from deepring_chain.audit.names import subject_of
-from deepring_chain.chain.raw_block import RawTransaction
 from deepring_chain.protocol.audit_step import AuditFailure, Place, Witness, show
 from deepring_chain.protocol.events import (
     EnvelopeDisputed,
@@ -36,7 +35,11 @@ from deepring_chain.protocol.events import (
 from deepring_chain.types import Address, Digest
 
 _UPDATE = "(uint64,uint16,uint16,bytes32,bytes32,bytes32,bytes32)"
-_COMPLAINT = "(uint64,uint16,uint16,uint8,bytes32,bytes32)"
+_QUERY = "(uint8,uint16,uint16,uint32,uint40,bytes32,bytes32,bytes32)"
+
+MULTICALL = "multicall(bytes[])"
+DEEPEST = 16
+"""Levels of calls within calls that are looked into; what is deeper counts as made by another contract."""
 
 Values = tuple[Any, ...]
 Pairs = list[tuple[str, object, object]]
@@ -111,23 +114,35 @@ _CALLS: Mapping[type, tuple[_Call, ...]] = {
         ),
     ),
     QueryRejected: (
-        _Call("rejectQuery(uint64,uint8)", lambda v, e: [("query", v[0], e.query), ("reason", v[1], int(e.reason))]),
+        _Call(
+            f"rejectQuery(uint64,{_QUERY},uint8)",
+            lambda v, e: [("query", v[0], e.query), ("reason", v[2], int(e.reason))],
+        ),
     ),
-    QueryWithdrawn: (_Call("withdrawQuery(uint64)", lambda v, e: [("query", v[0], e.query)]),),
+    QueryWithdrawn: (
+        _Call(
+            f"withdrawQuery(uint64,{_QUERY},(bytes32,bytes32,uint40),(bytes32,address)[])",
+            lambda v, e: [("query", v[0], e.query)],
+        ),
+    ),
     RouteOpened: (
         _Call(
-            "openRoute(uint64,bytes32,bytes32)",
-            lambda v, e: [("query", v[0], e.query), ("route", v[1], e.route), ("notes", v[2], e.notes)],
+            f"openRoute(uint64,{_QUERY},bytes32,bytes32)",
+            lambda v, e: [("query", v[0], e.query), ("route", v[2], e.route), ("notes", v[3], e.notes)],
         ),
         _Call(
-            f"resumeRoute({_UPDATE},address,(bytes32,address)[],bytes32,bytes32)",
-            lambda v, e: [("query", v[0][0], e.query), ("route", v[3], e.route), ("notes", v[4], e.notes)],
+            f"resumeRoute(uint64,{_QUERY},{_UPDATE},address,(bytes32,address)[],bytes32,bytes32)",
+            lambda v, e: [("query", v[0], e.query), ("route", v[5], e.route), ("notes", v[6], e.notes)],
         ),
     ),
     EnvelopeDisputed: (
         _Call(
-            f"complain({_COMPLAINT},(bytes32,bytes32),bytes)",
-            lambda v, e: [("salt", v[1][0], e.salt), ("next_route", v[1][1], e.next_route)],
+            f"complain(uint64,{_QUERY},uint8,bytes32,(bytes32,bytes32),bytes)",
+            lambda v, e: [
+                ("complaint.query", v[0], e.complaint.query),
+                ("salt", v[4][0], e.salt),
+                ("next_route", v[4][1], e.next_route),
+            ],
         ),
     ),
 }
@@ -158,8 +173,16 @@ class InputAuditor:
         time = block.header.time
         if not isinstance(logged.event, RestoreOrdered):
             return Witness(time)
-        _, values = self._input(logged, block) or (None, None)
-        return Witness(time, tuple(Digest(leaf) for leaf in values[1]) if values else ())
+        calls = self._inputs(logged, block)
+        if not calls:
+            return Witness(time)
+        same = [
+            values
+            for call, values in calls
+            if all(passed == told for _, passed, told in call.pairs(values, logged.event))
+        ]
+        values = (same or [values for _, values in calls])[0]
+        return Witness(time, tuple(Digest(leaf) for leaf in values[1]))
 
     def compare(self, logged: LoggedEvent, block: LinkedBlock) -> None:
         """Compares an event with the input of its transaction.
@@ -169,35 +192,69 @@ class InputAuditor:
         """
         if type(logged.event) not in _CALLS:
             return
-        found = self._input(logged, block)
-        if found is None:
+        calls = self._inputs(logged, block)
+        if calls is None:
             self.indirect += 1
             return
-        call, values = found
-        for name, passed, told in call.pairs(values, logged.event):
+        pairs = _closest([call.pairs(values, logged.event) for call, values in calls])
+        for name, passed, told in pairs:
             self.count += 1
             if passed != told:
                 raise _failure(logged, name, f"{show(passed)}, as the transaction has it", show(told))
 
-    def _input(self, logged: LoggedEvent, block: LinkedBlock) -> tuple[_Call, Values] | None:
+    def _inputs(self, logged: LoggedEvent, block: LinkedBlock) -> list[tuple[_Call, Values]] | None:
+        """The calls in the event's transaction that may have made it.
+
+        None if another contract made the call, or calls within calls hide it.
+        """
         transaction = block.by_hash()[logged.transaction_hash]
-        calls = _CALLS[type(logged.event)]
-        wanted = f"a call of {' or '.join(call.function for call in calls)} at {self._ledger}"
+        wanted = f"a call of {' or '.join(call.function for call in _CALLS[type(logged.event)])} at {self._ledger}"
         if transaction.to != self._ledger:
             if type(logged.event) in _ALWAYS_DIRECT:
                 raise _failure(logged, "input", wanted, f"a transaction to {transaction.to}")
             return None
-        for call in calls:
-            if transaction.data[:4] == function_signature_to_4byte_selector(call.function):
-                return call, _decode(logged, call, transaction, wanted)
-        found = f"a call of another function, {show(transaction.data[:4])}"
-        raise _failure(logged, "input", wanted, found)
+        parts = _parts(transaction.data)
+        found = [
+            (call, _decode(logged, call, data, wanted))
+            for data in parts
+            for call in _CALLS[type(logged.event)]
+            if data[:4] == function_signature_to_4byte_selector(call.function)
+        ]
+        if not found and any(_is_multicall(data) for data in parts):
+            return None
+        if not found:
+            raise _failure(logged, "input", wanted, f"a call of another function, {show(transaction.data[:4])}")
+        return found
 
 
-def _decode(logged: LoggedEvent, call: _Call, transaction: RawTransaction, wanted: str) -> Values:
+def _is_multicall(data: bytes) -> bool:
+    return data[:4] == function_signature_to_4byte_selector(MULTICALL)
+
+
+def _closest(candidates: list[Pairs]) -> Pairs:
+    """Of several calls in one transaction that may have made an event, the one that it agrees with most."""
+    return max(candidates, key=_agreeing)
+
+
+def _agreeing(pairs: Pairs) -> int:
+    return sum(passed == told for _, passed, told in pairs)
+
+
+def _parts(data: bytes, depth: int = 0) -> list[bytes]:
+    """The calls that a transaction's input stands for: itself, or those of a `multicall`, which may hold others."""
+    if not _is_multicall(data) or depth == DEEPEST:
+        return [data]
+    try:
+        (calls,) = abi_decode(["bytes[]"], data[4:], strict=False)
+    except (DecodingError, ValueError, OverflowError):
+        return [data]
+    return [part for call in calls for part in _parts(call, depth + 1)]
+
+
+def _decode(logged: LoggedEvent, call: _Call, data: bytes, wanted: str) -> Values:
     """As forgiving as the ledger, which ignores what stands between the values: nobody's call may spoil the audit."""
     try:
-        return tuple(abi_decode(call.types(), transaction.data[4:], strict=False))
+        return tuple(abi_decode(call.types(), data[4:], strict=False))
     except (DecodingError, ValueError, OverflowError) as error:
         raise _failure(logged, "input", wanted, f"malformed values ({' '.join(str(error).split())[:120]})") from None
 

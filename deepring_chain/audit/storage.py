@@ -67,7 +67,7 @@ class StorageAuditor:
         Raises:
             AuditFailure: they differ.
         """
-        self._compare(_stored_query(query, self._call(head, "queryAt", query.query)), ended)
+        self._compare(_stored_query(query, self._call(head, "stateOf", query.query)), ended)
 
     def compare(self, verifier: TrailVerifier, block: BlockPlace) -> None:
         """Compares the ring and all open queries.
@@ -118,7 +118,7 @@ class StorageAuditor:
         for waiting in verifier.report().open_queries:
             query = verifier.open_query(waiting.query)
             if query is not None:
-                yield _stored_query(query, self._call(block.number, "queryAt", waiting.query))
+                yield _stored_query(query, self._call(block.number, "stateOf", waiting.query))
 
 
 def _stored_model(model: ModelRegistered | None, found: tuple[object, ...]) -> _Stored:
@@ -151,17 +151,6 @@ def _stored_seat(seating: Seating, position: Position, found: tuple[object, ...]
     return _Stored(f"seatAt({position})", members, expected, compared)
 
 
-def _stored_query(state: QueryVerifier, found: tuple[object, ...]) -> _Stored:
-    place: dict[str, object] = {
-        ".phase": int(state.phase),
-        ".attempt": state.attempt,
-        ".hop": state.next_hop,
-        ".hops": state.hops,
-        ".touchedAt": state.touched_at,
-        ".querent": state.querent,
-        ".submittedAt": state.submitted_at,
-        ".route": state.route,
-        ".expectedOutput": state.expected_output,
-        ".trail": state.trail,
-    }
-    return _Stored(f"queryAt({state.query})", list(place), list(place.values()), found)
+def _stored_query(query: QueryVerifier, found: tuple[object, ...]) -> _Stored:
+    """One word stands for the whole state."""
+    return _Stored(f"stateOf({query.query})", [""], [query.state().fold()], found)

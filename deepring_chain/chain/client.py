@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Protocol, cast
 
 from eth_account.signers.local import LocalAccount
@@ -17,9 +17,11 @@ from deepring_chain.chain.connection import connect, node_errors, shown_url
 from deepring_chain.chain.errors import ContractMissing, RevertDecoder
 from deepring_chain.chain.events import EventDecoder, forgiving_codec
 from deepring_chain.chain.sender import TransactionSender
+from deepring_chain.chain.settlement import Settlement, deliver_call, post_call, settlement_calls
 from deepring_chain.crypto.signing import as_struct
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.events import LoggedEvent
+from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.types import (
     Address,
     Attestation,
@@ -29,6 +31,7 @@ from deepring_chain.types import (
     Domain,
     Position,
     QueryId,
+    Question,
     RejectReason,
     RingMode,
     SignedUpdate,
@@ -41,7 +44,13 @@ FOLD_GAS_PER_SEAT = 45_000
 """Folding one leaf: two storage words, one SHA-256, one event. Whoever attests last may fold the whole ring."""
 
 TIMED_GAS = 100_000
-"""More than a timeout or a withdrawal takes."""
+"""More than a timeout or a withdrawal takes, but for the trail."""
+
+GAS_PER_TRAIL_ENTRY = 3_000
+"""More than an entry of the trail takes, in a withdrawal."""
+
+TIMES_KEPT = 4096
+"""Blocks whose times are remembered."""
 
 LOG_RANGE = 5_000
 """Blocks per `eth_getLogs` request; public nodes limit the range."""
@@ -116,18 +125,19 @@ class LedgerClient:
     ) -> None:
         artifact = load_artifact()
         self._observer = observer
+        self._times: dict[int, int] = {}
         self.url = shown_url(url)
         self.web3 = web3
         web3.codec = forgiving_codec()
         url = self.url
         self._contract: Contract = web3.eth.contract(address=cast(ChecksumAddress, address), abi=artifact.abi)
-        self._decoder = EventDecoder(self._contract)
         self._sender = (
             TransactionSender(web3, url, account, RevertDecoder(artifact.abi)) if account is not None else None
         )
         with node_errors(url):
             self._check_code(artifact, address)
             self.domain = Domain(web3.eth.chain_id, address)
+            self._decoder = EventDecoder(self._contract, self.domain)
             self.ouroboros = Address(self._contract.functions.ouroboros().call())
             self.hop_seconds = int(self._contract.functions.hopSeconds().call())
             self.withdraw_seconds = int(self._contract.functions.withdrawSeconds().call())
@@ -159,9 +169,16 @@ class LedgerClient:
         return self._block(number)
 
     def block_time(self, number: int) -> int:
-        """Unix time of a block, in seconds."""
-        with node_errors(self.url):
-            return int(self.web3.eth.get_block(number)["timestamp"])
+        """Unix time of a block, in seconds; remembered until `forget_times`."""
+        known = self._times.get(number)
+        if known is None:
+            with node_errors(self.url):
+                known = self._times[number] = int(self.web3.eth.get_block(number)["timestamp"])
+        return known
+
+    def forget_times(self) -> None:
+        """To be called after a reorganization: a block's number then stands for another block."""
+        self._times.clear()
 
     def gas_used(self, transaction_hash: Digest) -> int:
         """Gas that a transaction used."""
@@ -175,7 +192,7 @@ class LedgerClient:
             for start in range(first_block, last_block + 1, LOG_RANGE):
                 end = min(start + LOG_RANGE - 1, last_block)
                 logs = self.web3.eth.get_logs({"address": self._contract.address, "fromBlock": start, "toBlock": end})
-                found.extend(self._decoder.decode(log) for log in logs)
+                found.extend(logged for log in logs for logged in self._decoder.decode(log))
         return found
 
     def balance(self) -> int:
@@ -235,45 +252,85 @@ class LedgerClient:
         (event,) = self._contract.events.QuerySubmitted().process_receipt(receipt)
         return QueryId(event["args"]["query"]), receipt
 
-    def reject_query(self, query: QueryId, reason: RejectReason) -> TxReceipt:
+    def reject_query(self, query: QueryId, state: QueryState, reason: RejectReason) -> TxReceipt:
         """`ILedger.rejectQuery`."""
-        return self._send("rejectQuery", query, int(reason))
+        return self._send("rejectQuery", query, state.as_struct(), int(reason))
 
-    def open_route(self, query: QueryId, route: Digest, notes: Digest) -> TxReceipt:
+    def open_route(self, query: QueryId, state: QueryState, route: Digest, notes: Digest) -> TxReceipt:
         """`ILedger.openRoute`."""
-        return self._send("openRoute", query, route, notes)
+        return self._send("openRoute", query, state.as_struct(), route, notes)
 
     def resume_route(
-        self, anchor: Update, signer: Address, later: Sequence[TrailEntry], route: Digest, notes: Digest
+        self,
+        state: QueryState,
+        anchor: Update,
+        signer: Address,
+        later: Sequence[TrailEntry],
+        route: Digest,
+        notes: Digest,
     ) -> TxReceipt:
         """`ILedger.resumeRoute`."""
         entries = [{"digest": entry.digest, "signer": entry.signer} for entry in later]
-        return self._send("resumeRoute", as_struct(anchor), signer, entries, route, notes)
+        struct = state.as_struct()
+        return self._send("resumeRoute", anchor.query, struct, as_struct(anchor), signer, entries, route, notes)
 
-    def complain(self, complaint: Complaint, salt: Digest, next_route: Digest, signature: bytes) -> TxReceipt:
-        """`ILedger.complain`."""
-        return self._send("complain", as_struct(complaint), {"salt": salt, "next": next_route}, signature)
+    def complain(
+        self, state: QueryState, complaint: Complaint, salt: Digest, next_route: Digest, signature: bytes
+    ) -> TxReceipt:
+        """`ILedger.complain`; the complaint's place is the state's."""
+        opening = {"salt": salt, "next": next_route}
+        kind, evidence = int(complaint.kind), complaint.evidence
+        return self._send("complain", complaint.query, state.as_struct(), kind, evidence, opening, signature)
 
-    def judge(self, verdict: Verdict, signature: bytes) -> TxReceipt:
-        """`ILedger.judge`."""
-        return self._send("judge", as_struct(verdict), signature)
+    def judge(self, state: QueryState, verdict: Verdict, signature: bytes) -> TxReceipt:
+        """`ILedger.judge`; the verdict's place is the state's."""
+        finding = (verdict.sender_guilty, verdict.receiver_guilty, verdict.evidence)
+        return self._send("judge", verdict.query, state.as_struct(), *finding, signature)
 
-    def time_out(self, query: QueryId) -> TxReceipt:
+    def time_out(self, query: QueryId, state: QueryState) -> TxReceipt:
         """`ILedger.timeOut`."""
-        return self._send("timeOut", query, fixed_gas=TIMED_GAS)
+        return self._send("timeOut", query, state.as_struct(), fixed_gas=TIMED_GAS)
 
-    def withdraw_query(self, query: QueryId) -> TxReceipt:
-        """`ILedger.withdrawQuery`."""
-        return self._send("withdrawQuery", query, fixed_gas=TIMED_GAS)
+    def withdraw_query(
+        self, query: QueryId, state: QueryState, question: Question, later: Sequence[TrailEntry]
+    ) -> TxReceipt:
+        """`ILedger.withdrawQuery`; `later` are all entries on the trail."""
+        gas = TIMED_GAS + len(later) * GAS_PER_TRAIL_ENTRY
+        arguments = (state.as_struct(), astuple(question), [astuple(entry) for entry in later])
+        return self._send("withdrawQuery", query, *arguments, fixed_gas=gas)
 
-    def post_update(self, signed: SignedUpdate) -> TxReceipt:
-        """`ILedger.postUpdate`."""
-        opening = {"salt": signed.salt, "next": signed.next_route}
-        return self._send("postUpdate", as_struct(signed.update), opening, signed.signature)
+    def post(self, state: QueryState, *updates: SignedUpdate) -> TxReceipt:
+        """`ILedger.post`: one hop's update, or those of several in a row.
 
-    def deliver(self, delivery: Delivery, signature: bytes) -> TxReceipt:
-        """`ILedger.deliver`."""
-        return self._send("deliver", as_struct(delivery), signature)
+        A hop that violates eq. 13 goes through `ILedger.postContradiction`.
+
+        Raises:
+            ProtocolError: they are no run.
+        """
+        call = post_call(state, updates)
+        return self._send(call.function, *call.arguments)
+
+    def deliver(self, state: QueryState, delivery: Delivery, signature: bytes) -> TxReceipt:
+        """`ILedger.deliver`; the delivery's place is the state's."""
+        call = deliver_call(state, delivery, signature)
+        return self._send(call.function, *call.arguments)
+
+    def settle(self, settlements: Sequence[Settlement]) -> TxReceipt:
+        """Hops and answers of several queries in one transaction: all of them, or none.
+
+        Raises:
+            ProtocolError: a query's updates are no run.
+        """
+        calls = settlement_calls(settlements)
+        if len(calls) == 1:
+            return self._send(calls[0].function, *calls[0].arguments)
+        encode = self._contract.encode_abi
+        return self._send("multicall", [encode(call.function, list(call.arguments)) for call in calls])
+
+    def state_of(self, query: QueryId) -> Digest:
+        """`ILedger.stateOf`: the word that stands for a query's state."""
+        with node_errors(self.url):
+            return Digest(bytes(self._contract.functions.stateOf(query).call()))
 
     # ------------------------------------------------------------------ inside
 
@@ -293,6 +350,9 @@ class LedgerClient:
     def _block(self, which: int | str) -> BlockPlace:
         with node_errors(self.url):
             block = self.web3.eth.get_block(which)  # type: ignore[arg-type]
+            if len(self._times) >= TIMES_KEPT:
+                self._times.pop(next(iter(self._times)))
+            self._times[block["number"]] = block["timestamp"]
             return BlockPlace(block["number"], Digest(bytes(block["hash"])))
 
     def _check_code(self, artifact: Artifact, address: Address) -> None:

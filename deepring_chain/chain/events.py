@@ -15,8 +15,9 @@ from web3.contract import Contract
 from web3.exceptions import Web3Exception
 from web3.types import LogReceipt
 
-from deepring_chain.errors import ChainError
+from deepring_chain.errors import ChainError, ProtocolError
 from deepring_chain.protocol import events as records
+from deepring_chain.protocol.run import HopEntry, Run
 from deepring_chain.types import (
     Address,
     ArrangementId,
@@ -25,12 +26,11 @@ from deepring_chain.types import (
     Complaint,
     ComplaintKind,
     Digest,
+    Domain,
     Hop,
     Position,
     QueryId,
     RejectReason,
-    SignedUpdate,
-    Update,
     Verdict,
 )
 
@@ -100,19 +100,24 @@ def _query_resumed(args: Arguments) -> records.QueryResumed:
     return records.QueryResumed(QueryId(args["query"]), attempt, anchor_attempt, Hop(args["anchorHop"]))
 
 
-def _update_posted(args: Arguments) -> records.UpdatePosted:
-    posted, opening = args["update"], args["opening"]
-    update = Update(
-        query=QueryId(posted["query"]),
-        attempt=Attempt(posted["attempt"]),
-        hop=Hop(posted["hop"]),
-        envelope=Digest(posted["envelope"]),
-        output=Digest(posted["output"]),
-        next_output=Digest(posted["nextOutput"]),
-        trail=Digest(posted["trail"]),
+def _update_posted(args: Arguments) -> Run:
+    return _run_posted({**args, "entries": [args["entry"]]})
+
+
+def _run_posted(args: Arguments) -> Run:
+    return Run(
+        query=QueryId(args["query"]),
+        attempt=Attempt(args["attempt"]),
+        hop=Hop(args["hop"]),
+        trail=Digest(args["trail"]),
+        output=Digest(args["output"]),
+        rest=Digest(args["rest"]),
+        entries=tuple(_hop_entry(entry) for entry in args["entries"]),
     )
-    signed = SignedUpdate(update, bytes(args["signature"]), Digest(opening["salt"]), Digest(opening["next"]))
-    return records.UpdatePosted(signed, _address(args["signer"]), Digest(args["trail"]))
+
+
+def _hop_entry(entry: Arguments) -> HopEntry:
+    return HopEntry(*(Digest(entry[name]) for name in ("envelope", "nextOutput", "salt", "r", "vs")))
 
 
 def _output_disputed(args: Arguments) -> records.OutputDisputed:
@@ -169,7 +174,7 @@ def _address(value: str) -> Address:
     return Address(to_checksum_address(value))
 
 
-_BUILDERS: dict[str, Callable[[Arguments], records.Event]] = {
+_BUILDERS: dict[str, Callable[[Arguments], records.Event | Run]] = {
     "ModelRegistered": _model_registered,
     "WorkerAdmitted": _worker_admitted,
     "RingArranged": _ring_arranged,
@@ -183,6 +188,7 @@ _BUILDERS: dict[str, Callable[[Arguments], records.Event]] = {
     "RouteOpened": _route_opened,
     "QueryResumed": _query_resumed,
     "UpdatePosted": _update_posted,
+    "RunPosted": _run_posted,
     "OutputDisputed": _output_disputed,
     "EnvelopeDisputed": _envelope_disputed,
     "VerdictPosted": _verdict_posted,
@@ -193,13 +199,19 @@ _BUILDERS: dict[str, Callable[[Arguments], records.Event]] = {
 
 
 class EventDecoder:
-    """Decodes the logs of one ledger contract."""
+    """Decodes the logs of one ledger contract.
 
-    def __init__(self, contract: Contract) -> None:
+    Args:
+        contract: the ledger.
+        domain: its EIP-712 domain: who signed the updates of a run follows from their digests.
+    """
+
+    def __init__(self, contract: Contract, domain: Domain) -> None:
+        self._domain = domain
         self._events = {bytes.fromhex(contract.events[name]().topic[2:]): contract.events[name]() for name in _BUILDERS}
 
-    def decode(self, log: LogReceipt) -> records.LoggedEvent:
-        """The record of `log`.
+    def decode(self, log: LogReceipt) -> list[records.LoggedEvent]:
+        """The records of `log`: one, or one for each hop of a run.
 
         Raises:
             ChainError: no event of the ledger, or malformed.
@@ -211,15 +223,21 @@ class EventDecoder:
         try:
             data = event.process_log(log)
             record = _BUILDERS[data["event"]](data["args"])
-        except (DecodingError, Web3Exception, ValueError, TypeError, OverflowError) as error:
+            found = record.expand(self._domain) if isinstance(record, Run) else [record]
+        except (DecodingError, Web3Exception, ProtocolError, ValueError, TypeError, OverflowError) as error:
             raise ChainError(f"{where} is a malformed {event.event_name} ({_one_line(error)})") from None
-        return records.LoggedEvent(
-            event=record,
-            block_number=log["blockNumber"],
-            block_hash=Digest(bytes(log["blockHash"])),
-            transaction_hash=Digest(bytes(log["transactionHash"])),
-            log_index=log["logIndex"],
-        )
+        return [_logged(log, each, part) for part, each in enumerate(found)]
+
+
+def _logged(log: LogReceipt, record: records.Event, part: int) -> records.LoggedEvent:
+    return records.LoggedEvent(
+        event=record,
+        block_number=log["blockNumber"],
+        block_hash=Digest(bytes(log["blockHash"])),
+        transaction_hash=Digest(bytes(log["transactionHash"])),
+        log_index=log["logIndex"],
+        part=part,
+    )
 
 
 def _one_line(error: Exception) -> str:

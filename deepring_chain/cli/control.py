@@ -8,6 +8,8 @@ import typer
 
 from deepring_chain.actors.arranger import request_arrangement
 from deepring_chain.actors.deploy import fund_actors, ring_accounts
+from deepring_chain.actors.follower import read_session
+from deepring_chain.actors.querent import withdraw_session
 from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import connect
@@ -34,7 +36,7 @@ def withdraw(
     deployment = folder.load_deployment()
     keys = load_keys(folder.querent, read_password())
     client = LedgerClient.open(deployment.rpc_url, deployment.ledger, keys.account, deployment.chain_id)
-    client.withdraw_query(QueryId(query))
+    withdraw_session(client, read_session(client, deployment.first_block, QueryId(query)))
     OUT.print(f"query {query}: withdrawn")
 
 

@@ -108,16 +108,36 @@ def recover_signer(domain: Domain, message: SignedMessage, signature: bytes) -> 
         SignatureInvalid: wrong length, v other than 27 or 28, high s, no such point, or a number in the message that
             its field on the ledger cannot hold.
     """
-    if len(signature) != SIGNATURE_BYTES or signature[64] not in (27, 28):
-        raise SignatureInvalid(f"signature of {len(signature)} bytes: expected 65 with v 27 or 28")
-    if int.from_bytes(signature[32:64], "big") > _CURVE_ORDER // 2:
-        raise SignatureInvalid("signature with a high s: it could be made into a second one (EIP-2)")
+    _check_form(signature)
     try:
         parsed = keys.Signature(signature[:64] + bytes([signature[64] - 27]))
         public = parsed.recover_public_key_from_msg_hash(message_digest(domain, message))
     except (BadSignature, ValidationError, ValueError, EncodingError) as error:
         raise SignatureInvalid(f"signature recovers to nobody ({error})") from None
     return Address(to_checksum_address(public.to_canonical_address()))
+
+
+def compact_signature(signature: bytes) -> tuple[Digest, Digest]:
+    """A signature of 65 bytes as r and vs (EIP-2098): the recovery bit stands in the top bit of s.
+
+    Raises:
+        SignatureInvalid: wrong length, v other than 27 or 28, or high s.
+    """
+    _check_form(signature)
+    flipped = signature[32] | (signature[64] - 27) << 7
+    return Digest(signature[:32]), Digest(bytes([flipped]) + signature[33:64])
+
+
+def full_signature(r: Digest, vs: Digest) -> bytes:
+    """Inverse of `compact_signature`."""
+    return r + bytes([vs[0] & 0x7F]) + vs[1:] + bytes([27 + (vs[0] >> 7)])
+
+
+def _check_form(signature: bytes) -> None:
+    if len(signature) != SIGNATURE_BYTES or signature[64] not in (27, 28):
+        raise SignatureInvalid(f"signature of {len(signature)} bytes: expected 65 with v 27 or 28")
+    if int.from_bytes(signature[32:64], "big") > _CURVE_ORDER // 2:
+        raise SignatureInvalid("signature with a high s: it could be made into a second one (EIP-2)")
 
 
 def _signable(domain: Domain, message: SignedMessage) -> SignableMessage:

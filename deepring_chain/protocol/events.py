@@ -247,6 +247,7 @@ class LoggedEvent:
     Attributes:
         event: the record.
         block_number, block_hash, transaction_hash, log_index: where it stands.
+        part: which of the records that one log makes: a run of updates makes one for each hop.
     """
 
     event: Event
@@ -254,6 +255,7 @@ class LoggedEvent:
     block_hash: Digest
     transaction_hash: Digest
     log_index: int
+    part: int = 0
 
 
 def query_of(event: Event) -> QueryId | None:

@@ -21,8 +21,8 @@ from deepring_chain.protocol.events import (
     WorkerAdmitted,
     query_of,
 )
-from deepring_chain.protocol.session import QueryEvent, Session
-from deepring_chain.types import Address, ArrangementId, Attestation, Digest, Position, QueryId, RingMode
+from deepring_chain.protocol.session import Moment, QueryEvent, Session
+from deepring_chain.types import Address, Attestation, Digest, Position, QueryId, RingMode
 
 RESTORES_IN_VAIN = 3
 """A worker that had to be restored so often in one arrangement does not want to hold its parameters."""
@@ -119,9 +119,9 @@ class LedgerState:
             ):
                 self._apply_to_arrangement(event)
             case QuerySubmitted() as event:
-                self.sessions[event.query] = Session.submitted(event)
+                self.sessions[event.query] = Session.submitted(event, logged.block_number)
             case _ as event:
-                self._apply_to_session(event)
+                self._apply_to_session(event, logged.block_number)
 
     def _arrange(self, event: RingArranged) -> None:
         if self.arrangement is not None:
@@ -152,11 +152,15 @@ class LedgerState:
             case RestoreReported():
                 current.reports.append(event)
 
-    def _apply_to_session(self, event: QueryEvent) -> None:
+    def _apply_to_session(self, event: QueryEvent, block: int) -> None:
         query = query_of(event)
         if query is None or query not in self.sessions:
             raise ProtocolError(f"query {query}: the events begin after it; read them from the ledger's first block")
-        current = self.arrangement
-        arrangement = current.arranged.arrangement if current else ArrangementId(0)
-        seats = len(current.arranged.seats) if current else 0
-        self.sessions[query] = self.sessions[query].apply(event, arrangement, seats)
+        self.sessions[query] = self.sessions[query].apply(event, self.moment(block))
+
+    def moment(self, block: int) -> Moment:
+        """What the ledger holds now, for an event of this block."""
+        if self.arrangement is None:
+            return Moment(block=block)
+        arranged = self.arrangement.arranged
+        return Moment(arranged.arrangement, len(arranged.seats), arranged.model_version, block)

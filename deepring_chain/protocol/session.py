@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
@@ -21,7 +21,20 @@ from deepring_chain.protocol.events import (
     UpdatePosted,
     VerdictPosted,
 )
-from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, Digest, Hop, QueryId, QueryPhase, RejectReason
+from deepring_chain.protocol.query_state import QueryState
+from deepring_chain.protocol.trail import RENEWAL, VIOLATION, mark_trail
+from deepring_chain.types import (
+    ZERO,
+    Address,
+    ArrangementId,
+    Attempt,
+    Digest,
+    Hop,
+    QueryId,
+    QueryPhase,
+    Question,
+    RejectReason,
+)
 
 QueryEvent = (
     QueryRejected
@@ -35,7 +48,8 @@ QueryEvent = (
     | QueryWithdrawn
     | AnswerDelivered
 )
-TrailEvent = UpdatePosted | EnvelopeDisputed | VerdictPosted | AnswerDelivered
+TrailEvent = UpdatePosted | OutputDisputed | RouteOpened | EnvelopeDisputed | VerdictPosted | AnswerDelivered
+"""What the trail binds. A recorded violation leaves a mark on it, and so does a route after a change of the model."""
 
 OPEN_PHASES = frozenset(
     {
@@ -67,6 +81,21 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """What the ledger held when it took an event in.
+
+    Attributes:
+        arrangement, seats, model_version: of the ring; zero before the first arrangement.
+        block: the event's.
+    """
+
+    arrangement: ArrangementId = ArrangementId(0)
+    seats: int = 0
+    model_version: int = 0
+    block: int = 0
+
+
+@dataclass(frozen=True)
 class Session:
     """State of one query.
 
@@ -78,6 +107,9 @@ class Session:
             and envelopes.
         attempt, next_hop, hops: the attempt that runs, the hop that is due (or in dispute), and how many there are.
         route, notes: the route's link that is left, and the pointer to the sealed notes.
+        model_version: that the attempt's route was opened for.
+        expected_output: H of the last accepted hop; zero before hop 0.
+        submitted_block, touched_block: where the query was asked, and where the deadline of the hop that is due begins.
         updates: the last accepted update of each hop; one that violates eq. 13 is not among them.
         history: the events that the trail binds, in order.
         faults: hops that failed, in order.
@@ -98,6 +130,10 @@ class Session:
     hops: int = 0
     route: Digest = ZERO
     notes: Digest = ZERO
+    model_version: int = 0
+    expected_output: Digest = ZERO
+    submitted_block: int = 0
+    touched_block: int = 0
     updates: Mapping[Hop, UpdatePosted] = field(default_factory=lambda: MappingProxyType({}))
     history: tuple[TrailEvent, ...] = ()
     faults: tuple[Fault, ...] = ()
@@ -106,9 +142,10 @@ class Session:
     reject_reason: RejectReason | None = None
 
     @classmethod
-    def submitted(cls, event: QuerySubmitted) -> Session:
-        """A new query."""
-        return cls(event.query, event.querent, event.sealed_input, event.sealing_key, event.trail)
+    def submitted(cls, event: QuerySubmitted, block: int = 0) -> Session:
+        """A new query, asked in this block."""
+        bare = cls(event.query, event.querent, event.sealed_input, event.sealing_key, event.trail)
+        return replace(bare, submitted_block=block, touched_block=block)
 
     @property
     def is_open(self) -> bool:
@@ -120,21 +157,42 @@ class Session:
         """The arrangement of the current attempt; 0 before the first."""
         return self.arrangements.get(self.attempt, ArrangementId(0))
 
-    def apply(self, event: QueryEvent, arrangement: ArrangementId, seats: int) -> Session:
+    def state(self, time_of: Callable[[int], int]) -> QueryState:
+        """What whoever acts on the query shows to the ledger.
+
+        Args:
+            time_of: Unix time of a block, in seconds.
+        """
+        is_computed = self.hops > 0 and self.next_hop == self.hops
+        return QueryState(
+            phase=self.phase,
+            attempt=self.attempt,
+            hop=self.next_hop,
+            model_version=self.model_version,
+            touched_at=0 if is_computed else time_of(self.touched_block),
+            route=self.route,
+            expected_output=self.expected_output,
+            trail=self.trail,
+        )
+
+    def question(self, time_of: Callable[[int], int]) -> Question:
+        """What the querent asked; `time_of` as for `state`."""
+        return Question(self.sealed_input, self.sealing_key, time_of(self.submitted_block))
+
+    def apply(self, event: QueryEvent, moment: Moment) -> Session:
         """The state after `event`, which the ledger emitted.
 
         Args:
             event: an event of this query.
-            arrangement: the arrangement in force.
-            seats: how many it has: one hop for each.
+            moment: what the ledger held then.
         """
         match event:
             case RouteOpened():
-                return self._opened(event, arrangement, seats)
+                return self._opened(event, moment)
             case QueryResumed():
-                return self
+                return self._resumed(event)
             case UpdatePosted():
-                return self._updated(event)
+                return self._updated(event, moment)
             case OutputDisputed():
                 return self._contradicted(event)
             case EnvelopeDisputed():
@@ -152,19 +210,33 @@ class Session:
                 return replace(self, phase=QueryPhase.WITHDRAWN)
         raise ProtocolError(f"query {self.query}: an event of another kind")
 
-    def _opened(self, event: RouteOpened, arrangement: ArrangementId, seats: int) -> Session:
+    def _opened(self, event: RouteOpened, moment: Moment) -> Session:
+        is_renewal = self.attempt > 0 and self.model_version != moment.model_version
         return replace(
             self,
             phase=QueryPhase.ROUTED,
-            arrangements=MappingProxyType({**self.arrangements, event.attempt: arrangement}),
+            arrangements=MappingProxyType({**self.arrangements, event.attempt: moment.arrangement}),
             attempt=event.attempt,
             next_hop=event.first_hop,
-            hops=seats,
+            hops=moment.seats,
             route=event.route,
             notes=event.notes,
+            model_version=moment.model_version,
+            expected_output=ZERO,
+            touched_block=moment.block,
+            trail=mark_trail(self.trail, RENEWAL) if is_renewal else self.trail,
+            history=(*self.history, event) if is_renewal else self.history,
         )
 
-    def _updated(self, event: UpdatePosted) -> Session:
+    def _resumed(self, event: QueryResumed) -> Session:
+        place = (event.anchor_attempt, event.anchor_hop)
+        anchors = [each.signed.update for each in self.history if isinstance(each, UpdatePosted)]
+        expected = [update.next_output for update in anchors if (update.attempt, update.hop) == place]
+        if not expected:
+            raise ProtocolError(f"query {self.query}: resumed after hop {event.anchor_hop}, which was not posted")
+        return replace(self, expected_output=expected[-1])
+
+    def _updated(self, event: UpdatePosted, moment: Moment) -> Session:
         hop = event.signed.update.hop
         done = hop + 1 == self.hops
         return replace(
@@ -172,6 +244,8 @@ class Session:
             phase=QueryPhase.COMPUTED if done else self.phase,
             next_hop=Hop(hop + 1),
             route=event.signed.next_route,
+            expected_output=event.signed.update.next_output,
+            touched_block=moment.block,
             updates=MappingProxyType({**self.updates, hop: event}),
         )
 
@@ -182,9 +256,12 @@ class Session:
             self,
             phase=QueryPhase.DISPUTED,
             next_hop=event.hop,
+            expected_output=event.expected,
             updates=MappingProxyType(accepted),
             dispute=event,
             answer=None,
+            trail=mark_trail(self.trail, VIOLATION),
+            history=(*self.history, event),
         )
 
     def _judged(self, event: VerdictPosted) -> Session:
@@ -195,5 +272,5 @@ class Session:
             guilty = (Fault(verdict.attempt, verdict.hop, FaultKind.UNSETTLED),)
         return replace(self._extended(event), phase=QueryPhase.INTERRUPTED, faults=self.faults + guilty)
 
-    def _extended(self, event: TrailEvent) -> Session:
+    def _extended(self, event: UpdatePosted | EnvelopeDisputed | VerdictPosted | AnswerDelivered) -> Session:
         return replace(self, trail=event.trail, history=(*self.history, event))

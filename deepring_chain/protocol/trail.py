@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 from eth_abi.abi import encode as abi_encode
 
 from deepring_chain.crypto.digest import keccak256
-from deepring_chain.encoding import TAG_QUERY, TAG_TRAIL
-from deepring_chain.types import Address, Digest, QueryId
+from deepring_chain.encoding import TAG_QUERY, TAG_RENEWAL, TAG_TRAIL, TAG_VIOLATION
+from deepring_chain.types import Address, Digest, QueryId, Question, TrailEntry
+
+NOBODY = Address("0x0000000000000000000000000000000000000000")
+
+VIOLATION = TrailEntry(Digest(TAG_VIOLATION), NOBODY)
+"""The mark that stands on the trail right after an entry that violated eq. 13."""
+
+RENEWAL = TrailEntry(Digest(TAG_RENEWAL), NOBODY)
+"""The mark that stands where a query begins anew under another version of the model."""
 
 
-def start_trail(query: QueryId, querent: Address, sealed_input: Digest, sealing_key: Digest) -> Digest:
-    """First value: binds what the querent asked (eq. 3)."""
-    types = ["bytes32", "uint64", "address", "bytes32", "bytes32"]
-    return keccak256(abi_encode(types, [TAG_QUERY, query, querent, sealed_input, sealing_key]))
+def start_trail(query: QueryId, querent: Address, question: Question) -> Digest:
+    """First value: binds what was asked, by whom and when (eq. 3)."""
+    types = ["bytes32", "uint64", "address", "bytes32", "bytes32", "uint40"]
+    return keccak256(abi_encode(types, [TAG_QUERY, query, querent, *astuple(question)]))
 
 
 def extend_trail(trail: Digest, digest: Digest, signer: Address) -> Digest:
@@ -24,3 +34,8 @@ def extend_trail(trail: Digest, digest: Digest, signer: Address) -> Digest:
         signer: who signed it.
     """
     return keccak256(abi_encode(["bytes32", "bytes32", "bytes32", "address"], [TAG_TRAIL, trail, digest, signer]))
+
+
+def mark_trail(trail: Digest, mark: TrailEntry) -> Digest:
+    """Next value, after `VIOLATION` or `RENEWAL`, which nobody signs."""
+    return extend_trail(trail, mark.digest, mark.signer)

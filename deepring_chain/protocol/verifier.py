@@ -151,7 +151,8 @@ class TrailVerifier:
         last = self._last
         if last is None:
             return
-        here, before = (logged.block_number, logged.log_index), (last.block_number, last.log_index)
+        here = (logged.block_number, logged.log_index, logged.part)
+        before = (last.block_number, last.log_index, last.part)
         step.require(Check.ORDER, "the trail", "log_index", here > before, f"a place after {self._place()}", here)
         is_same_block = logged.block_number == last.block_number
         is_same_hash = logged.block_hash == last.block_hash
@@ -259,11 +260,11 @@ class TrailVerifier:
         step.equal(Check.MODE, f"query {number}", "event (the ring's mode)", RingMode.QUERY, self.ring.mode)
         match event:
             case RouteOpened():
-                query.open_route(step, event, self._workers())
+                query.open_route(step, event, self._workers(), self._model_version())
             case UpdatePosted():
-                query.update(step, event, self.ring.authentic_since)
+                query.update(step, event, self.ring.authentic_since, self._model_version())
             case AnswerDelivered():
-                query.deliver(step, event)
+                query.deliver(step, event, self._model_version())
             case HopTimedOut():
                 query.time_out(step, event, self.ring.authentic_since)
 
@@ -284,6 +285,9 @@ class TrailVerifier:
     def _workers(self) -> frozenset[Address]:
         seating = self.ring.seating
         return frozenset(seating.arranged.seats[1:]) if seating else frozenset()
+
+    def _model_version(self) -> int:
+        return self.ring.model.version if self.ring.model else 0
 
     def _drop_ended(self, event: Event) -> None:
         """Forgets a query with its last event, so that memory does not grow with the trail."""

@@ -18,8 +18,9 @@ from deepring_chain.protocol.events import (
     UpdatePosted,
     VerdictPosted,
 )
+from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.route import route_link
-from deepring_chain.protocol.trail import extend_trail, start_trail
+from deepring_chain.protocol.trail import RENEWAL, VIOLATION, extend_trail, mark_trail, start_trail
 from deepring_chain.types import (
     ZERO,
     Address,
@@ -30,6 +31,7 @@ from deepring_chain.types import (
     Hop,
     QueryId,
     QueryPhase,
+    Question,
     Update,
     Verdict,
 )
@@ -60,11 +62,12 @@ class QueryVerifier:
     Attributes:
         query, querent, submitted_at: its id, who asked, and the Unix time of that.
         trail: rolling hash over all accepted entries.
-        touched_at: Unix time of the last hop or route: the next hop's deadline counts from it.
+        touched_at: Unix time of the last hop or route: the next hop's deadline counts from it; 0 after the last hop.
         phase: as on the ledger.
         attempt, next_hop, hops: the attempt that runs, the hop that is due, and how many there are.
         route: the link that is left.
-        expected_output: H of the last accepted hop.
+        expected_output: H of the last accepted hop; zero before hop 0.
+        model_version: that the attempt's route was opened for.
     """
 
     query: QueryId
@@ -78,6 +81,7 @@ class QueryVerifier:
     hops: int = 0
     route: Digest = ZERO
     expected_output: Digest = ZERO
+    model_version: int = 0
     _workers: frozenset[Address] = frozenset()
     _signers: dict[Address, Hop] = field(default_factory=dict)
     _accepted: dict[Hop, _Anchor] = field(default_factory=dict)
@@ -89,7 +93,7 @@ class QueryVerifier:
         """A new query: with a usable key, and the right first trail hash."""
         query = cls(event.query, event.querent, step.time, event.trail, step.time)
         step.nonzero(Check.REGISTRATION, query._subject(), "sealing_key", event.sealing_key)
-        trail = start_trail(event.query, event.querent, event.sealed_input, event.sealing_key)
+        trail = start_trail(event.query, event.querent, Question(event.sealed_input, event.sealing_key, step.time))
         step.equal(Check.TRAIL, query._subject(), "trail", trail, event.trail)
         return query
 
@@ -106,6 +110,7 @@ class QueryVerifier:
         """Takes in what was due."""
         if isinstance(self._due, OutputDisputed):
             self.phase, self._contradiction = QueryPhase.DISPUTED, self._due
+            self.trail = mark_trail(self.trail, VIOLATION)
         self._due = None
 
     # ------------------------------------------------------------------ rules
@@ -115,13 +120,27 @@ class QueryVerifier:
         self._check_phase(step, WAITING)
         self.phase = QueryPhase.REJECTED
 
-    def open_route(self, step: Step, event: RouteOpened, workers: frozenset[Address]) -> None:
+    def state(self) -> QueryState:
+        """What the ledger must hold of the query."""
+        return QueryState(
+            self.phase,
+            self.attempt,
+            self.next_hop,
+            self.model_version,
+            self.touched_at,
+            self.route,
+            self.expected_output,
+            self.trail,
+        )
+
+    def open_route(self, step: Step, event: RouteOpened, workers: frozenset[Address], model_version: int) -> None:
         """A route: the next attempt, from hop 0 or from the last accepted output of the hop before.
 
         Args:
             step: the event under examination.
             event: the same.
             workers: who is seated now, the ouroboros apart; they sign the hops after hop 0.
+            model_version: that the ring holds now.
         """
         self._check_phase(step, WAITING)
         subject = self._subject()
@@ -131,20 +150,26 @@ class QueryVerifier:
         latest = min(self.next_hop, self.hops - 1)
         step.member(Check.PLACE, subject, "first_hop", range(latest + 1), event.first_hop)
         if event.first_hop:
+            self._check_model(step, model_version)
             self._resume(step, event)
+        else:
+            self._begin_anew(model_version)
+        self.model_version = model_version
         self.phase, self.touched_at = QueryPhase.ROUTED, step.time
         self.attempt, self.next_hop, self.route = event.attempt, event.first_hop, event.route
 
-    def update(self, step: Step, event: UpdatePosted, authentic_since: int) -> None:
+    def update(self, step: Step, event: UpdatePosted, authentic_since: int, model_version: int) -> None:
         """A hop: at its place, in time, by whom the route names, over the history so far; then eq. 13.
 
         Args:
             step: the event under examination.
             event: the same.
             authentic_since: when the flag became true; time before that does not count against the hop.
+            model_version: that the ring holds now.
         """
         signed, update = event.signed, event.signed.update
         self._check_phase(step, {QueryPhase.ROUTED})
+        self._check_model(step, model_version)
         self._check_place(step, update, "signed.update.")
         subject = self._subject(update.hop)
         deadline = self._deadline(step, authentic_since)
@@ -162,11 +187,12 @@ class QueryVerifier:
         self._accepted[update.hop] = _Anchor(update.attempt, event.signer, update.next_output)
         self.expected_output, self.next_hop = update.next_output, Hop(update.hop + 1)
         if self.next_hop == self.hops:
-            self.phase = QueryPhase.COMPUTED
+            self.phase, self.touched_at = QueryPhase.COMPUTED, 0
 
-    def deliver(self, step: Step, event: AnswerDelivered) -> None:
+    def deliver(self, step: Step, event: AnswerDelivered, model_version: int) -> None:
         """The closing entry (eq. 12): by the ouroboros, over the whole history; then eq. 13 for the last layer."""
         self._check_phase(step, {QueryPhase.COMPUTED})
+        self._check_model(step, model_version)
         subject = f"{self._subject()}, delivery"
         step.equal(Check.PLACE, subject, "attempt", self.attempt, event.attempt)
         delivery = event.delivery(self.trail)
@@ -223,6 +249,18 @@ class QueryVerifier:
         self.phase = QueryPhase.WITHDRAWN
 
     # ------------------------------------------------------------------ steps
+
+    def _begin_anew(self, model_version: int) -> None:
+        """From hop 0. What another version of the model computed is no output to go on from."""
+        if self.attempt and self.model_version != model_version:
+            self.trail = mark_trail(self.trail, RENEWAL)
+            self._accepted.clear()
+        self.expected_output = ZERO
+
+    def _check_model(self, step: Step, model_version: int) -> None:
+        wanted = f"model version {self.model_version}, which the route was opened for"
+        is_same = self.model_version == model_version
+        step.require(Check.MODE, self._subject(), "event (the ring's model)", is_same, wanted, model_version)
 
     def _resume(self, step: Step, event: RouteOpened) -> None:
         hop = Hop(event.first_hop - 1)

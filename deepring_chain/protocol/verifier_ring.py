@@ -131,6 +131,8 @@ class RingVerifier:
         in_range = 0 < event.layers <= MAX_LAYERS
         step.require(Check.REGISTRATION, subject, "layers", in_range, f"1..{MAX_LAYERS}", event.layers)
         self.model = event
+        if self.seating is not None:
+            self.seating.authentic_since = 0
 
     def admit(self, step: Step, event: WorkerAdmitted) -> None:
         """An account with a usable key."""

@@ -31,7 +31,7 @@ from deepring_chain.chain.raw_block import RawBlock
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.protocol.trail import start_trail
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import Address, Digest, QueryId
+from deepring_chain.types import Address, Digest, QueryId, Question
 from tests.chain.ring_driver import Ledger, ScriptedRing, account_named, address_of, fund, named
 from tests.chain.stored_ring import StoredQuery, StoredRing, envelope_of
 
@@ -147,8 +147,9 @@ class FastRing(StoredRing):
         """Opens the next query."""
         self.queries += 1
         pointer, key = self.put("input", envelope_of(f"input {self.queries}")), named("querent's key")
-        self.ring.owner_client._send("submitQuery", pointer, key)
-        trail = start_trail(QueryId(self.queries), address_of(self.ring.owner), pointer, key)
+        receipt = self.ring.owner_client._send("submitQuery", pointer, key)
+        question = Question(pointer, key, self.ring.ledger.time_of(receipt))
+        trail = start_trail(QueryId(self.queries), address_of(self.ring.owner), question)
         return StoredQuery(self.ring, QueryId(self.queries), trail, self.ring.owner, stored=self)
 
 

@@ -9,29 +9,47 @@ import json
 from pathlib import Path
 
 from web3 import Web3
-from web3.types import TxReceipt
+from web3.types import RPCEndpoint, TxReceipt
 
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
+from tests.chain.query_driver import deliver_all, settle, settle_whole
 from tests.chain.ring_driver import Ledger, ScriptedRing, account_named, fund, named
 
 PATH = Path(__file__).with_name("gas_snapshot.json")
 LAYERS = 5
+BATCHES = (1, 4, 16, 64)
+BEGINNING = 1_800_000_000
+"""Unix time of the first block: times are on the trail, so that they count for the calldata's zeros."""
 
 
 def measure() -> dict[str, int]:
     """Gas used, by what was done, in the order of a ring's life."""
     with Devnet() as node:
         web3 = connect(node.url)
+        _stop_the_clock(web3)
         owner, querent = account_named("owner"), account_named("querent")
         workers = tuple(account_named(f"worker {layer}") for layer in range(1, LAYERS + 1))
         fund(web3, [owner, querent, *workers])
         ring = ScriptedRing(Ledger.deploy(web3, node.url, owner), owner, workers)
-        receipts = {**_setting_up(ring), **_queries(ring), **_disputes(ring), **_liveness(ring), **_restores(ring)}
+        receipts = {**_setting_up(ring), **_queries(ring), **_disputes(ring), **_liveness(ring)}
+        receipts |= _batches(ring) | _restores(ring)
         gas = {"deploy the ledger": _deployment_gas(web3, ring.ledger)}
         gas.update({name: receipt["gasUsed"] for name, receipt in receipts.items()})
-    gas["a whole query of 5 layers"] = gas["submit a query"] + gas["open a route"] + _hops(gas) + gas["deliver"]
+    asked = gas["submit a query"] + gas["open a route"]
+    gas["a whole query of 5 layers, posted hop by hop"] = asked + _hops(gas) + gas["deliver"]
+    for count in BATCHES:
+        updates = count * (LAYERS + 1)
+        gas[f"each update, {count} queries settled together"] = gas[f"settle the hops of {count} queries"] // updates
+        settled = gas[f"settle {count} queries, hops and answers"] // count
+        gas[f"a whole query of 5 layers, {count} settled together"] = asked + settled
     return gas
+
+
+def _stop_the_clock(web3: Web3) -> None:
+    """Every block has the time of the one before, from the same second on in every run."""
+    web3.provider.make_request(RPCEndpoint("evm_setNextBlockTimestamp"), [BEGINNING])
+    web3.provider.make_request(RPCEndpoint("anvil_setBlockTimestampInterval"), [0])
 
 
 def _deployment_gas(web3: Web3, ledger: Ledger) -> int:
@@ -64,7 +82,7 @@ def _queries(ring: ScriptedRing) -> dict[str, TxReceipt]:
     receipts = {"submit the first query": client.submit_query(named("first"), named("key"))[1]}
     query = ring.submit(querent)
     receipts["submit a query"] = client.submit_query(named("third"), named("key"))[1]
-    receipts["open a route"] = ring.owner_client.open_route(query.query, query.links[0], named("notes"))
+    receipts["open a route"] = ring.owner_client.open_route(query.query, query.state, query.links[0], named("notes"))
     receipts["post update, hop 0"] = query.post()
     query.advance(2)
     receipts["post update, middle hop"] = query.post()
@@ -72,6 +90,18 @@ def _queries(ring: ScriptedRing) -> dict[str, TxReceipt]:
     receipts["post update, last hop"] = query.post()
     receipts["deliver"] = query.deliver()
     receipts["reject a query"] = ring.submit(querent).reject()
+    return receipts
+
+
+def _batches(ring: ScriptedRing) -> dict[str, TxReceipt]:
+    """Each query's hops as one run, and several queries in one transaction; then with the answers."""
+    querent, receipts = account_named("querent"), {}
+    for count in BATCHES:
+        queries = [ring.submit(querent).open_route() for _ in range(count)]
+        receipts[f"settle the hops of {count} queries"] = settle(*queries)
+        receipts[f"deliver {count} answers"] = deliver_all(*queries)
+        queries = [ring.submit(querent).open_route() for _ in range(count)]
+        receipts[f"settle {count} queries, hops and answers"] = settle_whole(*queries)
     return receipts
 
 

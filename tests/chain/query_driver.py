@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from eth_account.signers.local import LocalAccount
 from web3.types import TxReceipt
 
+from deepring_chain.chain.settlement import Settlement
 from deepring_chain.crypto.signing import SignedMessage, message_digest, sign_message
+from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.route import build_route
-from deepring_chain.protocol.trail import extend_trail
+from deepring_chain.protocol.trail import VIOLATION, extend_trail
 from deepring_chain.protocol.update import sign_update
 from deepring_chain.types import (
     ZERO,
@@ -23,6 +25,8 @@ from deepring_chain.types import (
     Domain,
     Hop,
     QueryId,
+    QueryPhase,
+    Question,
     RejectReason,
     SignedUpdate,
     TrailEntry,
@@ -50,6 +54,18 @@ class Entry:
         return TrailEntry(message_digest(domain, self.message), address_of(self.signer))
 
 
+@dataclass(frozen=True)
+class Mark:
+    """What the ledger puts on the trail by itself."""
+
+    entry: TrailEntry
+    message: None = None
+
+    def on_trail(self, _domain: Domain) -> TrailEntry:
+        """As the rolling hash has it."""
+        return self.entry
+
+
 @dataclass
 class ScriptedQuery:
     """A query of a scripted ring, and what its next honest entry is.
@@ -72,7 +88,7 @@ class ScriptedQuery:
     querent: LocalAccount = field(default_factory=lambda: account_named("querent"))
     hop: Hop = field(default=Hop(0))
     attempt: Attempt = field(default=Attempt(1))
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Entry | Mark] = field(default_factory=list)
     signers: tuple[LocalAccount, ...] = field(init=False)
     salts: list[Digest] = field(init=False)
     links: list[Digest] = field(init=False)
@@ -94,15 +110,15 @@ class ScriptedQuery:
         return (*self.signers, self.ring.owner)[self.hop]
 
     @property
-    def state(self) -> Any:
-        """The query as the ledger holds it."""
-        return self.ring.ledger.read("queryAt", self.query)
+    def state(self) -> QueryState:
+        """The query as the events tell it, which is what the ledger holds."""
+        return self.ring.ledger.query(self.query)
 
     @property
     def place(self) -> tuple[object, ...]:
-        """Phase, attempt, hop, hops, route, expected output and trail, as the ledger holds them."""
+        """Phase, attempt, hop, route, expected output and trail, as the ledger holds them."""
         state = self.state
-        return (state.phase, state.attempt, state.hop, state.hops, state.route, state.expectedOutput, state.trail)
+        return (state.phase, state.attempt, state.hop, state.route, state.expected_output, state.trail)
 
     def output(self, hop: int) -> Digest:
         """The commitment to a hop's output."""
@@ -119,11 +135,11 @@ class ScriptedQuery:
 
     def reject(self, reason: RejectReason = RejectReason.MALFORMED) -> TxReceipt:
         """Turns the query down."""
-        return self.ring.owner_client.reject_query(self.query, reason)
+        return self.ring.owner_client.reject_query(self.query, self.state, reason)
 
     def open_route(self) -> Self:
         """Commits the route."""
-        self.ring.owner_client.open_route(self.query, self.links[0], self.notes)
+        self.ring.owner_client.open_route(self.query, self.state, self.links[0], self.notes)
         return self
 
     @property
@@ -135,11 +151,12 @@ class ScriptedQuery:
         """Begins the next attempt with hop 0."""
         self.attempt = Attempt(self.attempt + 1)
         self.draw_route(Hop(0))
-        return self.ring.owner_client.open_route(self.query, self.links[0], self.notes)
+        return self.ring.owner_client.open_route(self.query, self.state, self.links[0], self.notes)
 
     def accepted(self, hop: int) -> Entry:
         """The last entry for a hop; that it holds eq. 13 is for the caller to see to."""
-        return [e for e in self.entries if isinstance(e.message, Update) and e.message.hop == hop][-1]
+        entries = [e for e in self.entries if isinstance(e, Entry)]
+        return [e for e in entries if isinstance(e.message, Update) and e.message.hop == hop][-1]
 
     def after(self, entry: Entry) -> list[TrailEntry]:
         """The trail after an entry."""
@@ -159,7 +176,7 @@ class ScriptedQuery:
         self.draw_route(Hop(update.hop + 1))
         history = self.after(anchor) if later is None else later
         client, link = self.ring.owner_client, self.links[self.hop]
-        return client.resume_route(update, address_of(anchor.signer), history, link, self.notes)
+        return client.resume_route(self.state, update, address_of(anchor.signer), history, link, self.notes)
 
     # ------------------------------------------------------------------ updates
 
@@ -184,10 +201,20 @@ class ScriptedQuery:
     def post(self, carrier: LocalAccount | None = None, **changes: Any) -> TxReceipt:
         """Posts the entry that is due, through its signer's account or another's, and moves on."""
         signed, signer = self.sign(self.update(**changes)), self.signer
-        receipt = self.ring.ledger.by(carrier or signer).post_update(signed)
+        receipt = self.ring.ledger.by(carrier or signer).post(self.state, signed)
         self._extend(signed.update, signer)
         self.hop = Hop(self.hop + 1)
         return receipt
+
+    def sign_run(self, end: int | None = None) -> list[SignedUpdate]:
+        """Honest updates of the hops from the one that is due to before `end`, signed one after the other."""
+        updates = []
+        while self.hop < (len(self.signers) if end is None else end):
+            signed, signer = self.sign(self.update()), self.signer
+            self._extend(signed.update, signer)
+            self.hop = Hop(self.hop + 1)
+            updates.append(signed)
+        return updates
 
     def advance(self, hop: int) -> Self:
         """Posts honest updates until `hop` is due."""
@@ -208,11 +235,20 @@ class ScriptedQuery:
         """The owner's signature."""
         return sign_message(self.ring.owner, self.domain, delivery)
 
+    def sign_answer(self, state: QueryState | None = None) -> tuple[QueryState, Delivery, bytes]:
+        """The honest closing entry, with the state before it; moves on."""
+        delivery = self.delivery()
+        signed = (state or self.state, delivery, self.sign_delivery(delivery))
+        self._extend(delivery, self.ring.owner)
+        return signed
+
     def deliver(self, **changes: Any) -> TxReceipt:
         """Posts the closing entry."""
         delivery = self.delivery(**changes)
-        receipt = self.ring.owner_client.deliver(delivery, self.sign_delivery(delivery))
+        receipt = self.ring.owner_client.deliver(self.state, delivery, self.sign_delivery(delivery))
         self._extend(delivery, self.ring.owner)
+        if delivery.output != self.output(len(self.signers)):
+            self._mark(VIOLATION)
         return receipt
 
     # ------------------------------------------------------------------ disputes
@@ -238,7 +274,7 @@ class ScriptedQuery:
         """Posts the complaint of whose turn it is, or of another."""
         complaint, signer = self.complaint(**changes), account or self.signer
         signature = sign_message(signer, self.domain, complaint)
-        receipt = self.ring.ledger.by(signer).complain(complaint, *self.opening, signature)
+        receipt = self.ring.ledger.by(signer).complain(self.state, complaint, *self.opening, signature)
         self._extend(complaint, signer)
         return receipt
 
@@ -259,7 +295,7 @@ class ScriptedQuery:
         """Posts the owner's verdict."""
         verdict = self.verdict(**changes)
         signature = sign_message(self.ring.owner, self.domain, verdict)
-        receipt = self.ring.owner_client.judge(verdict, signature)
+        receipt = self.ring.owner_client.judge(self.state, verdict, signature)
         self._extend(verdict, self.ring.owner)
         return receipt
 
@@ -267,6 +303,7 @@ class ScriptedQuery:
         """Posts an output for the hop that is due which the hop before did not expect: that hop stays due."""
         hop = self.hop
         receipt = self.post(output=named("another output"))
+        self._mark(VIOLATION)
         self.hop = hop
         return receipt
 
@@ -279,7 +316,7 @@ class ScriptedQuery:
 
     def time_out(self, account: LocalAccount | None = None) -> TxReceipt:
         """Ends the attempt, whenever it may be."""
-        return self.ring.ledger.by(account or self.querent).time_out(self.query)
+        return self.ring.ledger.by(account or self.querent).time_out(self.query, self.state)
 
     def let_time_out(self) -> TxReceipt:
         """Lets the hop that is due miss its deadline."""
@@ -288,7 +325,18 @@ class ScriptedQuery:
 
     def withdraw(self, account: LocalAccount | None = None) -> TxReceipt:
         """Gives the query up, whenever it may be."""
-        return self.ring.ledger.by(account or self.querent).withdraw_query(self.query)
+        client = self.ring.ledger.by(account or self.querent)
+        return client.withdraw_query(self.query, self.state, self.question, self.history)
+
+    @property
+    def question(self) -> Question:
+        """What was asked, and when."""
+        return self.ring.ledger.question(self.query)
+
+    @property
+    def history(self) -> list[TrailEntry]:
+        """The whole trail after the question."""
+        return [each.on_trail(self.domain) for each in self.entries]
 
     def wait_and_withdraw(self) -> TxReceipt:
         """Gives the query up after the long deadline."""
@@ -299,10 +347,48 @@ class ScriptedQuery:
         Clock(self.ring.ledger.web3).advance(self.ring.ledger.read(deadline) + 1)
 
     def _extend(self, message: SignedMessage, signer: LocalAccount) -> None:
-        entry = Entry(message, signer)
+        self._add(Entry(message, signer))
+
+    def _mark(self, mark: TrailEntry) -> None:
+        self._add(Mark(mark))
+
+    def _add(self, entry: Entry | Mark) -> None:
         on_trail = entry.on_trail(self.domain)
         self.trail = extend_trail(self.trail, on_trail.digest, on_trail.signer)
         self.entries.append(entry)
+
+
+def settle(*queries: ScriptedQuery) -> TxReceipt:
+    """Posts all hops of queries that are routed, each as one run, in one transaction of the owner's."""
+    return _settle(queries, [Settlement((query.state, query.sign_run())) for query in queries])
+
+
+def deliver_all(*queries: ScriptedQuery) -> TxReceipt:
+    """Delivers the answers of computed queries in one transaction of the owner's."""
+    return _settle(queries, [Settlement(delivery=query.sign_answer()) for query in queries])
+
+
+def settle_whole(*queries: ScriptedQuery) -> TxReceipt:
+    """Posts all hops and delivers the answers in one transaction of the owner's."""
+    settlements = []
+    for query in queries:
+        before, updates = query.state, query.sign_run()
+        last = updates[-1]
+        after = replace(
+            before,
+            phase=QueryPhase.COMPUTED,
+            hop=query.hop,
+            touched_at=0,
+            route=last.next_route,
+            expected_output=last.update.next_output,
+            trail=query.trail,
+        )
+        settlements.append(Settlement((before, updates), query.sign_answer(after)))
+    return _settle(queries, settlements)
+
+
+def _settle(queries: Sequence[ScriptedQuery], settlements: Sequence[Settlement]) -> TxReceipt:
+    return queries[0].ring.owner_client.settle(settlements)
 
 
 BRINGERS: dict[str, Callable[[ScriptedQuery], object]] = {

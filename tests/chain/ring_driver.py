@@ -13,13 +13,25 @@ from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.types import TxReceipt
 
+from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.client import Deadlines, LedgerClient, deploy_ledger
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.events import Event
+from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.trail import start_trail
-from deepring_chain.types import Address, ArrangementId, Attestation, Digest, Domain, Position, RingMode
+from deepring_chain.types import (
+    Address,
+    ArrangementId,
+    Attestation,
+    Digest,
+    Domain,
+    Position,
+    QueryId,
+    Question,
+    RingMode,
+)
 from tests.chain.names import account_named, address_of, named, sealing_key_of
 from tests.chain.query_driver import BRINGERS, ScriptedQuery
 
@@ -60,6 +72,8 @@ class Ledger:
         self.domain = Domain(web3.eth.chain_id, address)
         self._contract = web3.eth.contract(address=address, abi=artifact.abi, decode_tuples=True)  # type: ignore[call-overload]
         self._clients: dict[str, LedgerClient] = {}
+        self._reader = LedgerClient(web3, url, address)
+        self._follower = LedgerFollower(self._reader, first_block)
 
     @classmethod
     def deploy(cls, web3: Web3, url: str, owner: LocalAccount, deadlines: Deadlines | None = None) -> Ledger:
@@ -75,6 +89,20 @@ class Ledger:
     def read(self, function: str, *arguments: object) -> Any:
         """What a view returns; structs as named tuples."""
         return self._contract.functions[function](*arguments).call()
+
+    def query(self, query: int) -> QueryState:
+        """A query as the events tell it; the word that the ledger stores must stand for just that."""
+        self._follower.refresh()
+        session = self._follower.state.sessions[QueryId(query)]
+        state = session.state(self._reader.block_time)
+        if state.fold() != self._reader.state_of(QueryId(query)):
+            raise AssertionError(f"query {query}: the events tell {state}, the ledger holds another state")
+        return state
+
+    def question(self, query: int) -> Question:
+        """What was asked, and when."""
+        self._follower.refresh()
+        return self._follower.state.sessions[QueryId(query)].question(self._reader.block_time)
 
     def mode(self) -> RingMode:
         """The derived mode."""
@@ -215,5 +243,6 @@ class ScriptedRing:
         """Opens a query."""
         number = self.ledger.read("queryCount") + 1
         sealed_input, key = named(f"input {number}"), sealing_key_of(querent)
-        query, _ = self.ledger.by(querent).submit_query(sealed_input, key)
-        return ScriptedQuery(self, query, start_trail(query, address_of(querent), sealed_input, key), querent)
+        query, receipt = self.ledger.by(querent).submit_query(sealed_input, key)
+        question = Question(sealed_input, key, self.ledger.time_of(receipt))
+        return ScriptedQuery(self, query, start_trail(query, address_of(querent), question), querent)

@@ -23,7 +23,7 @@ from deepring_chain.protocol.evidence import seal_shared
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.trail import start_trail
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import Complaint, Delivery, Digest, Position, Update, Verdict
+from deepring_chain.types import Complaint, Delivery, Digest, Position, Question, Update, Verdict
 from tests.chain.ring_driver import ScriptedQuery, ScriptedRing, address_of, named
 
 RECIPIENT = public_bytes(X25519PrivateKey.from_private_bytes(named("recipient")))
@@ -119,8 +119,9 @@ class StoredRing:
     def submit_pointer(self, pointer: Digest) -> StoredQuery:
         """Opens a query whose input is wherever `pointer` leads."""
         key = named("querent's key")
-        query, _ = self.ring.ledger.by(self.querent).submit_query(pointer, key)
-        trail = start_trail(query, address_of(self.querent), pointer, key)
+        query, receipt = self.ring.ledger.by(self.querent).submit_query(pointer, key)
+        question = Question(pointer, key, self.ring.ledger.time_of(receipt))
+        trail = start_trail(query, address_of(self.querent), question)
         return StoredQuery(self.ring, query, trail, self.querent, stored=self)
 
 

@@ -29,6 +29,7 @@ from deepring_chain.types import (
     Digest,
     Domain,
     QueryId,
+    Question,
     Update,
     Verdict,
 )
@@ -96,7 +97,8 @@ def _route(rng: random.Random, count: int) -> dict[str, Any]:
 
 def _trail(rng: random.Random, count: int) -> dict[str, Any]:
     query, querent, sealed_input, key = QueryId(rng.getrandbits(64)), _address(rng), _digest(rng), _digest(rng)
-    trails = [start_trail(query, querent, sealed_input, key)]
+    question = Question(sealed_input, key, rng.getrandbits(40))
+    trails = [start_trail(query, querent, question)]
     entries = [(_digest(rng), _address(rng)) for _ in range(count)]
     for digest, signer in entries:
         trails.append(extend_trail(trails[-1], digest, signer))
@@ -105,6 +107,7 @@ def _trail(rng: random.Random, count: int) -> dict[str, Any]:
         "querent": querent,
         "input": sealed_input.hex(),
         "sealing_key": key.hex(),
+        "submitted_at": question.submitted_at,
         "entries": [{"digest": digest.hex(), "signer": signer} for digest, signer in entries],
         "trails": _hex(trails),
     }

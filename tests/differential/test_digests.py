@@ -22,6 +22,7 @@ from deepring_chain.types import (
     Hop,
     Position,
     QueryId,
+    Question,
     Update,
     Verdict,
 )
@@ -99,12 +100,12 @@ def test_verdict_digest_is_the_same(harness: Harness, message: SignedMessage) ->
 
 
 @MANY
-@given(query=queries, querent=addresses, sealed_input=digests, key=digests)
+@given(query=queries, querent=addresses, sealed_input=digests, key=digests, time=st.integers(0, 2**40 - 1))
 def test_first_trail_is_the_same(
-    harness: Harness, query: QueryId, querent: Address, sealed_input: Digest, key: Digest
+    harness: Harness, query: QueryId, querent: Address, sealed_input: Digest, key: Digest, time: int
 ) -> None:
-    actual = harness.call("startTrail", query, querent, sealed_input, key)
-    assert start_trail(query, querent, sealed_input, key) == actual
+    actual = harness.call("startTrail", query, querent, (sealed_input, key, time))
+    assert start_trail(query, querent, Question(sealed_input, key, time)) == actual
 
 
 @MANY
