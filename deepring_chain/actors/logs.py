@@ -43,6 +43,8 @@ def open_log(layout: LogFormat, actor: str, path: Path | None = None) -> None:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose a writable place") from None
     handler.setFormatter(json_formatter(actor) if layout is LogFormat.JSON else _text_formatter())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    # Of an answer that was cut off within its headers it prints a traceback; the request fails anyhow, in one line.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def _open_handler(path: Path | None) -> logging.Handler:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_ring import FakeRing
+from urllib3.exceptions import HeaderParsingError
 
 from deepring_chain.actors.guard import SessionGuard
 from deepring_chain.actors.logs import LogFormat, open_log
@@ -34,6 +35,16 @@ def test_text_line_has_time_level_place_and_message(tmp_path: Path) -> None:
     LOG.warning("query %d: late", 7)
     line = (tmp_path / "logs" / "worker-1.log").read_text()
     assert line.endswith(" WARNING deepring_chain.test: query 7: late\n")
+
+
+def test_torn_headers_of_an_answer_leave_no_traceback_in_the_log(tmp_path: Path) -> None:
+    """As urllib3 warns of them, with the traceback of its own error."""
+    open_log(LogFormat.TEXT, "worker-1", tmp_path / "worker-1.log")
+    try:
+        raise HeaderParsingError([], b"con")
+    except HeaderParsingError:
+        logging.getLogger("urllib3.connection").warning("Failed to parse headers", exc_info=True)
+    assert (tmp_path / "worker-1.log").read_text() == ""
 
 
 def test_json_line_has_the_same_in_fields(tmp_path: Path) -> None:
