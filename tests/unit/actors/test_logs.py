@@ -40,10 +40,8 @@ def test_text_line_has_time_level_place_and_message(tmp_path: Path) -> None:
 def test_torn_headers_of_an_answer_leave_no_traceback_in_the_log(tmp_path: Path) -> None:
     """As urllib3 warns of them, with the traceback of its own error."""
     open_log(LogFormat.TEXT, "worker-1", tmp_path / "worker-1.log")
-    try:
-        raise HeaderParsingError([], b"con")
-    except HeaderParsingError:
-        logging.getLogger("urllib3.connection").warning("Failed to parse headers", exc_info=True)
+    torn = HeaderParsingError([], b"con")
+    logging.getLogger("urllib3.connection").warning("Failed to parse headers", exc_info=torn)
     assert (tmp_path / "worker-1.log").read_text() == ""
 
 
