@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import rlp
+from rlp.exceptions import RLPException
 from web3 import Web3
 from web3.types import RPCEndpoint
 
@@ -59,8 +60,16 @@ class NodeBlocks:
         self.head = 0
 
     def newest(self) -> int:
-        """Number of the newest block."""
-        self.head = int(self.request("eth_blockNumber"), 16)
+        """Number of the newest block.
+
+        Raises:
+            ChainError: the node fails, or shows no number.
+        """
+        shown = self.request("eth_blockNumber")
+        try:
+            self.head = _number(shown)
+        except (TypeError, ValueError) as error:
+            raise ChainError(f"{self._url}: no number of the newest block ({str(error)[:200]})") from None
         return self.head
 
     def hash_of(self, number: int) -> Digest | None:
@@ -83,8 +92,9 @@ class NodeBlocks:
         """
         try:
             return self._read(number, whole)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ChainError(f"{self._url}: block {number} is of an unknown form ({error})") from None
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RLPException) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ChainError(f"{self._url}: block {number} is of an unknown form ({reason})") from None
 
     def request(self, method: str, *parameters: object) -> Any:
         """One JSON-RPC call.
@@ -127,7 +137,7 @@ class NodeBlocks:
                 return list(answer["result"])
             error = answer.get("error")
             if isinstance(error, dict) and error.get("code") not in METHOD_NOT_FOUND:
-                raise ChainError(f"{self._url}: no receipts of block {number} ({error.get('message')})")
+                raise ChainError(f"{self._url}: no receipts of block {number} ({str(error.get('message'))[:200]})")
             self._has_block_receipts = False
         return [self.request("eth_getTransactionReceipt", item) for item in hashes]
 
@@ -186,6 +196,13 @@ def _authorization(item: Json) -> list[bytes]:
 def _integer(value: str) -> bytes:
     number = int(value, 16)
     return number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def _number(value: str) -> int:
+    number = int(value, 16)
+    if not 0 <= number < 2**63:
+        raise ValueError("a number out of range")
+    return number
 
 
 def _bytes(value: str | None) -> bytes:

@@ -13,7 +13,7 @@ from deepring_chain.actors.logs import LogFormat
 RingOption = Annotated[
     Path, typer.Option("--ring", envvar="DEEPRING_RING", help="Folder of the ring, as `deepring init` makes it.")
 ]
-TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the answer.")]
+TimeoutOption = Annotated[float, typer.Option(min=0.1, max=1e9, help="Seconds to wait for the answer.")]
 DeviceOption = Annotated[str, typer.Option(help="Where layers are computed: cpu or cuda.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="CPU threads of each actor's kernels.")]
 StoreOption = Annotated[

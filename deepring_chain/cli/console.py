@@ -23,9 +23,8 @@ def print_step(text: str) -> None:
 
 
 def print_error(text: str) -> None:
-    """The one line that an error gets."""
-    line = " ".join(text.split())
-    ERR.print(f"error: {line}", markup=False, soft_wrap=True, style="bold red")
+    """The one line that an error gets; it may quote others' words."""
+    ERR.print(f"error: {_harmless(' '.join(text.split()))}", markup=False, soft_wrap=True, style="bold red")
 
 
 @contextmanager
@@ -40,7 +39,11 @@ def errors_as_one_line() -> Iterator[None]:
 
 def print_line(text: str) -> None:
     """One line of a result, in which others' words cannot move the cursor or change its colors."""
-    OUT.print("".join(c if c.isprintable() else "\ufffd" for c in text), markup=False, soft_wrap=True)
+    OUT.print(_harmless(text), markup=False, soft_wrap=True)
+
+
+def _harmless(text: str) -> str:
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def short(value: bytes | str, size: int = 8) -> str:

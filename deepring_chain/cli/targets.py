@@ -27,7 +27,7 @@ StorePlaceOption = Annotated[str | None, typer.Option("--store", help="Look into
 FirstBlockOption = Annotated[
     int | None, typer.Option("--first-block", min=0, help="The block that the ledger was deployed in; found by itself.")
 ]
-AnswerOption = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for each answer.")]
+AnswerOption = Annotated[float, typer.Option("--timeout", min=0.1, max=3600, help="Seconds to wait for each answer.")]
 
 
 def find_target(
