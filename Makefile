@@ -131,3 +131,10 @@ experiments: setup  ## run the paper's experiments: DATA=FOLDER [MODELS=FOLDER];
 
 experiments-smoke: setup  ## run every experiment small, without data
 	@$(EXPERIMENT) smoke
+
+.PHONY: bench
+
+# ezkl and EAS's contracts are fetched into build/bench when they are first needed.
+ONLY ?=
+bench: setup  ## measure: ONLY="query hop" for some, QUICK=1 small; writes benchmarks/results
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks $(ONLY)

@@ -178,8 +178,7 @@ def dtype_name(tensor: torch.Tensor) -> str:
 
 
 def _view(tensor: torch.Tensor) -> memoryview:
-    flat = tensor.cpu().view(-1).view(torch.uint8)
-    return flat.numpy().data.toreadonly()
+    return tensor.cpu().numpy().data.cast("B").toreadonly()
 
 
 def check_names(where: str, given: tuple[str, ...], expected: tuple[str, ...]) -> None:
