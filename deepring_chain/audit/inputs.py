@@ -38,6 +38,7 @@ _UPDATE = "(uint64,uint16,uint16,bytes32,bytes32,bytes32,bytes32)"
 _QUERY = "(uint8,uint16,uint16,uint32,uint40,bytes32,bytes32,bytes32)"
 
 MULTICALL = "multicall(bytes[])"
+WORD = 32
 DEEPEST = 16
 """Levels of calls within calls that are looked into; what is deeper counts as made by another contract."""
 
@@ -245,10 +246,35 @@ def _parts(data: bytes, depth: int = 0) -> list[bytes]:
     if not _is_multicall(data) or depth == DEEPEST:
         return [data]
     try:
-        (calls,) = abi_decode(["bytes[]"], data[4:], strict=False)
-    except (DecodingError, ValueError, OverflowError):
+        calls = _split_calls(data[4:])
+    except ValueError:
         return [data]
     return [part for call in calls for part in _parts(call, depth + 1)]
+
+
+def _split_calls(body: bytes) -> list[bytes]:
+    """The values of a `bytes[]`, if no two share their bytes: else some kilobytes could stand for gigabytes.
+
+    Raises:
+        ValueError: they do, or they are malformed.
+    """
+    start = _word(body, 0) + WORD
+    count, left, calls = _word(body, start - WORD), len(body), []
+    for index in range(count):
+        at = start + _word(body, start + WORD * index) + WORD
+        size = _word(body, at - WORD)
+        left -= WORD + size
+        if left < 0 or at + size > len(body):
+            raise ValueError("calls that are not there, or there twice")
+        calls.append(body[at : at + size])
+    return calls
+
+
+def _word(body: bytes, at: int) -> int:
+    word = body[at : at + WORD]
+    if len(word) != WORD:
+        raise ValueError("it ends too early")
+    return int.from_bytes(word, "big")
 
 
 def _decode(logged: LoggedEvent, call: _Call, data: bytes, wanted: str) -> Values:

@@ -14,6 +14,9 @@ from deepring_chain.errors import ChainError
 from deepring_chain.types import ComplaintKind, QueryPhase, RejectReason, RingMode
 
 
+QUOTED_BYTES = 200
+
+
 class NodeUnreachable(ChainError):
     """Nothing answers at the RPC address, or it stopped answering."""
 
@@ -61,6 +64,11 @@ def _show(value: object) -> str:
     return f"0x{value.hex()}" if isinstance(value, bytes) else str(getattr(value, "name", value))
 
 
+def _quote(data: bytes) -> str:
+    """A node may answer with megabytes."""
+    return f"0x{data[:QUOTED_BYTES].hex()}{'...' if len(data) > QUOTED_BYTES else ''}"
+
+
 class RevertDecoder:
     """Turns revert data into exceptions, by the errors of a contract's ABI."""
 
@@ -71,13 +79,13 @@ class RevertDecoder:
         """The exception for `data`; one that quotes the bytes when no declared error fits."""
         entry = self._errors.get(data[:4])
         if entry is None:
-            return TransactionFailed(f"the contract reverted with unknown data 0x{data.hex()}")
+            return TransactionFailed(f"the contract reverted with unknown data {_quote(data)}")
         inputs = entry["inputs"]
         try:
             values = abi_decode([item["type"] for item in inputs], data[4:])
             arguments = {item["name"]: _typed(item, value) for item, value in zip(inputs, values, strict=True)}
         except (DecodingError, ValueError):  # ValueError: a number that the enum does not have
-            return TransactionFailed(f"the contract reverted with malformed {entry['name']} 0x{data.hex()}")
+            return TransactionFailed(f"the contract reverted with malformed {entry['name']} {_quote(data)}")
         return LedgerReverted(entry["name"], arguments)
 
 

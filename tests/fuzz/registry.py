@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.fuzz.target import Target
 
-GROUPS = ("protocol", "actor", "data", "model", "chain", "cli")
+GROUPS = ("protocol", "actor", "data", "model", "chain", "ledger", "cli")
 CORPUS = Path(__file__).with_name("corpus")
 
 

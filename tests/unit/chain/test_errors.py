@@ -106,3 +106,8 @@ def test_arbitrary_data_is_one_line(selector: bytes, data: bytes) -> None:
     error = DECODER.decode(selector + data)
     assert isinstance(error, TransactionFailed | LedgerReverted)
     assert "\n" not in str(error)
+
+
+def test_long_revert_data_is_quoted_in_short() -> None:
+    error = RevertDecoder(load_artifact().abi).decode(bytes(100_000))
+    assert len(str(error)) < 500
