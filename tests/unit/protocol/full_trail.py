@@ -36,7 +36,9 @@ def full_trail() -> list[Call]:
     _complain(script.submit())
     _wait_for_restore(script, script.submit())
     _give_up(script)
-    script.submit().open_route().post().post()
+    _settle(script, script.submit(), script.submit())
+    _renew(script, script.submit())
+    script.submit().open_route().post_run(2)
     script.submit()
     return script.calls
 
@@ -77,10 +79,7 @@ def _restore(script: ScriptedTrail) -> None:
 def _dispute_delivery(query: ScriptedQuery) -> None:
     """The answer contradicts the last layer's, who is guilty; the query goes on from the layer before."""
     query.open_route().post().post().post().post()
-    script, expected = query.script, named(f"output {query.query}/{query.hop}")
-    lie = named("another lie")
-    delivered = query.delivered(output=lie)
-    script.emit(delivered, query.contradicted(query.hop, expected, lie))
+    query.contradict_delivery(named("another lie"))
     query.judge(sender=True).reopen(3).post().deliver()
 
 
@@ -116,3 +115,21 @@ def _give_up(script: ScriptedTrail) -> None:
     waiting.withdraw()
     for query in (routed, computed, disputed, interrupted):
         query.withdraw(wait=0)
+
+
+def _settle(script: ScriptedTrail, first: ScriptedQuery, second: ScriptedQuery) -> None:
+    """One call posts the hops of two queries and delivers an answer; another posts the rest."""
+    first.open_route().post()
+    second.open_route()
+    script.emit(*(first.posted() for _ in range(3)), *(second.posted() for _ in range(2)), first.delivered(), is_run=True)
+    second.post_run(2).deliver()
+
+
+def _renew(script: ScriptedTrail, query: ScriptedQuery) -> None:
+    """Another version of the model comes while the query waits: it begins anew, and later goes on from the middle."""
+    query.open_route().post_run(2).time_out()
+    script.register()
+    script.arrange()
+    script.attest(0, 1, 2, 3)
+    query.reopen().post_run(2).time_out()
+    query.reopen(2).post_run(2).deliver()

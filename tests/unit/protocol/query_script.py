@@ -25,7 +25,7 @@ from deepring_chain.protocol.events import (
     query_of,
 )
 from deepring_chain.protocol.route import build_route
-from deepring_chain.protocol.trail import extend_trail
+from deepring_chain.protocol.trail import RENEWAL, VIOLATION, extend_trail, mark_trail
 from deepring_chain.protocol.update import sign_update
 from deepring_chain.types import (
     ZERO,
@@ -57,6 +57,10 @@ class ScriptedQuery:
     attempt: Attempt = FIRST
     signers: tuple[LocalAccount, ...] = (OWNER, *WORKERS)
     links: list[Digest] = field(default_factory=list)
+    version: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.version = self.script.version
 
     def reject(self) -> None:
         """Turns it down."""
@@ -68,6 +72,7 @@ class ScriptedQuery:
 
     def open_route(self) -> ScriptedQuery:
         """Commits the route."""
+        self.version = self.script.version
         self.links = self.links or build_route([Address(signer.address) for signer in self.signers], self.salts())
         self.script.emit(
             RouteOpened(self.query, self.attempt, Hop(self.hop), self.links[0], named(f"notes {self.query}"))
@@ -77,6 +82,9 @@ class ScriptedQuery:
     def reopen(self, first_hop: int = 0, anchor: int | None = None) -> ScriptedQuery:
         """Commits the route of the next attempt, which goes on from attempt `anchor`, by default the last one."""
         last, self.attempt, self.hop = self.attempt, Attempt(self.attempt + 1), first_hop
+        if self.version != self.script.version:
+            self.trail = mark_trail(self.trail, RENEWAL)
+        self.version = self.script.version
         signers = [Address(signer.address) for signer in self.signers]
         self.links = [ZERO] * first_hop + build_route(signers[first_hop:], self.salts()[first_hop:])
         notes = named(f"notes {self.query}/{self.attempt}")
@@ -110,6 +118,11 @@ class ScriptedQuery:
         self.script.emit(self.posted(**changes))
         return self
 
+    def post_run(self, count: int) -> ScriptedQuery:
+        """Posts the updates of the next `count` hops in one log."""
+        self.script.emit(*(self.posted() for _ in range(count)), is_run=True)
+        return self
+
     def delivered(self, signer: LocalAccount = OWNER, **changes: Any) -> AnswerDelivered:
         """The closing entry, with some fields changed before it is signed."""
         output = named(f"output {self.query}/{self.hop}")
@@ -129,7 +142,15 @@ class ScriptedQuery:
         """Posts an update that violates eq. 13, with the record of that."""
         posted = self.posted(output=output)
         self.script.emit(posted, self.disputed(output))
+        self.trail = mark_trail(self.trail, VIOLATION)
         self.hop -= 1
+        return self
+
+    def contradict_delivery(self, output: Digest) -> ScriptedQuery:
+        """Delivers another answer than the last layer's, with the record of that."""
+        expected = named(f"output {self.query}/{self.hop}")
+        self.script.emit(self.delivered(output=output), self.contradicted(self.hop, expected, output))
+        self.trail = mark_trail(self.trail, VIOLATION)
         return self
 
     def complained(self, kind: ComplaintKind = ComplaintKind.ALTERED, **changes: Any) -> EnvelopeDisputed:

@@ -23,7 +23,7 @@ from deepring_chain.protocol.route import (
     route_link,
 )
 from deepring_chain.protocol.trail import extend_trail, start_trail
-from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, Digest, Hop, Position, QueryId
+from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, Digest, Hop, Position, QueryId, Question
 
 SIGNERS = [address(number) for number in range(1, 5)]
 SALTS = [digest(number) for number in range(11, 15)]
@@ -82,21 +82,22 @@ def test_link_does_not_show_its_signer_without_the_salt() -> None:
 
 
 def test_trail_starts_with_the_documented_hash() -> None:
-    types = ["bytes32", "uint64", "address", "bytes32", "bytes32"]
-    expected = keccak256(abi_encode(types, [b"deepring/v1/query".ljust(32, b"\0"), 7, SIGNERS[0], *SALTS[:2]]))
-    assert start_trail(QueryId(7), SIGNERS[0], *SALTS[:2]) == expected
+    types = ["bytes32", "uint64", "address", "bytes32", "bytes32", "uint40"]
+    expected = keccak256(abi_encode(types, [b"deepring/v1/query".ljust(32, b"\0"), 7, SIGNERS[0], *SALTS[:2], 5]))
+    assert start_trail(QueryId(7), SIGNERS[0], Question(SALTS[0], SALTS[1], 5)) == expected
 
 
 def test_trails_differ_in_all_that_a_query_says() -> None:
     trails = {
-        start_trail(QueryId(1), SIGNERS[0], SALTS[0], SALTS[1]),
-        start_trail(QueryId(2), SIGNERS[0], SALTS[0], SALTS[1]),
-        start_trail(QueryId(1), SIGNERS[1], SALTS[0], SALTS[1]),
-        start_trail(QueryId(1), SIGNERS[0], SALTS[2], SALTS[1]),
-        start_trail(QueryId(1), SIGNERS[0], SALTS[0], SALTS[2]),
-        start_trail(QueryId(1), SIGNERS[0], SALTS[1], SALTS[0]),
+        start_trail(QueryId(1), SIGNERS[0], Question(SALTS[0], SALTS[1], 5)),
+        start_trail(QueryId(2), SIGNERS[0], Question(SALTS[0], SALTS[1], 5)),
+        start_trail(QueryId(1), SIGNERS[1], Question(SALTS[0], SALTS[1], 5)),
+        start_trail(QueryId(1), SIGNERS[0], Question(SALTS[2], SALTS[1], 5)),
+        start_trail(QueryId(1), SIGNERS[0], Question(SALTS[0], SALTS[2], 5)),
+        start_trail(QueryId(1), SIGNERS[0], Question(SALTS[1], SALTS[0], 5)),
+        start_trail(QueryId(1), SIGNERS[0], Question(SALTS[0], SALTS[1], 6)),
     }
-    assert len(trails) == 6
+    assert len(trails) == 7
 
 
 def test_trail_depends_on_every_entry_and_their_order() -> None:

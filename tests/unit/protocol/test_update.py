@@ -13,7 +13,7 @@ from protocol_tools import DOMAIN, account, address, digest, opened, posted, sub
 from deepring_chain.crypto.signing import recover_signer
 from deepring_chain.encoding import encode, encode_fields
 from deepring_chain.errors import ProtocolError
-from deepring_chain.protocol.session import Session
+from deepring_chain.protocol.session import Moment, Session
 from deepring_chain.protocol.update import (
     closing_delivery,
     decode_signed_update,
@@ -23,8 +23,8 @@ from deepring_chain.protocol.update import (
 )
 from deepring_chain.types import ArrangementId, Attempt, Delivery, Hop, QueryId, SignedUpdate, Update
 
-SESSION = Session.submitted(submitted(5)).apply(opened(5, attempt=2), ArrangementId(1), 3)
-SESSION = SESSION.apply(posted(0, 5, 2), ArrangementId(1), 3)
+SESSION = Session.submitted(submitted(5)).apply(opened(5, attempt=2), Moment(ArrangementId(1), 3))
+SESSION = SESSION.apply(posted(0, 5, 2), Moment(ArrangementId(1), 3))
 UPDATE = next_update(SESSION, digest(1), digest(2), digest(3))
 SIGNED = sign_update(account(1), DOMAIN, UPDATE, digest(4), digest(5))
 

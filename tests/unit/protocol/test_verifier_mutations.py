@@ -113,9 +113,9 @@ def test_valid_trail_passes_and_is_counted() -> None:
     assert report.events == Counter(type(event).__name__ for _, event in CALLS)
     assert set(report.events) == set(KINDS)
     assert set(report.checks) == set(Check)
-    assert report.ended == {QueryPhase.DELIVERED: 6, QueryPhase.REJECTED: 2, QueryPhase.WITHDRAWN: 5}
+    assert report.ended == {QueryPhase.DELIVERED: 9, QueryPhase.REJECTED: 2, QueryPhase.WITHDRAWN: 5}
     opened = [(query.query, query.phase, query.next_hop, query.hops) for query in report.open_queries]
-    assert opened == [(14, QueryPhase.ROUTED, 2, 4), (15, QueryPhase.SUBMITTED, 0, 0)]
+    assert opened == [(17, QueryPhase.ROUTED, 2, 4), (18, QueryPhase.SUBMITTED, 0, 0)]
     assert report.mode is RingMode.QUERY
 
 

@@ -22,7 +22,7 @@ from deepring_chain.protocol.events import (
     WorkerAdmitted,
 )
 from deepring_chain.protocol.trail import start_trail
-from deepring_chain.types import ZERO, Address, Position, QueryId, QueryPhase
+from deepring_chain.types import ZERO, Address, Position, QueryId, QueryPhase, Question
 
 # ---------------------------------------------------------------------- mode
 
@@ -193,7 +193,7 @@ def zero_attested_key(script: ScriptedTrail) -> None:
 
 def zero_querent_key(script: ScriptedTrail) -> None:
     querent = Address(STRANGER.address)
-    trail = start_trail(QueryId(1), querent, named("input"), ZERO)
+    trail = start_trail(QueryId(1), querent, Question(named("input"), ZERO, script.next_time()))
     script.emit(QuerySubmitted(QueryId(1), querent, named("input"), ZERO, trail))
 
 

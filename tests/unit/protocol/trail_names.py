@@ -13,6 +13,8 @@ from deepring_chain.protocol.audit_step import Terms, Witness
 from deepring_chain.protocol.events import (
     Event,
     LoggedEvent,
+    UpdatePosted,
+    query_of,
 )
 from deepring_chain.types import (
     Address,
@@ -55,6 +57,7 @@ class Sent:
     time: int
     leaves: tuple[Digest, ...] = ()
     is_repeated: bool = False
+    is_run: bool = False
 
 
 Call = tuple[Sent, Event]
@@ -67,11 +70,18 @@ Placed = tuple[LoggedEvent, Witness]
 def place_events(calls: Sequence[Call]) -> list[Placed]:
     """Gives events their places: logs without a gap in each block."""
     placed: list[Placed] = []
-    index = -1
-    for sent, event in calls:
+    index, part = -1, 0
+    for number, (sent, event) in enumerate(calls):
         is_first = not placed or placed[-1][0].block_number != sent.block
-        index = 0 if is_first else index + 1
+        is_same_log = number > 0 and _is_one_log(calls[number - 1], (sent, event))
+        index, part = (index, part + 1) if is_same_log else (0 if is_first else index + 1, 0)
         transaction = named(f"transaction {sent.number} {sent.is_repeated}")
-        logged = LoggedEvent(event, sent.block, named(f"block {sent.block}"), transaction, index)
+        logged = LoggedEvent(event, sent.block, named(f"block {sent.block}"), transaction, index, part)
         placed.append((logged, Witness(sent.time, sent.leaves)))
     return placed
+
+
+def _is_one_log(before: Call, call: Call) -> bool:
+    (sent_before, event_before), (sent, event) = before, call
+    are_updates = isinstance(event_before, UpdatePosted) and isinstance(event, UpdatePosted)
+    return sent.is_run and sent_before == sent and are_updates and query_of(event_before) == query_of(event)

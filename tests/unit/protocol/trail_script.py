@@ -39,6 +39,7 @@ from deepring_chain.types import (
     Domain,
     Position,
     QueryId,
+    Question,
 )
 
 
@@ -72,13 +73,18 @@ class ScriptedTrail:
     block: int = 100
     time: int = 1_000_000
 
-    def emit(self, *events: Event, wait: int = 0, leaves: Sequence[Digest] = ()) -> None:
-        """One call, `wait` seconds after the one before."""
+    def emit(self, *events: Event, wait: int = 0, leaves: Sequence[Digest] = (), is_run: bool = False) -> None:
+        """One call, `wait` seconds after the one before; in a run, one log holds all of a query's updates."""
+        self.time = self.next_time(wait)
         if wait or self.in_block == 2:
-            self.block, self.time, self.in_block = self.block + 1, self.time + 1 + wait, 0
+            self.block, self.in_block = self.block + 1, 0
         self.made, self.in_block = self.made + 1, self.in_block + 1
-        sent = Sent(self.made, self.block, self.time, tuple(leaves))
+        sent = Sent(self.made, self.block, self.time, tuple(leaves), is_run=is_run)
         self.calls.extend((sent, event) for event in events)
+
+    def next_time(self, wait: int = 0) -> int:
+        """When the next call is mined."""
+        return self.time + 1 + wait if wait or self.in_block == 2 else self.time
 
     def placed(self) -> list[Placed]:
         """The trail."""
@@ -184,6 +190,7 @@ class ScriptedTrail:
         query = QueryId(self.queries)
         sealed_input, key = named(f"input {query}"), named("querent's key")
         querent = Address(QUERENT.address)
-        trail = start_trail(query, querent, sealed_input, key)
+        question = Question(sealed_input, key, self.next_time())
+        trail = start_trail(query, querent, question)
         self.emit(QuerySubmitted(query, querent, sealed_input, key, trail))
         return ScriptedQuery(self, query, trail)
