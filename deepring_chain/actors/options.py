@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -11,7 +17,7 @@ class ActorOptions:
 
     Attributes:
         device: "cpu" or "cuda".
-        threads: CPU threads for the kernels.
+        threads: CPU threads for the kernels; they meet once in a layer, so that actors may share all cores.
         poll_seconds: pause between looks at the chain.
         arrange_every: finished queries per arrangement (ouroboros only).
         metrics_host: interface of the metrics' endpoint.
@@ -20,7 +26,7 @@ class ActorOptions:
     """
 
     device: str = "cpu"
-    threads: int = 1
+    threads: int = field(default_factory=usable_cores)
     poll_seconds: float = 0.02
     arrange_every: int = 1
     metrics_host: str = "127.0.0.1"

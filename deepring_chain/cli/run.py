@@ -26,6 +26,8 @@ from deepring_chain.cli.arguments import (
 from deepring_chain.cli.console import OUT
 from deepring_chain.cli.password import read_password
 
+ACTOR_OPTIONS = ActorOptions()
+
 
 def run(
     folder: Annotated[Path, typer.Argument(help="The actor's folder, such as RING/worker-3.")],
@@ -33,7 +35,7 @@ def run(
     rpc: Annotated[str | None, typer.Option(help="This operator's own node; by default the deployment's.")] = None,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
-    threads: ThreadsOption = 1,
+    threads: ThreadsOption = ACTOR_OPTIONS.threads,
     arrange_every: ArrangeOption = 1,
     metrics_port: MetricsPortOption = 0,
     metrics_host: MetricsHostOption = "127.0.0.1",

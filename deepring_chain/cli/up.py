@@ -36,6 +36,7 @@ from deepring_chain.errors import ChainError, ConfigError
 
 WATCH_SECONDS = 0.5
 DEADLINES = Deadlines()
+ACTOR_OPTIONS = ActorOptions()
 
 
 def up(
@@ -47,7 +48,7 @@ def up(
     rpc: Annotated[str | None, typer.Option(help="Use the node at this http(s) address instead of a devnet.")] = None,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
-    threads: ThreadsOption = 1,
+    threads: ThreadsOption = ACTOR_OPTIONS.threads,
     arrange_every: ArrangeOption = 1,
     hop_seconds: Annotated[
         int, typer.Option(min=1, help="Seconds for a hop, in a new ledger; then the attempt is ended.")

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 
 from deepring_chain.errors import ModelError
-from deepring_chain.model.batches import in_batches
+from deepring_chain.model.batches import in_batches, undivided
 from deepring_chain.model.convolution import CONV_NAMES, INPUT_NAMES, Convolution
 from deepring_chain.model.finish import Finish, finish_names
 from deepring_chain.model.kernels import INT8, Kernel
@@ -129,10 +129,11 @@ class ConvLayer(Layer):
         Returns:
             int8 [N, H', W', outputs].
         """
-        offset = self.convolution.offset()
-        rounding = Rounding.of(self.multiplier, self.shift, self.finish.zero_point, self.finish.low)
         item_bytes, result = self.convolution.item_bytes, self.output_shape
-        return in_batches(lambda part: self._forward(part, offset, rounding), x, item_bytes, result)
+        with undivided() as threads:
+            offset = self.convolution.offset()
+            rounding = Rounding.of(self.multiplier, self.shift, self.finish.zero_point, self.finish.low)
+            return in_batches(lambda part: self._forward(part, offset, rounding), x, item_bytes, result, threads)
 
     def _forward(self, x: torch.Tensor, offset: torch.Tensor, rounding: Rounding) -> torch.Tensor:
         """One cut; the largest of each window is taken first, which leaves less to round."""

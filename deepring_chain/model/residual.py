@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar
 import torch
 
 from deepring_chain.errors import ModelError
-from deepring_chain.model.batches import in_batches
+from deepring_chain.model.batches import in_batches, undivided
 from deepring_chain.model.conv import ConvLayer
 from deepring_chain.model.convolution import CONV_NAMES, INPUT_NAMES, Convolution
 from deepring_chain.model.finish import Finish, finish_names
@@ -165,9 +165,10 @@ class ResidualLayer(Layer):
             int8 [N, H', W', outputs].
         """
         shortcut_bytes = 0 if self.shortcut is None else self.shortcut.item_bytes
-        tail, shortcut = self.tail.offset(), None if self.shortcut is None else self.shortcut.offset()
-        item_bytes = self.tail.item_bytes + shortcut_bytes
-        return in_batches(lambda part: self._forward(part, tail, shortcut), x, item_bytes, self.output_shape)
+        item_bytes, result = self.tail.item_bytes + shortcut_bytes, self.output_shape
+        with undivided() as threads:
+            tail, shortcut = self.tail.offset(), None if self.shortcut is None else self.shortcut.offset()
+            return in_batches(lambda part: self._forward(part, tail, shortcut), x, item_bytes, result, threads)
 
     def _forward(self, x: torch.Tensor, tail: torch.Tensor, shortcut: torch.Tensor | None) -> torch.Tensor:
         """One cut; `tail` and `shortcut` are the offsets of those convolutions."""

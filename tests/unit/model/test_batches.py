@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from deepring_chain.model import batches
-from deepring_chain.model.batches import in_batches
+from deepring_chain.model.batches import in_batches, undivided
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def numbers(count: int) -> torch.Tensor:
 
 def test_results_of_all_cuts_are_in_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "WORKING_BYTES", 7)
-    found = in_batches(lambda part: (part % 100).to(torch.int8).expand(-1, 2), numbers(1000), 1, (2,))
+    found = in_batches(lambda part: (part % 100).to(torch.int8).expand(-1, 2), numbers(1000), 1, (2,), 3)
     assert torch.equal(found, (numbers(1000) % 100).to(torch.int8).expand(-1, 2))
 
 
@@ -39,7 +39,8 @@ def test_each_cut_is_computed_by_one_thread_alone_and_the_setting_comes_back() -
         first.wait()
         return part.to(torch.int8)
 
-    in_batches(forward, numbers(3), 1, (1,))
+    with undivided() as threads:
+        in_batches(forward, numbers(3), 1, (1,), threads)
     assert len(seen) == 3
     assert {threads for _, threads in seen} == {1}
     assert torch.get_num_threads() == 3
@@ -52,6 +53,6 @@ def test_error_in_any_cut_reaches_the_caller(bad: int) -> None:
             raise ValueError(f"cut {bad}")
         return part.to(torch.int8)
 
-    with pytest.raises(ValueError, match=f"cut {bad}"):
-        in_batches(forward, numbers(3), 1, (1,))
+    with pytest.raises(ValueError, match=f"cut {bad}"), undivided() as threads:
+        in_batches(forward, numbers(3), 1, (1,), threads)
     assert torch.get_num_threads() == 3
