@@ -20,6 +20,9 @@ from tests.faults.plan import SET_BACK, Fault, Kind
 from tests.faults.proxy import Road
 from tests.faults.stage import Stage
 
+FUNDS = hex(10**19)
+"""Wei; ten ether."""
+
 NEWEST = 24
 """Blobs that are lost or spoiled are among so many newest ones: older ones nobody reads again."""
 
@@ -97,6 +100,14 @@ class Injector:
             self._end(active)
         self._stage.node.start()
         self._mine_at_once()
+        self._refill()
+
+    def _refill(self) -> None:
+        """A chain that was set back may be one on which an account was drained: whoever ends that fault has done so."""
+        drained = {active.fault.target for active in self._active if active.fault.kind is Kind.DRAIN}
+        for name, account in self._stage.accounts.items():
+            if name not in drained and int(self._stage.node.call("eth_getBalance", account, "latest"), 16) == 0:
+                self._stage.node.call("anvil_setBalance", account, FUNDS)
 
     def _end(self, active: _Active) -> None:
         self._active.remove(active)
@@ -144,7 +155,11 @@ class Injector:
 
     def _kill_node(self, _fault: Fault) -> Undo:
         self._stage.node.kill()
-        return self._stage.node.start
+        return self._start_node
+
+    def _start_node(self) -> None:
+        self._stage.node.start()
+        self._refill()
 
     def _restart_node(self, _fault: Fault) -> Undo:
         self._stage.node.stop()
@@ -184,12 +199,12 @@ class Injector:
 
     def _revert(self, _fault: Fault) -> Undo:
         self._refuse_while_snapshot()
-        snapshot = self._stage.node.call("evm_snapshot")
+        snapshot = self._stage.node.snapshot()
         return lambda: self._go_back(snapshot)
 
     def _go_back(self, snapshot: str) -> None:
-        if not self._stage.node.call("evm_revert", snapshot):
-            raise ChainError("the node has lost the snapshot")
+        self._stage.node.go_back(snapshot)
+        self._refill()
         self._stage.set_backs += 1
 
     def _slow_blocks(self, _fault: Fault) -> Undo:

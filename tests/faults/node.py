@@ -8,7 +8,8 @@ import random
 import signal
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from deepring_chain.errors import ChainError
 
 ANSWER_SECONDS = 3.0
 DUMP_SECONDS = 30.0
+SETTLE_SECONDS = 0.1
 
 
 def free_port() -> int:
@@ -98,24 +100,52 @@ class Node:
         with suppress(ChainError, ProcessLookupError):
             os.kill(self.devnet.process_id, signal.SIGCONT)
 
+    @contextmanager
+    def _still(self) -> Iterator[None]:
+        """No block meanwhile: one that Anvil 1.7.1 mines in a revert keeps its number, and those below it are gone."""
+        self.call("evm_setAutomine", False)
+        self.call("evm_setIntervalMining", 0)
+        time.sleep(SETTLE_SECONDS)
+        try:
+            yield
+        finally:
+            self.call("evm_setAutomine", True)
+            self.call("evm_mine")
+
+    def snapshot(self) -> str:
+        """Something to go back to."""
+        return str(self.call("evm_snapshot"))
+
+    def go_back(self, snapshot: str) -> None:
+        """Takes the chain back to a snapshot.
+
+        Raises:
+            ChainError: the node has lost it.
+        """
+        with self._still():
+            if not self.call("evm_revert", snapshot, seconds=DUMP_SECONDS):
+                raise ChainError("the node has lost the snapshot")
+
     def revert_blocks(self, depth: int) -> int:
         """A reorganization: the last blocks are replaced by empty ones; returns how many."""
-        depth = min(depth, self.height() - self.floor)
-        if depth > 0:
-            self.call("anvil_reorg", depth, [], seconds=DUMP_SECONDS)
+        with self._still():
+            depth = min(depth, self.height() - self.floor)
+            if depth > 0:
+                self.call("anvil_reorg", depth, [], seconds=DUMP_SECONDS)
         return depth
 
     def reorder_blocks(self, depth: int, rng: random.Random) -> int:
         """A reorganization: the transactions of the last blocks come in another order; returns how many blocks."""
-        height = self.height()
-        depth = min(depth, height - self.floor)
-        if depth > 0:
-            found = [self._raw_transactions(number) for number in range(height - depth + 1, height + 1)]
-            mixed = _mix([transaction for block in found for transaction in block], rng)
-            places = sorted(rng.randrange(depth) for _ in mixed)
-            self.call(
-                "anvil_reorg", depth, [list(pair) for pair in zip(mixed, places, strict=True)], seconds=DUMP_SECONDS
-            )
+        with self._still():
+            height = self.height()
+            depth = min(depth, height - self.floor)
+            if depth > 0:
+                found = [self._raw_transactions(number) for number in range(height - depth + 1, height + 1)]
+                mixed = _mix([transaction for block in found for transaction in block], rng)
+                places = sorted(rng.randrange(depth) for _ in mixed)
+                self.call(
+                    "anvil_reorg", depth, [list(pair) for pair in zip(mixed, places, strict=True)], seconds=DUMP_SECONDS
+                )
         return depth
 
     def _raw_transactions(self, number: int) -> list[tuple[str, str]]:
