@@ -13,7 +13,6 @@ from eth_utils import function_signature_to_4byte_selector, to_checksum_address
 from deepring_chain.errors import ChainError
 from deepring_chain.types import ComplaintKind, QueryPhase, RejectReason, RingMode
 
-
 QUOTED_BYTES = 200
 
 
