@@ -166,7 +166,7 @@ def _open_member(folder: Path, deployment: Deployment, password: str) -> Member:
     keys = load_keys(folder, password)
     metrics = ActorMetrics()
     client = LedgerClient.open(deployment.rpc_url, deployment.ledger, keys.account, deployment.chain_id, metrics)
-    follower = LedgerFollower(client, deployment.first_block, metrics)
+    follower = LedgerFollower(client, deployment.first_block, metrics, keeps_ended=False)
     store = ContentStore(deployment.store_url)
     store.check_writable()
     journal = Journal(folder / deployment.journal_name)

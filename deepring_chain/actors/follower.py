@@ -17,16 +17,30 @@ LOG = logging.getLogger(__name__)
 class LedgerFollower:
     """Keeps a projection of the ledger up to date by polling.
 
+    Args:
+        client: the ledger.
+        first_block: where it begins.
+        metrics: told how far it read.
+        keeps_ended: whether the projection keeps ended queries.
+
     Attributes:
         state: the projection up to the last `refresh`.
     """
 
-    def __init__(self, client: LedgerClient, first_block: int, metrics: ActorMetrics | None = None) -> None:
+    def __init__(
+        self,
+        client: LedgerClient,
+        first_block: int,
+        metrics: ActorMetrics | None = None,
+        *,
+        keeps_ended: bool = True,
+    ) -> None:
         self._client = client
         self._metrics = metrics or ActorMetrics()
         self._first_block = first_block
         self._cursor: BlockPlace | None = None
-        self.state = LedgerState()
+        self._keeps_ended = keeps_ended
+        self.state = LedgerState(keeps_ended)
 
     def refresh(self) -> bool:
         """Takes in what happened since the last call.
@@ -43,7 +57,7 @@ class LedgerFollower:
             return False
         if self._cursor is not None and not self._continues(head, self._cursor):
             LOG.warning("the chain was reorganized below block %d; reading it anew", self._cursor.number)
-            self._cursor, self.state = None, LedgerState()
+            self._cursor, self.state = None, LedgerState(self._keeps_ended)
             self._client.forget_times()
         start = self._first_block if self._cursor is None else self._cursor.number + 1
         self.state.apply_all(self._client.events(start, head.number))

@@ -142,10 +142,10 @@ class ActorMetrics:
         self._head.set(head)
         self._lag.set(0)
         self._mode.state(state.mode.name.lower())
-        phases = [session.phase for session in state.sessions.values()]
+        phases = state.phases()
         for phase in QueryPhase:
             if phase is not QueryPhase.NONE:
-                self._queries.labels(phase.name.lower()).set(phases.count(phase))
+                self._queries.labels(phase.name.lower()).set(phases[phase])
         self._in_flight.set(len(state.open_sessions()))
 
     def note_balance(self, wei: int) -> None:

@@ -90,14 +90,9 @@ class Router:
     def _failed(self, session: Session, fault: Fault) -> Address:
         """Who served the faulty hop: not always who is on the attempt's route, which may begin after that hop."""
         draw = self.draw_of(session, fault.attempt)
-        if fault.hop >= draw.first_hop:
-            return draw.signers[fault.hop]
-        before = [event for event in session.history if isinstance(event, UpdatePosted)]
-        return next(
-            event.signer
-            for event in reversed(before)
-            if (event.signed.update.hop, event.signed.update.attempt < fault.attempt) == (fault.hop, True)
-        )
+        if fault.signer is not None and fault.hop < draw.first_hop:
+            return fault.signer
+        return draw.signers[fault.hop]
 
     # ------------------------------------------------------------------ drawing
 

@@ -22,7 +22,7 @@ from deepring_chain.protocol.events import (
     query_of,
 )
 from deepring_chain.protocol.session import Moment, QueryEvent, Session
-from deepring_chain.types import Address, Attestation, Digest, Position, QueryId, RingMode
+from deepring_chain.types import Address, Attestation, Digest, Position, QueryId, QueryPhase, RingMode
 
 RESTORES_IN_VAIN = 3
 """A worker that had to be restored so often in one arrangement does not want to hold its parameters."""
@@ -73,8 +73,16 @@ class ArrangementState:
 
 @dataclass
 class LedgerState:
-    """Projection of all events of one ledger, in order."""
+    """Projection of all events of one ledger, in order.
 
+    Attributes:
+        keeps_ended: whether ended queries stay as they were. Who works for years has no use for them: without it they
+            are dropped at the next arrangement, but for how those ended in which somebody failed.
+        forgotten: how many were dropped, by phase.
+    """
+
+    keeps_ended: bool = True
+    forgotten: Counter[QueryPhase] = field(default_factory=Counter)
     model: ModelRegistered | None = None
     sealing_keys: dict[Address, Digest] = field(default_factory=dict)
     arrangement: ArrangementState | None = None
@@ -95,6 +103,10 @@ class LedgerState:
     def open_sessions(self) -> list[Session]:
         """The queries that wait for somebody, oldest first."""
         return [session for session in self.sessions.values() if session.is_open]
+
+    def phases(self) -> Counter[QueryPhase]:
+        """How many queries are in each phase, since the ledger's first block."""
+        return self.forgotten + Counter(session.phase for session in self.sessions.values())
 
     def apply_all(self, events: Iterable[LoggedEvent]) -> None:
         """Takes in events in the ledger's order."""
@@ -127,6 +139,17 @@ class LedgerState:
         if self.arrangement is not None:
             self.absences.update(self.arrangement.failing_workers())
         self.arrangement = ArrangementState(event)
+        if not self.keeps_ended:
+            self._forget_ended()
+
+    def _forget_ended(self) -> None:
+        """Drops what nothing asks for any more: only the current arrangement's ended queries are counted one by one."""
+        for session in [session for session in self.sessions.values() if not session.is_open]:
+            if session.faults:
+                self.sessions[session.query] = session.without_work()
+            else:
+                del self.sessions[session.query]
+                self.forgotten[session.phase] += 1
 
     def _apply_to_arrangement(
         self, event: BlockAttested | BlockHashed | AuthenticityDerived | RestoreOrdered | RestoreReported

@@ -73,11 +73,17 @@ class FaultKind(Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """A hop that failed in an attempt, by verdict or by timeout."""
+    """A hop that failed in an attempt, by verdict or by timeout.
+
+    Attributes:
+        attempt, hop, kind: what failed, and how.
+        signer: who had posted the hop's last accepted update; None where none was accepted.
+    """
 
     attempt: Attempt
     hop: Hop
     kind: FaultKind
+    signer: Address | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -179,6 +185,11 @@ class Session:
         """What the querent asked; `time_of` as for `state`."""
         return Question(self.sealed_input, self.sealing_key, time_of(self.submitted_block))
 
+    def without_work(self) -> Session:
+        """What is left to know of an ended query: how it ended, and who failed in it."""
+        none: Mapping[Hop, UpdatePosted] = MappingProxyType({})
+        return replace(self, updates=none, history=(), dispute=None)
+
     def apply(self, event: QueryEvent, moment: Moment) -> Session:
         """The state after `event`, which the ledger emitted.
 
@@ -200,7 +211,7 @@ class Session:
             case VerdictPosted():
                 return self._judged(event)
             case HopTimedOut():
-                silent = Fault(event.attempt, event.hop, FaultKind.SILENT)
+                silent = self._fault(event.attempt, event.hop, FaultKind.SILENT)
                 return replace(self, phase=QueryPhase.INTERRUPTED, faults=(*self.faults, silent))
             case AnswerDelivered():
                 return replace(self._extended(event), phase=QueryPhase.DELIVERED, answer=event)
@@ -267,10 +278,14 @@ class Session:
     def _judged(self, event: VerdictPosted) -> Session:
         verdict = event.verdict
         sides = ((verdict.sender_guilty, verdict.hop - 1), (verdict.receiver_guilty, verdict.hop))
-        guilty = tuple(Fault(verdict.attempt, Hop(hop), FaultKind.GUILTY) for is_guilty, hop in sides if is_guilty)
+        guilty = tuple(self._fault(verdict.attempt, Hop(at), FaultKind.GUILTY) for is_guilty, at in sides if is_guilty)
         if not guilty:
-            guilty = (Fault(verdict.attempt, verdict.hop, FaultKind.UNSETTLED),)
+            guilty = (self._fault(verdict.attempt, verdict.hop, FaultKind.UNSETTLED),)
         return replace(self._extended(event), phase=QueryPhase.INTERRUPTED, faults=self.faults + guilty)
+
+    def _fault(self, attempt: Attempt, hop: Hop, kind: FaultKind) -> Fault:
+        accepted = self.updates.get(hop)
+        return Fault(attempt, hop, kind, accepted.signer if accepted else None)
 
     def _extended(self, event: UpdatePosted | EnvelopeDisputed | VerdictPosted | AnswerDelivered) -> Session:
         return replace(self, trail=event.trail, history=(*self.history, event))

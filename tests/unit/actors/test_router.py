@@ -176,7 +176,10 @@ def test_fault_before_the_attempts_first_hop_counts_against_who_signed_it(ring: 
         session,
         attempt=Attempt(2),
         arrangements=MappingProxyType({**session.arrangements, Attempt(2): arrangement}),
-        faults=(Fault(Attempt(2), Hop(1), FaultKind.GUILTY), Fault(Attempt(2), Hop(2), FaultKind.GUILTY)),
+        faults=(
+            Fault(Attempt(2), Hop(1), FaultKind.GUILTY, session.updates[Hop(1)].signer),
+            Fault(Attempt(2), Hop(2), FaultKind.GUILTY),
+        ),
         history=(*session.history, again(later_than=session, by=21)),
     )
     member.state.sessions[query] = later
