@@ -24,6 +24,7 @@ from deepring_chain.actors.metrics import ActorMetrics, Identity
 from deepring_chain.actors.model_owner import ModelOwner, Roster
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.ouroboros import Ouroboros
+from deepring_chain.actors.relaying import join_relay, run_relay
 from deepring_chain.actors.ring_folder import MANIFEST_FILE, MODEL_FILE, PARAMS_FILE, Deployment, RingFolder
 from deepring_chain.actors.router import Router
 from deepring_chain.actors.tracker import Tracker
@@ -80,7 +81,11 @@ class Actor:
         """Follows the ledger until told to stop. Failures are logged once each and tried again; nothing is lost."""
         bell = Bell()
         pause, complaint = options.poll_seconds, ""
-        with self.acting.lanes.opened(bell), follow_heads(self.member.client.web3, bell.ring) as heads:
+        with (
+            self.acting.lanes.opened(bell),
+            self.member.posting.opened(bell.ring),
+            follow_heads(self.member.client.web3, bell.ring) as heads,
+        ):
             watch = Watch(heads)
             while keeps_running():
                 try:
@@ -143,6 +148,8 @@ def load_actor(
     member = _open_member(folder, deployment, password)
     if (folder / PARAMS_FILE).exists():
         manifest = _open_manifest(folder, member)
+        if options.relay is not None:
+            join_relay(member, options.relay)
         return Actor(member, make_worker(member, Block(folder, manifest, device), device))
     if (folder / MODEL_FILE).exists():
         return Actor(member, _open_ouroboros(RingFolder(folder.parent), member, device, options))
@@ -198,4 +205,5 @@ def _open_ouroboros(ring: RingFolder, member: Member, device: torch.device, opti
     arranger = Arranger(member, owner, roster, options.arrange_every, router.failures, ring.ouroboros)
     tracker = Tracker(member, owner, roster, arranger)
     auditors = AuditorList(ring.ouroboros).keys
-    return Ouroboros(member, owner, inputs, router, arranger, tracker, auditors=auditors)
+    settler = None if options.relay is None else run_relay(member, options.relay)
+    return Ouroboros(member, owner, inputs, router, arranger, tracker, auditors=auditors, settler=settler)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.journal import Journal
 from deepring_chain.actors.metrics import ActorMetrics, Phase
+from deepring_chain.actors.posting import DirectPosting, Posting
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.crypto.keys import ActorKeys, sealing_pem
 from deepring_chain.crypto.sealing import public_bytes
@@ -49,6 +50,7 @@ class Member:
         journal: this actor's write-ahead record.
         rng: source of randomness for orders; keys and salts come from the system.
         metrics: what the operator is shown.
+        posting: how its updates reach the ledger.
     """
 
     keys: ActorKeys
@@ -59,11 +61,20 @@ class Member:
     journal: Journal
     rng: random.Random = field(default_factory=random.SystemRandom)
     metrics: ActorMetrics = field(default_factory=ActorMetrics)
+    posting: Posting = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.posting = DirectPosting(self.client)
 
     @property
     def state(self) -> LedgerState:
         """The ledger as last read."""
         return self.follower.state
+
+    def open_sessions(self) -> list[Session]:
+        """The queries that wait for somebody, oldest first: what the ledger tells, and what was relayed since."""
+        self.posting.forget_ended(self.state)
+        return [self.posting.view(session) for session in self.state.open_sessions()]
 
     def shown(self, session: Session) -> QueryState:
         """The session's state, as whoever acts on it shows it to the ledger."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from deepring_chain.errors import ConfigError
 
 
 def usable_cores() -> int:
@@ -23,6 +27,8 @@ class ActorOptions:
         metrics_host: interface of the metrics' endpoint.
         metrics_port: its port; 0 for a free one, None for no endpoint.
         log_format: "text" or "json".
+        relay: http address of the relay, at which the ouroboros listens: hops go on from signed updates, and are
+            settled in batches. None: each update is a transaction of its own.
     """
 
     device: str = "cpu"
@@ -32,3 +38,27 @@ class ActorOptions:
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = 0
     log_format: str = "text"
+    relay: str | None = None
+
+
+def relay_place(address: str) -> tuple[str, int]:
+    """Host and port of a relay's address.
+
+    Raises:
+        ConfigError: it is no such address.
+    """
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if host is None or port is None or parts.scheme != "http" or parts.path not in ("", "/"):
+        raise ConfigError(f"relay {address}: not an address; say it as http://127.0.0.1:8600")
+    return host, port
+
+
+def free_relay_address() -> str:
+    """An address on the loopback interface whose port is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"

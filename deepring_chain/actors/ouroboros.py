@@ -15,6 +15,7 @@ from deepring_chain.actors.metrics import Phase
 from deepring_chain.actors.model_owner import ModelOwner
 from deepring_chain.actors.referee import Referee
 from deepring_chain.actors.router import Router
+from deepring_chain.actors.settler import Settler
 from deepring_chain.actors.tracker import Tracker
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output, hop_key
@@ -71,6 +72,7 @@ class Ouroboros:
         tracker: restores blocks.
         clock: seconds; when to call a timeout.
         auditors: keys of those who may read the evidence of verdicts.
+        settler: settles hops and answers in batches; None if each has a transaction of its own.
 
     Attributes:
         lanes: where the queries' steps run. What concerns the whole ring is done where `act` is called.
@@ -86,6 +88,7 @@ class Ouroboros:
         tracker: Tracker,
         clock: Callable[[], float] = time.monotonic,
         auditors: Callable[[], Sequence[Digest]] = tuple,
+        settler: Settler | None = None,
     ) -> None:
         self._member = member
         self._owner = owner
@@ -95,6 +98,7 @@ class Ouroboros:
         self._inputs = inputs
         self._referee = Referee(member, router, inputs, clock, auditors)
         self._clock = clock
+        self._settler = settler
         self.lanes = QueryLanes(member.metrics)
         self._waiting: dict[QueryId, tuple[Digest, int, float]] = {}
 
@@ -112,9 +116,11 @@ class Ouroboros:
     def _serve_all(self) -> bool:
         acted = False
         may_open = self._member.state.mode is RingMode.QUERY and not self._arranger.is_due()
-        for session in self._member.state.open_sessions():
+        for session in self._member.open_sessions():
             step = self._due_step(session, may_open=may_open)
             acted = (step is not None and self.lanes.run(session, step)) or acted
+        if self._settler is not None and self._member.state.mode is RingMode.QUERY:
+            self._settler.act(self._member.state.open_sessions())
         self._forget_ended()
         return acted
 
@@ -132,7 +138,7 @@ class Ouroboros:
             case QueryPhase.ROUTED:
                 return self._time_out if self._is_overdue(session) else None
             case QueryPhase.COMPUTED:
-                return self._finish
+                return None if self._settler is not None and self._settler.holds(session) else self._finish
         return None
 
     # ------------------------------------------------------------------ query and route
@@ -184,6 +190,8 @@ class Ouroboros:
         return True
 
     def _time_out(self, session: Session) -> bool:
+        if self._member.posting.settle_first(session):
+            return True  # The ledger blames the hop that it waits for: it must know all that came before.
         self._member.client.time_out(session.query, self._member.shown(session))
         LOG.error("query %d: hop %d was not posted in time", session.query, session.next_hop)
         return True
@@ -206,7 +214,7 @@ class Ouroboros:
         key = f"update/{session.query}/{session.attempt}/0/{session.trail.hex()}"
         recorded = self._member.journal.record_once(key, lambda: encode_signed_update(self._enter(session)))
         with self._member.metrics.phase(Phase.POST):
-            self._member.client.post(self._member.shown(session), decode_signed_update(recorded))
+            self._member.posting.hand_in(session, decode_signed_update(recorded))
         LOG.info("query %d: hop 0 posted", session.query)
         return True
 
@@ -256,6 +264,9 @@ class Ouroboros:
     def _deliver(self, session: Session, output: TensorBytes) -> bool:
         key = f"delivery/{session.query}/{session.attempt}/{session.trail.hex()}"
         signed = self._member.sign_once(key, lambda: self._close(session, output), Delivery)
+        if self._settler is not None:
+            self._settler.hold(session, *signed)
+            return True
         with self._member.metrics.phase(Phase.POST):
             self._member.client.deliver(self._member.shown(session), *signed)
         LOG.info("query %d: answer delivered", session.query)
@@ -268,6 +279,8 @@ class Ouroboros:
         return closing_delivery(session, self._member.store.put(blob), commit_output(answer_key, output))
 
     def _complain(self, session: Session, kind: ComplaintKind) -> bool:
+        if self._member.posting.settle_first(session):
+            return True  # The ledger takes a complaint of what it knows; the next look finds the same reason.
         made = Complaint(session.query, session.attempt, Hop(session.hops), kind, ZERO, session.trail)
         key = f"complaint/{session.query}/{session.attempt}/{session.trail.hex()}"
         complaint, signature = self._member.sign_once(key, lambda: made, Complaint)

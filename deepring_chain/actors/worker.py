@@ -80,7 +80,7 @@ class Worker:
     def act(self) -> bool:
         """Does everything that is due now, or begins it; returns whether there was anything."""
         acted = self._attest_if_due()
-        sessions = self._member.state.open_sessions()
+        sessions = self._member.open_sessions()
         for session in sessions:
             step = self._due_step(session)
             acted = (step is not None and self.lanes.run(session, step)) or acted
@@ -93,6 +93,8 @@ class Worker:
             return self._put_back if self._may_be_missed(session) else None
         if session.phase is not QueryPhase.ROUTED or self._member.state.mode is not RingMode.QUERY:
             return None
+        if self._member.posting.is_stuck(session):
+            return self._member.posting.settle_first
         return None if session.next_hop == 0 or self._is_anothers(session) else self._take_turn
 
     def _is_anothers(self, session: Session) -> bool:
@@ -167,7 +169,7 @@ class Worker:
             made = encode_signed_update(signed)
             recorded = self._member.journal.record_once(key, lambda: made)
         with self._member.metrics.phase(Phase.POST):
-            self._member.client.post(self._member.shown(session), decode_signed_update(recorded))
+            self._member.posting.hand_in(session, decode_signed_update(recorded))
         LOG.info("query %d: hop %d posted", session.query, note.hop)
         return True
 
@@ -252,6 +254,8 @@ class Worker:
         self, session: Session, note: RouteNote, kind: ComplaintKind, reason: str, key: bytes | None = None
     ) -> None:
         """Disputes what the hop before sent, and shows the ouroboros the key with which to see for itself."""
+        if self._member.posting.settle_first(session):
+            return  # The ledger takes a complaint of what it knows; the next look finds the same reason.
         LOG.error("query %d: hop %d: %s; complaint posted", session.query, note.hop - 1, reason)
         place = f"complaint/{session.query}/{session.attempt}/{session.trail.hex()}"
         complaint, signature = self._member.sign_once(

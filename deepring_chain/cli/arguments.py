@@ -30,9 +30,23 @@ MetricsHostOption = Annotated[
     str, typer.Option(help="Interface of the metrics; whoever reaches it can read them, without a password.")
 ]
 LogFormatOption = Annotated[LogFormat, typer.Option(help="Lines for people, or a JSON object per line.")]
+RelayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--relay",
+        help="The ouroboros's relay, as http://HOST:PORT: it listens there, and settles in batches.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 DEFAULT_RING = Path("ring")
+
+
+class Settling(str, Enum):
+    """How signed updates reach the ledger: each in a transaction of its own, or many together through a relay."""
+
+    UPDATE = "update"
+    BATCH = "batch"
 
 
 class Chain(str, Enum):

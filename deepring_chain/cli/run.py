@@ -20,6 +20,7 @@ from deepring_chain.cli.arguments import (
     LogFormatOption,
     MetricsHostOption,
     MetricsPortOption,
+    RelayOption,
     StoreOption,
     ThreadsOption,
 )
@@ -37,6 +38,7 @@ def run(
     device: DeviceOption = "cpu",
     threads: ThreadsOption = ACTOR_OPTIONS.threads,
     arrange_every: ArrangeOption = 1,
+    relay: RelayOption = None,
     metrics_port: MetricsPortOption = 0,
     metrics_host: MetricsHostOption = "127.0.0.1",
     log_format: LogFormatOption = LogFormat.TEXT,
@@ -53,6 +55,7 @@ def run(
         metrics_host=metrics_host,
         metrics_port=metrics_port,
         log_format=log_format.value,
+        relay=relay,
     )
     actor = load_actor(folder, known, read_password(), options)
     stopping = False

@@ -12,7 +12,7 @@ import typer
 
 from deepring_chain.actors.deploy import deploy_ring, find_deployment
 from deepring_chain.actors.logs import LogFormat
-from deepring_chain.actors.options import ActorOptions
+from deepring_chain.actors.options import ActorOptions, free_relay_address
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.actors.runtime import HONEST_HOST, ActorStatus, RingProcesses
 from deepring_chain.attacks.orders import DEVNET_CHAINS
@@ -27,6 +27,7 @@ from deepring_chain.cli.arguments import (
     MetricsHostOption,
     MetricsPortOption,
     RingOption,
+    Settling,
     StoreOption,
     ThreadsOption,
 )
@@ -59,6 +60,9 @@ def up(
     lab: Annotated[
         bool, typer.Option("--lab", help="Workers that take orders to misbehave (`deepring tamper`, `perturb`).")
     ] = False,
+    settle: Annotated[
+        Settling, typer.Option(help="Post each hop by itself, or settle whole queries, many in a transaction.")
+    ] = Settling.UPDATE,
     metrics_port: MetricsPortOption = 0,
     metrics_host: MetricsHostOption = "127.0.0.1",
     log_format: LogFormatOption = LogFormat.TEXT,
@@ -80,6 +84,7 @@ def up(
         metrics_host=metrics_host,
         metrics_port=metrics_port,
         log_format=log_format.value,
+        relay=free_relay_address() if settle is Settling.BATCH else None,
     )
     with stopped_by_signals("ring is down"), running_node(folder, chain, port, rpc) as (url, devnet):
         deadlines = Deadlines(hop_seconds, withdraw_seconds)

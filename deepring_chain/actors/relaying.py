@@ -1,0 +1,35 @@
+"""An actor's part in batched settlement: a worker joins the relay, the ouroboros runs it."""
+
+from __future__ import annotations
+
+from deepring_chain.actors.member import Member
+from deepring_chain.actors.options import relay_place
+from deepring_chain.actors.posting import RelayedPosting, Transport
+from deepring_chain.actors.relay import Relay
+from deepring_chain.actors.relay_client import RelayClient
+from deepring_chain.actors.relay_server import RelayServer
+from deepring_chain.actors.settler import Settler
+from deepring_chain.protocol.relayed import RelayedHops
+
+
+def join_relay(member: Member, url: str) -> None:
+    """From now on the worker's updates go through the relay at this http address.
+
+    Raises:
+        ConfigError: it is no such address.
+    """
+    relay_place(url)
+    hops = RelayedHops(member.client.domain)
+    _post_through(member, hops, RelayClient(url, hops))
+
+
+def run_relay(member: Member, url: str) -> Settler:
+    """The ouroboros relays at this http address, and settles what it takes in."""
+    hops = RelayedHops(member.client.domain)
+    relay = Relay(hops, lambda: member.state, member.journal)
+    _post_through(member, hops, RelayServer(relay, url))
+    return Settler(member.client, hops, relay.tell)
+
+
+def _post_through(member: Member, hops: RelayedHops, transport: Transport) -> None:
+    member.posting = RelayedPosting(member.client, member.keys.address, lambda: member.state, hops, transport)
