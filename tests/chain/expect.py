@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from deepring_chain.chain.errors import LedgerReverted
+
+if TYPE_CHECKING:
+    from tests.chain.query_driver import ScriptedQuery
 
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
@@ -20,6 +23,22 @@ def refused(name: str, **arguments: Any) -> Iterator[None]:
     with pytest.raises(LedgerReverted) as caught:
         yield
     assert (caught.value.name, caught.value.arguments) == (name, arguments)
+
+
+@contextmanager
+def refused_state(*queries: ScriptedQuery) -> Iterator[None]:
+    """Expects that what is shown of the first query, or what the entries lead back to, is not its state.
+
+    Nothing changes: not this query, and none of the others.
+    """
+    before = [query.ring.ledger.word(query.query) for query in queries]
+    with pytest.raises(LedgerReverted) as caught:
+        yield
+    found = caught.value.arguments
+    assert caught.value.name == "UnexpectedState"
+    assert (found["query"], found["expected"]) == (queries[0].query, before[0])
+    assert found["actual"] != before[0]
+    assert [query.ring.ledger.word(query.query) for query in queries] == before
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,10 @@ class ScriptedQuery:
         self.hop = Hop(self.hop + 1)
         return receipt
 
+    def carry(self, *updates: SignedUpdate, state: QueryState | None = None) -> TxReceipt:
+        """Posts through an account that has nothing to do with the hops; the script stays where it is."""
+        return self.ring.owner_client.post(state or self.state, *updates)
+
     def sign_run(self, end: int | None = None) -> list[SignedUpdate]:
         """Honest updates of the hops from the one that is due to before `end`, signed one after the other."""
         updates = []

@@ -16,19 +16,25 @@ from web3.types import TxReceipt
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.client import Deadlines, LedgerClient, deploy_ledger
+from deepring_chain.chain.settlement import LedgerCall
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.events import Event
-from deepring_chain.protocol.query_state import QueryState
+from deepring_chain.protocol.query_state import QueryState, stored_word
+from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.trail import start_trail
 from deepring_chain.types import (
+    ZERO,
     Address,
     ArrangementId,
+    Attempt,
     Attestation,
     Digest,
     Domain,
+    Hop,
     Position,
     QueryId,
+    QueryPhase,
     Question,
     RingMode,
 )
@@ -48,6 +54,9 @@ __all__ = [
 ]
 
 FUNDS = Web3.to_wei(10, "ether")
+
+NO_QUERY = QueryState(QueryPhase.NONE, Attempt(0), Hop(0), 0, 0, ZERO, ZERO, ZERO)
+"""What somebody might show of a query that nobody asked: the ledger holds no word that it could lead to."""
 
 
 def leaf_named(arrangement: int, position: int, round_: int) -> Digest:
@@ -86,23 +95,41 @@ class Ledger:
             self._clients[account.address] = LedgerClient(self.web3, self.url, self.address, account)
         return self._clients[account.address]
 
+    def send(self, account: LocalAccount, *calls: LedgerCall) -> TxReceipt:
+        """What `account` wants to call, in one transaction; several calls by `multicall`."""
+        client = self.by(account)
+        if len(calls) == 1:
+            return client._send(calls[0].function, *calls[0].arguments)  # noqa: SLF001
+        return client._send("multicall", [self.encode(call) for call in calls])  # noqa: SLF001
+
+    def encode(self, call: LedgerCall) -> bytes:
+        """A call as the transaction's input has it."""
+        return bytes.fromhex(self._contract.encode_abi(call.function, list(call.arguments))[2:])
+
     def read(self, function: str, *arguments: object) -> Any:
         """What a view returns; structs as named tuples."""
         return self._contract.functions[function](*arguments).call()
 
     def query(self, query: int) -> QueryState:
         """A query as the events tell it; the word that the ledger stores must stand for just that."""
-        self._follower.refresh()
-        session = self._follower.state.sessions[QueryId(query)]
-        state = session.state(self._reader.block_time)
-        if state.fold() != self._reader.state_of(QueryId(query)):
+        session = self._session(query)
+        state = session.state(self._reader.block_time) if session else NO_QUERY
+        if stored_word(state if session else None) != self.word(query):
             raise AssertionError(f"query {query}: the events tell {state}, the ledger holds another state")
         return state
 
     def question(self, query: int) -> Question:
         """What was asked, and when."""
+        session = self._session(query)
+        return session.question(self._reader.block_time) if session else Question(ZERO, ZERO, 0)
+
+    def word(self, query: int) -> Digest:
+        """What the ledger stores of a query."""
+        return self._reader.state_of(QueryId(query))
+
+    def _session(self, query: int) -> Session | None:
         self._follower.refresh()
-        return self._follower.state.sessions[QueryId(query)].question(self._reader.block_time)
+        return self._follower.state.sessions.get(QueryId(query))
 
     def mode(self) -> RingMode:
         """The derived mode."""

@@ -13,8 +13,8 @@ from hexbytes import HexBytes
 from web3 import Web3
 from web3.types import RPCEndpoint, TxData
 
+from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.types import QueryPhase
-from tests.chain.expect import refused
 from tests.chain.ring_driver import ScriptedQuery
 
 
@@ -53,13 +53,14 @@ def copy_with_higher_fee(web3: Web3, seen: TxData, mallory: LocalAccount) -> Hex
 def test_worker_is_told_that_its_hop_is_taken_and_the_query_goes_on(
     query: ScriptedQuery, pool: Callable[[], list[TxData]], chain: Web3, mallory: LocalAccount
 ) -> None:
-    client, signed = query.ring.ledger.by(query.signer), query.sign(query.update())
+    client, signed, state = query.ring.ledger.by(query.signer), query.sign(query.update()), query.state
     with ThreadPoolExecutor(1) as thread:
-        own = thread.submit(client.post_update, signed)
+        own = thread.submit(client.post, state, signed)
         copied = copy_with_higher_fee(chain, wait_for_one(pool), mallory)
         chain.provider.make_request(RPCEndpoint("evm_mine"), [])
         assert chain.eth.wait_for_transaction_receipt(copied, 10, 0.01)["status"] == 1
-        with refused("UnexpectedHop", query=1, expected=1, actual=0):
+        with pytest.raises(LedgerReverted, match="UnexpectedState") as caught:
             own.result(10)
+        assert caught.value.arguments["expected"] == query.ring.ledger.word(1)
     assert query.state.phase == QueryPhase.ROUTED
     assert query.state.hop == 1

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.types import Hop, QueryId, QueryPhase
 from tests.chain.clock import Clock
-from tests.chain.expect import refused
+from tests.chain.expect import refused, refused_state
 from tests.chain.query_driver import BRINGERS, ScriptedQuery
 from tests.chain.ring_driver import ScriptedRing
 
@@ -38,27 +38,31 @@ class Action:
     following: QueryPhase
     named: QueryPhase | None
 
-    def refusal(self, query: int, actual: QueryPhase) -> AbstractContextManager[None]:
-        """The error of a query in another phase."""
+    def refusal(self, query: ScriptedQuery, actual: QueryPhase) -> AbstractContextManager[None]:
+        """The error of a query in another phase; what a hop's entry leads back to is in no other phase."""
+        if self.act is post_update:
+            return refused_state(query)
         if self.named is None:
-            return refused("QueryNotOpen", query=query, phase=actual)
-        return refused("UnexpectedPhase", query=query, expected=self.named, actual=actual)
+            return refused("QueryNotOpen", query=query.query, phase=actual)
+        return refused("UnexpectedPhase", query=query.query, expected=self.named, actual=actual)
 
 
 def post_update(query: ScriptedQuery) -> None:
-    """Tries the hop that is due; the last one's signer tries again where none is."""
+    """Tries the hop that is due; where none is, the last one's signer tries again, as if it were due just now."""
     if query.hop == len(query.signers):
         query.hop = Hop(query.hop - 1)
-    query.ring.owner_client.post_update(query.sign(query.update()))
+    state = query.state
+    if state.phase is not QueryPhase.ROUTED:
+        now = Clock(query.ring.ledger.web3).now
+        state = replace(state, hop=query.hop, touched_at=now)
+    query.carry(query.sign(query.update()), state=state)
 
 
 def resume(query: ScriptedQuery) -> None:
     """Goes on from hop 0, if it was ever posted; from a made-up one if not."""
     if not query.entries:
-        entry = ScriptedQuery(query.ring, query.query, query.trail)
-        query.ring.owner_client.resume_route(
-            entry.update(), entry.ring.seat_addresses[0], [], query.links[0], query.notes
-        )
+        owner = query.ring.seat_addresses[0]
+        query.ring.owner_client.resume_route(query.state, query.update(), owner, [], query.links[0], query.notes)
         return
     query.resume(1)
 
@@ -93,7 +97,7 @@ def test_action_is_allowed_in_its_phases_only(
         action.act(query)
         assert query.state.phase == action.following
         return
-    with action.refusal(query.query, QueryPhase[phase]):
+    with action.refusal(query, QueryPhase[phase]):
         action.act(query)
     assert query.state == before
 
@@ -104,5 +108,5 @@ def test_action_on_an_unknown_query_is_refused(
 ) -> None:
     query = ring.submit(querent)
     query.query = QueryId(99)
-    with ACTIONS[name].refusal(99, QueryPhase.NONE):
+    with refused_state(query):
         ACTIONS[name].act(query)

@@ -1,15 +1,17 @@
-"""`postUpdate`: hops in their order, and violations of eq. 13 on the record."""
+"""`post`: hops in their order, and violations of eq. 13 on the record."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.crypto.signing import message_digest
 from deepring_chain.protocol.events import OutputDisputed, UpdatePosted
-from deepring_chain.protocol.trail import extend_trail
+from deepring_chain.protocol.trail import VIOLATION, extend_trail, mark_trail
 from deepring_chain.types import ZERO, Address, Hop, QueryPhase
-from tests.chain.expect import refused
+from tests.chain.expect import refused_state
 from tests.chain.ring_driver import ScriptedQuery, ScriptedRing, named
 
 
@@ -22,7 +24,7 @@ def test_each_hop_is_accepted_from_its_signer(query: ScriptedQuery, hop: int) ->
     assert Address(receipt["from"]) == signer
     assert query.ring.ledger.events(receipt) == [UpdatePosted(signed, signer, trail)]
     phase = QueryPhase.COMPUTED if hop == 3 else QueryPhase.ROUTED
-    assert query.place == (phase, 1, hop + 1, 4, query.links[hop + 1], query.output(hop + 1), trail)
+    assert query.place == (phase, 1, hop + 1, query.links[hop + 1], query.output(hop + 1), trail)
 
 
 def test_route_is_empty_after_the_last_hop(query: ScriptedQuery) -> None:
@@ -48,14 +50,13 @@ def test_first_hop_has_nothing_to_agree_with(query: ScriptedQuery) -> None:
 @pytest.mark.parametrize("hop", [1, 2, 3])
 def test_output_other_than_the_expected_one_is_recorded(query: ScriptedQuery, hop: int) -> None:
     query.advance(hop)
-    receipt = query.post(output=named("another output"))
-    assert receipt["status"] == 1
+    receipt = query.contradict()
     posted, disputed = query.ring.ledger.events(receipt)
     assert isinstance(posted, UpdatePosted)
-    assert posted.trail == query.trail
+    assert mark_trail(posted.trail, VIOLATION) == query.trail
     expected = OutputDisputed(query.query, query.attempt, Hop(hop), query.output(hop), named("another output"))
     assert disputed == expected
-    state = (QueryPhase.DISPUTED, 1, hop, 4, query.links[hop + 1], query.output(hop), query.trail)
+    state = (QueryPhase.DISPUTED, 1, hop, query.links[hop + 1], query.output(hop), query.trail)
     assert query.place == state
 
 
@@ -69,9 +70,12 @@ def test_bogus_expectation_is_recorded_at_the_next_hop(query: ScriptedQuery, hop
 
 
 def test_disputed_query_takes_no_further_hop(query: ScriptedQuery) -> None:
-    query.advance(1).post(output=named("another output"))
-    with refused("UnexpectedPhase", query=1, expected=QueryPhase.ROUTED, actual=QueryPhase.DISPUTED):
+    query.advance(1).contradict()
+    with refused_state(query):
         query.post()
+    query.hop = Hop(2)
+    with refused_state(query):
+        query.carry(query.sign(query.update()), state=replace(query.state, hop=Hop(2)))
 
 
 def test_dispute_of_one_query_does_not_stop_another(ring: ScriptedRing, querent: LocalAccount) -> None:

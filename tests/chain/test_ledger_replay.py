@@ -11,48 +11,40 @@ from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.signing import recover_signer
-from deepring_chain.protocol.route import route_link
 from deepring_chain.types import Domain, QueryPhase, SignedUpdate
-from tests.chain.expect import high_s, refused
+from tests.chain.expect import refused, refused_state
 from tests.chain.ring_driver import Ledger, ScriptedQuery, ScriptedRing, fund
 
 
 @pytest.mark.parametrize("hop", range(3))
 def test_update_posted_again_is_refused(query: ScriptedQuery, hop: int) -> None:
     query.advance(hop)
-    signed, signer = query.sign(query.update()), query.signer
+    signed, signer, before = query.sign(query.update()), query.signer, query.state
     query.post()
-    with refused("UnexpectedHop", query=1, expected=hop + 1, actual=hop):
-        query.ring.ledger.by(signer).post_update(signed)
+    for shown in (query.state, before):
+        with refused_state(query):
+            query.ring.ledger.by(signer).post(shown, signed)
 
 
 def test_last_update_posted_again_is_refused(query: ScriptedQuery) -> None:
     query.advance(3)
-    signed = query.sign(query.update())
+    signed, before = query.sign(query.update()), query.state
     query.post()
-    with refused("UnexpectedPhase", query=1, expected=QueryPhase.ROUTED, actual=QueryPhase.COMPUTED):
-        query.ring.owner_client.post_update(signed)
+    with refused_state(query):
+        query.carry(signed, state=before)
+    with refused("UnexpectedLength", query=1, hops=4, end=5):
+        query.carry(signed, state=replace(query.state, touched_at=before.touched_at))
 
 
 def test_update_carried_by_mallory_first_leaves_the_worker_with_a_refusal(
     query: ScriptedQuery, mallory: LocalAccount
 ) -> None:
     query.advance(1)
-    signed, worker = query.sign(query.update()), query.signer
+    signed, worker, before = query.sign(query.update()), query.signer, query.state
     query.post(carrier=mallory)
-    with refused("UnexpectedHop", query=1, expected=2, actual=1):
-        query.ring.ledger.by(worker).post_update(signed)
+    with refused_state(query):
+        query.ring.ledger.by(worker).post(before, signed)
     assert query.advance(4).state.phase == QueryPhase.COMPUTED
-
-
-def test_second_signature_made_from_the_first_is_refused(query: ScriptedQuery, mallory: LocalAccount) -> None:
-    signed = query.sign(query.update())
-    other = replace(signed, signature=high_s(signed.signature))
-    with refused("ECDSAInvalidSignatureS", s=other.signature[32:64]):
-        query.ring.ledger.by(mallory).post_update(other)
-    query.post()
-    with refused("UnexpectedHop", query=1, expected=1, actual=0):
-        query.ring.ledger.by(mallory).post_update(other)
 
 
 def second_update_for_the_same_hop(query: ScriptedQuery) -> SignedUpdate:
@@ -61,30 +53,22 @@ def second_update_for_the_same_hop(query: ScriptedQuery) -> SignedUpdate:
 
 def test_second_entry_of_the_same_signer_for_the_same_hop_is_refused(query: ScriptedQuery) -> None:
     query.advance(1)
-    second = second_update_for_the_same_hop(query)
+    second, before = second_update_for_the_same_hop(query), query.state
     query.post()
-    with refused("UnexpectedHop", query=1, expected=2, actual=1):
-        query.ring.owner_client.post_update(second)
+    for shown in (before, query.state):
+        with refused_state(query):
+            query.carry(second, state=shown)
 
 
 def test_update_of_one_query_is_refused_in_another(ring: ScriptedRing, querent: LocalAccount) -> None:
     first, second = ring.submit(querent).open_route(), ring.submit(querent).open_route()
     signed = first.sign(first.update())
     moved = replace(signed, update=replace(signed.update, query=second.query))
-    with refused("UnexpectedTrail", query=2, expected=second.trail, actual=first.trail):
-        ring.owner_client.post_update(moved)
-    expect_stranger_to(second, replace(signed, update=replace(moved.update, trail=second.trail)))
     own_opening = replace(signed, update=second.update(), salt=second.salts[0], next_route=second.links[1])
-    expect_stranger_to(second, own_opening)
-
-
-def expect_stranger_to(query: ScriptedQuery, signed: SignedUpdate) -> None:
-    """The signature, taken for one over this update on this ledger, is of nobody on the route."""
-    signer = recover_signer(query.ring.ledger.domain, signed.update, signed.signature)
-    actual, expected = route_link(signer, signed.salt, signed.next_route), query.links[query.hop]
-    arguments = {"signer": signer, "expected": expected, "actual": actual}
-    with refused("UnexpectedSigner", query=query.query, hop=query.hop, **arguments):
-        query.ring.owner_client.post_update(signed)
+    for update in (moved, own_opening):
+        for shown in (first.state, second.state):
+            with refused_state(second, first):
+                second.carry(update, state=shown)
 
 
 def test_update_for_another_ledger_is_refused(
@@ -93,7 +77,8 @@ def test_update_for_another_ledger_is_refused(
     here, there = ring.submit(querent).open_route(), other_ring.submit(querent).open_route()
     assert (here.query, here.trail, here.links) == (there.query, there.trail, there.links)
     signed = there.sign(there.update())
-    expect_stranger_to(here, signed)
+    with refused_state(here):
+        here.carry(signed)
     there.post()
     here.post()
 
@@ -106,12 +91,13 @@ def test_delivery_for_another_ledger_is_refused(
     signature = there.sign_delivery(delivery)
     signer = recover_signer(ring.ledger.domain, delivery, signature)
     with refused("UnexpectedOwner", query=1, expected=ring.owner.address, actual=signer):
-        ring.owner_client.deliver(delivery, signature)
+        ring.owner_client.deliver(here.state, delivery, signature)
 
 
 def test_update_signed_for_another_chain_id_is_refused(query: ScriptedQuery) -> None:
     elsewhere = Domain(query.ring.ledger.domain.chain_id + 1, query.ring.ledger.address)
-    expect_stranger_to(query, query.sign(query.update(), domain=elsewhere))
+    with refused_state(query):
+        query.carry(query.sign(query.update(), domain=elsewhere))
 
 
 def test_history_replayed_on_another_chain_is_refused_at_the_first_signature(
@@ -122,7 +108,8 @@ def test_history_replayed_on_another_chain_is_refused_at_the_first_signature(
         here, there = (ring.submit(querent).open_route() for ring in rings)
         assert rings[0].ledger.address == rings[1].ledger.address
         assert (here.trail, here.links) == (there.trail, there.links)
-        expect_stranger_to(there, here.sign(here.update()))
+        with refused_state(there):
+            there.carry(here.sign(here.update()))
         there.post()
 
 
@@ -135,8 +122,9 @@ def fresh_ring(
 
 
 def test_refusal_is_one_line_that_names_both_values(query: ScriptedQuery) -> None:
-    signed = query.sign(query.update())
+    signed, before = query.sign(query.update()), query.state
     query.post()
-    with pytest.raises(LedgerReverted, match="query=1, expected=1, actual=0") as caught:
-        query.ring.owner_client.post_update(signed)
+    now = query.ring.ledger.word(1).hex()
+    with pytest.raises(LedgerReverted, match=f"query=1, expected=0x{now}, actual=0x{before.fold().hex()}") as caught:
+        query.carry(signed, state=before)
     assert "\n" not in str(caught.value)
