@@ -100,7 +100,7 @@ class Ouroboros:
         self._clock = clock
         self._settler = settler
         self.lanes = QueryLanes(member.metrics)
-        self._waiting: dict[QueryId, tuple[Digest, int, float]] = {}
+        self._waiting: dict[QueryId, tuple[tuple[Digest, int, int], float]] = {}
 
     def act(self) -> bool:
         """Does everything that is due now, or begins it; returns whether it did anything itself."""
@@ -180,13 +180,15 @@ class Ouroboros:
 
     def _is_overdue(self, session: Session) -> bool:
         now = self._clock()
+        # What was relayed is settled after a while: then the ledger's clock begins anew, and so does this one.
+        progress = (session.trail, session.attempt, session.touched_block)
         known = self._waiting.get(session.query)
-        if known is None or known[:2] != (session.trail, session.attempt):
-            self._waiting[session.query] = (session.trail, session.attempt, now + self._member.client.hop_seconds)
+        if known is None or known[0] != progress:
+            self._waiting[session.query] = (progress, now + self._member.client.hop_seconds)
             return False
-        if now <= known[2]:
+        if now <= known[1]:
             return False
-        self._waiting[session.query] = (*known[:2], now + TIMEOUT_RETRY_SECONDS)
+        self._waiting[session.query] = (progress, now + TIMEOUT_RETRY_SECONDS)
         return True
 
     def _time_out(self, session: Session) -> bool:

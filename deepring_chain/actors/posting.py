@@ -34,8 +34,8 @@ class Posting(Protocol):
     def view(self, session: Session) -> Session:
         """The session as far as this actor knows it, given what the ledger tells."""
 
-    def hand_in(self, session: Session, signed: SignedUpdate) -> None:
-        """Brings the update of the hop that is due on its way."""
+    def hand_in(self, session: Session, signed: SignedUpdate) -> bool:
+        """Brings the update of the hop that is due on its way; returns False if something else had to go first."""
 
     def settle_first(self, session: Session) -> bool:
         """Posts what the ledger does not know yet of a session; returns whether there was anything."""
@@ -65,9 +65,10 @@ class DirectPosting:
         """What the ledger tells."""
         return session
 
-    def hand_in(self, session: Session, signed: SignedUpdate) -> None:
+    def hand_in(self, session: Session, signed: SignedUpdate) -> bool:
         """Posts it."""
         self._client.post(session.state(self._client.block_time), signed)
+        return True
 
     def settle_first(self, session: Session) -> bool:  # noqa: ARG002
         """Nothing ever waits."""
@@ -131,20 +132,21 @@ class RelayedPosting:
         """The ledger's session and the relayed hops that continue it."""
         return self._hops.view(session)
 
-    def hand_in(self, session: Session, signed: SignedUpdate) -> None:
+    def hand_in(self, session: Session, signed: SignedUpdate) -> bool:
         """Relays it; posts it, and all that must stand before it, if the relay does not take it."""
         update = signed.update
         if update.hop and update.output != session.expected_output:
             # The ledger alone can record a violation of eq. 13; once it has caught up this is called again.
-            if not self.settle_first(session):
-                self._client.post(session.state(self._client.block_time), signed)
-            return
+            if self.settle_first(session):
+                return False
+            self._client.post(session.state(self._client.block_time), signed)
+            return True
         refusal = self._transport.send(signed)
         if not refusal:
             self._hops.add(self._hops.read(signed))
-            return
+            return True
         LOG.warning("query %d: hop %d posted past the relay (%s)", update.query, update.hop, refusal)
-        self._settle(session, signed)
+        return self._settle(session, signed)
 
     def settle_first(self, session: Session) -> bool:
         """Posts the relayed hops, if the ledger does not have them."""

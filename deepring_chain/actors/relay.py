@@ -44,6 +44,7 @@ class Relay:
         self._taking = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._first, self._log = 0, list[tuple[QueryId, bytes]]()
+        self._forgotten: set[QueryId] = set()
         self.epoch = secrets.token_bytes(8)
         for key in journal.keys("relayed/"):
             self._restore(journal.read(key) or b"")
@@ -82,7 +83,8 @@ class Relay:
 
     def forget_ended(self, state: LedgerState) -> None:
         """Drops what was taken in of queries that have ended."""
-        ended = {query for query in {query for query, _ in self._log} if not _is_open(state, query)}
+        held = {query for query, _ in self._log}
+        ended = {query for query in held if not _is_open(state, query)}
         if not ended:
             return
         with self._taking:
@@ -90,9 +92,10 @@ class Relay:
             while self._log and self._log[0][0] in ended:
                 self._log.pop(0)
                 self._first += 1
-        for query in ended:
+        for query in ended - self._forgotten:
             for key in self._journal.keys(f"relayed/{query}/"):
                 self._journal.forget(key)
+        self._forgotten = ended & {query for query, _ in self._log}
 
     @contextmanager
     def listening(self, listener: Callable[[], None]) -> Iterator[None]:

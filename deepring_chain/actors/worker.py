@@ -169,8 +169,9 @@ class Worker:
             made = encode_signed_update(signed)
             recorded = self._member.journal.record_once(key, lambda: made)
         with self._member.metrics.phase(Phase.POST):
-            self._member.posting.hand_in(session, decode_signed_update(recorded))
-        LOG.info("query %d: hop %d posted", session.query, note.hop)
+            is_posted = self._member.posting.hand_in(session, decode_signed_update(recorded))
+        if is_posted:
+            LOG.info("query %d: hop %d posted", session.query, note.hop)
         return True
 
     def _compute_turn(self, session: Session, note: RouteNote, layers: BlockLayers) -> SignedUpdate | None:

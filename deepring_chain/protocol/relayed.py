@@ -17,7 +17,10 @@ MOST_CANDIDATES = 4
 """Different updates over the same history that are kept: a relay may pass on anything."""
 
 MOST_UPDATES = 1024
-"""Updates of one query that are kept."""
+"""Histories of one query with updates over them that are kept."""
+
+MOST_QUERIES = 4096
+"""Queries of which updates are kept."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,13 @@ class RelayedHops:
         """Takes an update in, whether it continues its query or not; returns whether it is new and was kept."""
         update = event.signed.update
         with self._lock:
-            known = self._updates.setdefault(update.query, {})
-            same = known.setdefault(update.trail, [])
-            if event in same or len(same) >= MOST_CANDIDATES or len(known) > MOST_UPDATES:
+            known = self._updates.get(update.query, {})
+            same = known.get(update.trail, [])
+            if event in same or len(same) >= MOST_CANDIDATES:
                 return False
-            same.append(event)
+            if len(known) >= MOST_UPDATES or (not known and len(self._updates) >= MOST_QUERIES):
+                return False
+            self._updates.setdefault(update.query, known)[update.trail] = [*same, event]
             self._versions[update.query] = self._versions.get(update.query, 0) + 1
             return True
 
