@@ -108,6 +108,7 @@ class Host:
         self._started_at: dict[str, float] = {}
         self._pauses: dict[str, float] = {}
         self._failed: set[str] = set()
+        self._proven: set[str] = set()
 
     def start(self, name: str) -> None:
         """Forks one actor."""
@@ -118,7 +119,7 @@ class Host:
         self._processes[name], self._told[name] = process, receiving
         self._failed.discard(name)
         self._started_at[name] = time.monotonic()
-        write_atomic(self._pid_file(name), str(process.pid).encode())
+        self._note_pid(name, process)
         report(name, state="started", pid=process.pid)
 
     def run(self) -> None:
@@ -159,6 +160,13 @@ class Host:
         self._pid_file(name).unlink(missing_ok=True)
         run_file(self._plan.ring, name).unlink(missing_ok=True)
 
+    def _note_pid(self, name: str, process: BaseProcess) -> None:
+        """Writes an actor's number for `deepring kill`; where that cannot be, the ring does not end for it."""
+        try:
+            write_atomic(self._pid_file(name), str(process.pid).encode())
+        except (OSError, DeepRingError) as error:
+            report(name, state="started", pid=process.pid, error=f"{self._pid_file(name)}: not written ({error})")
+
     def _pid_file(self, name: str) -> Path:
         return self._plan.logs / f"{name}.pid"
 
@@ -176,6 +184,8 @@ class Host:
                     message = connection.recv()
                     if message["state"] == "failed":
                         self._failed.add(name)
+                    elif message["state"] == "ready":
+                        self._proven.add(name)
                     report(name, pid=self._processes[name].pid, **message)
             except (EOFError, OSError):
                 connection.close()
@@ -189,8 +199,9 @@ class Host:
             del self._processes[name]
             self._forget(name)
             report(name, state="exited", code=process.exitcode)
-            # An actor that said what is wrong would say it again; one that vanished is started again.
-            if self._plan.restarts and name not in self._failed:
+            # An actor that never ran and said what is wrong would say it again. One that ran is started again whatever
+            # it says: what it misses, such as its node or space on the disk, may come back.
+            if self._plan.restarts and (name in self._proven or name not in self._failed):
                 self._restart_at[name] = time.monotonic() + self._next_pause(name)
 
     def _next_pause(self, name: str) -> float:
