@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from eth_account import Account
-from fake_ledger import FakeClient, FakeLedger
+from fake_client import FakeClient
+from fake_ledger import FakeLedger
 from numpy.typing import NDArray
 from torch import nn
 
@@ -182,7 +183,7 @@ def session_of(ring: FakeRing, query: QueryId) -> Session:
 
 
 def posts(ring: FakeRing, layer: int) -> list[str]:
-    return [call for call in client_of(ring.members[layer]).calls if call.startswith("post_update")]
+    return [call for call in client_of(ring.members[layer]).calls if call.startswith("post ")]
 
 
 def ask_up_to(ring: FakeRing, layer: int) -> QueryId:

@@ -146,7 +146,7 @@ def test_silent_hop_times_out_and_the_query_goes_on(ring: FakeRing) -> None:
     assert session_of(ring, query).phase is QueryPhase.INTERRUPTED
     ring.settle()
     assert session_of(ring, query).phase is QueryPhase.DELIVERED
-    assert posts(ring, 1)[0] == f"post_update {query} 1"
+    assert posts(ring, 1)[0] == f"post {query} 1"
 
 
 def test_lost_blob_is_put_back_by_its_sender_and_nobody_is_blamed(ring: FakeRing) -> None:

@@ -6,7 +6,8 @@ import logging
 from typing import Any
 
 import pytest
-from fake_ledger import FakeClient, FakeLedger
+from fake_client import FakeClient
+from fake_ledger import FakeLedger
 from fake_ring import make_keys
 
 from deepring_chain.actors.follower import LedgerFollower

@@ -15,7 +15,7 @@ from deepring_chain.protocol.events import QuerySubmitted
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.trail import start_trail
-from deepring_chain.types import ArrangementId, Digest, Hop, QueryId, QueryPhase, RejectReason, TensorBytes
+from deepring_chain.types import ArrangementId, Digest, Hop, QueryId, QueryPhase, Question, RejectReason, TensorBytes
 
 MALLORY = make_keys(66)
 
@@ -41,11 +41,8 @@ def test_query_that_could_never_be_answered_is_rejected(ring: FakeRing, point: b
     place = query_context(DOMAIN, MALLORY.address, key)
     image = TensorBytes("int8", (1, 3, 4), bytes(12))
     pointer = ring.store.put(seal_output(ring.members[0].keys.sealing_public, image, place))
-    ring.ledger.emit(
-        QuerySubmitted(
-            QueryId(1), MALLORY.address, pointer, key, start_trail(QueryId(1), MALLORY.address, pointer, key)
-        )
-    )
+    trail = start_trail(QueryId(1), MALLORY.address, Question(pointer, key, ring.ledger.now + 1))
+    ring.ledger.emit(QuerySubmitted(QueryId(1), MALLORY.address, pointer, key, trail))
     good = ring.ask()
     ring.settle()
     assert session_of(ring, QueryId(1)).reject_reason is RejectReason.MALFORMED

@@ -17,9 +17,20 @@ from deepring_chain.encoding import encode_fields
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.envelope import query_context, seal_content, seal_output
 from deepring_chain.protocol.events import QuerySubmitted
+from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.protocol.trail import start_trail
-from deepring_chain.types import Digest, Hop, QueryId, QueryPhase, RejectReason, RingMode, SignedUpdate, TensorBytes
+from deepring_chain.types import (
+    Digest,
+    Hop,
+    QueryId,
+    QueryPhase,
+    Question,
+    RejectReason,
+    RingMode,
+    SignedUpdate,
+    TensorBytes,
+)
 
 MALLORY = make_keys(66)
 
@@ -27,7 +38,7 @@ MALLORY = make_keys(66)
 def submit(ring: FakeRing, pointer: Digest) -> QueryId:
     """Mallory's query with any blob."""
     query = QueryId(len(ring.ledger.state.sessions) + 1)
-    trail = start_trail(query, MALLORY.address, pointer, MALLORY.sealing_public)
+    trail = start_trail(query, MALLORY.address, Question(pointer, MALLORY.sealing_public, ring.ledger.now + 1))
     ring.ledger.emit(QuerySubmitted(query, MALLORY.address, pointer, MALLORY.sealing_public, trail))
     return query
 
@@ -173,7 +184,7 @@ def test_commitments_of_equal_queries_are_not_equal(ring: FakeRing) -> None:
 
 @pytest.mark.parametrize(
     ("call", "recorded"),
-    [("arrange", "arrangement/"), ("open_route", "route/"), ("post_update", "update/")],
+    [("arrange", "arrangement/"), ("open_route", "route/"), ("post", "update/")],
 )
 def test_ouroboros_killed_before_a_call_says_the_same_after_it(
     ring: FakeRing, monkeypatch: pytest.MonkeyPatch, call: str, recorded: str
@@ -239,14 +250,14 @@ def test_ouroboros_that_comes_back_after_the_deadline_of_hop_0_ends_the_attempt_
 ) -> None:
     ring.settle()
     query, client = ring.ask(), client_of(ring.members[0])
-    post = client.post_update
+    post = client.post
 
-    def post_late(signed: SignedUpdate) -> None:
+    def post_late(state: QueryState, signed: SignedUpdate) -> None:
         if signed.update.attempt == 1:
             raise LedgerReverted("DeadlinePassed", {"query": query, "hop": 0})
-        post(signed)
+        post(state, signed)
 
-    monkeypatch.setattr(client, "post_update", post_late)
+    monkeypatch.setattr(client, "post", post_late)
     ring.settle()
     assert [(fault.attempt, fault.hop, fault.kind) for fault in session_of(ring, query).faults] == [
         (1, 0, FaultKind.SILENT)

@@ -131,7 +131,7 @@ def test_verdict_that_was_signed_before_a_kill_is_the_one_that_is_posted(
     ring.restart(0)
     ring.step(0)
     (posted,) = verdicts(ring)
-    assert (posted.verdict, posted.signature) == told[0]
+    assert (posted.verdict, posted.signature) == told[0][1:]
     assert session_of(ring, query).phase is QueryPhase.INTERRUPTED
 
 

@@ -34,7 +34,7 @@ def test_query_goes_round_and_the_answer_is_the_plain_models(ring: FakeRing) -> 
     ring.settle()
     result = ring.querent.wait(query, 0, lambda _session, _mode: None)
     assert result.output == ring.model.run(ring.model.card.quantise_input(IMAGES))
-    assert [posts(ring, layer) for layer in range(4)] == [[f"post_update {query} {hop}"] for hop in range(4)]
+    assert [posts(ring, layer) for layer in range(4)] == [[f"post {query} {hop}"] for hop in range(4)]
 
 
 def test_each_hop_is_signed_by_its_layer(ring: FakeRing) -> None:
@@ -63,7 +63,7 @@ def test_worker_waits_for_its_turn(ring: FakeRing) -> None:
     assert not ring.step(2)
     assert not ring.step(3)
     assert ring.step(1)
-    assert posts(ring, 1) == [f"post_update {query} 1"]
+    assert posts(ring, 1) == [f"post {query} 1"]
     assert posts(ring, 2) == posts(ring, 3) == []
 
 
@@ -100,11 +100,11 @@ def test_worker_killed_between_signing_and_posting_posts_the_same_update(
     query = ask_up_to(ring, 1)
     signed: list[Any] = []
 
-    def die(update: Any) -> None:
+    def die(_state: Any, update: Any) -> None:
         signed.append(update)
         raise ChainError("killed")
 
-    monkeypatch.setattr(client_of(ring.members[1]), "post_update", die)
+    monkeypatch.setattr(client_of(ring.members[1]), "post", die)
     with pytest.raises(ChainError, match="killed"):
         ring.step(1)
     ring.restart(1)

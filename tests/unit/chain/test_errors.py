@@ -42,10 +42,10 @@ def test_every_error_of_the_ledger_is_decoded_by_name(name: str) -> None:
 
 
 def test_arguments_come_with_their_values() -> None:
-    error = DECODER.decode(revert_data("UnexpectedHop", 7, 2, 3))
+    error = DECODER.decode(revert_data("DeadlineAhead", 7, 2, 3))
     assert isinstance(error, LedgerReverted)
-    assert error.arguments == {"query": 7, "expected": 2, "actual": 3}
-    assert str(error) == "the ledger refused: UnexpectedHop(query=7, expected=2, actual=3)"
+    assert error.arguments == {"query": 7, "deadline": 2, "time": 3}
+    assert str(error) == "the ledger refused: DeadlineAhead(query=7, deadline=2, time=3)"
 
 
 def test_enums_come_as_enums_and_are_shown_by_name() -> None:
@@ -75,17 +75,17 @@ def test_unknown_data_is_quoted(data: bytes) -> None:
 
 @pytest.mark.parametrize("size", [4, 5, 35, 36, 68, 99])
 def test_truncated_arguments_are_quoted(size: int) -> None:
-    data = revert_data("UnexpectedHop", 7, 2, 3)[:size]
+    data = revert_data("DeadlineAhead", 7, 2, 3)[:size]
     error = DECODER.decode(data)
     assert isinstance(error, TransactionFailed)
-    assert f"malformed UnexpectedHop 0x{data.hex()}" in str(error)
+    assert f"malformed DeadlineAhead 0x{data.hex()}" in str(error)
 
 
 def test_value_out_of_range_is_quoted() -> None:
-    data = revert_data("UnexpectedHop", 7, 2, 3)
+    data = revert_data("DeadlineAhead", 7, 2, 3)
     error = DECODER.decode(data[:4] + b"\1" + data[5:])
     assert isinstance(error, TransactionFailed)
-    assert "malformed UnexpectedHop" in str(error)
+    assert "malformed DeadlineAhead" in str(error)
 
 
 def test_number_that_its_enum_does_not_have_is_quoted() -> None:

@@ -121,7 +121,9 @@ def _settle(script: ScriptedTrail, first: ScriptedQuery, second: ScriptedQuery) 
     """One call posts the hops of two queries and delivers an answer; another posts the rest."""
     first.open_route().post()
     second.open_route()
-    script.emit(*(first.posted() for _ in range(3)), *(second.posted() for _ in range(2)), first.delivered(), is_run=True)
+    script.emit(
+        *(first.posted() for _ in range(3)), *(second.posted() for _ in range(2)), first.delivered(), is_run=True
+    )
     second.post_run(2).deliver()
 
 
