@@ -49,7 +49,11 @@ abstract contract HopBook is QueryBook {
         HopEntry calldata entry,
         RouteLink rest
     ) external override {
-        if (OutputCommitment.unwrap(expected) == OutputCommitment.unwrap(output)) revert OutputsAgree(id, output);
+        // INVARIANT [I-16]: hop 0, of which nothing is expected, is never in dispute; else whoever sees its entry on
+        // its way could stop the query with it.
+        if (place.hop == 0 || OutputCommitment.unwrap(expected) == OutputCommitment.unwrap(output)) {
+            revert OutputsAgree(id, output);
+        }
         (Query memory next,) = _dueAt(id, place, 1);
         next.expectedOutput = expected;
         next.trail = _takeHop({id: id, due: next, output: output, entry: entry, rest: rest});

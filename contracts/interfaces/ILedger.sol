@@ -492,7 +492,7 @@ interface ILedger {
     error ModelChanged(uint64 query, uint32 expected, uint32 actual);
     /// @notice A run has at least one hop, and ends with the last of `hops` at the latest.
     error UnexpectedLength(uint64 query, uint16 hops, uint256 end);
-    /// @notice The output is the expected one: there is nothing to dispute.
+    /// @notice The output is the expected one, or none is expected (hop 0): there is nothing to dispute.
     error OutputsAgree(uint64 query, OutputCommitment output);
     /// @notice The entries that were given do not lead to the query's trail.
     error UnexpectedTrail(uint64 query, TrailHash expected, TrailHash actual);
