@@ -103,7 +103,7 @@ class HeadFeed:
             try:
                 self._follow()
                 reason = "closed"
-            except (OSError, WebSocketException, ValueError, KeyError, TypeError) as error:
+            except (OSError, WebSocketException, ValueError, TypeError) as error:
                 reason = " ".join(str(error).split()) or type(error).__name__
             self._ended(reason)
             pause = FIRST_PAUSE if time.monotonic() - began > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
@@ -115,13 +115,13 @@ class HeadFeed:
             self._subscribe(socket)
             self._set_live(is_live=True)
             for message in socket:
-                if json.loads(message).get("method") == "eth_subscription":
+                if _read(message).get("method") == "eth_subscription":
                     self._announce()
 
     def _subscribe(self, socket: Connection) -> None:
         request = {"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]}
         socket.send(json.dumps(request))
-        answer: Any = json.loads(socket.recv(OPEN_SECONDS))
+        answer = _read(socket.recv(OPEN_SECONDS))
         if "result" not in answer:
             raise ValueError(f"the node refused: {answer.get('error')}")
 
@@ -174,6 +174,17 @@ def _connect(url: str) -> Connection:
     if is_loopback(url):  # never behind a proxy
         return connect(address, open_timeout=OPEN_SECONDS, max_size=MAX_MESSAGE, proxy=None)
     return connect(address, open_timeout=OPEN_SECONDS, max_size=MAX_MESSAGE)
+
+
+def _read(message: str | bytes) -> dict[str, Any]:
+    """A JSON-RPC message; a node may send anything."""
+    try:
+        read = json.loads(message)
+    except RecursionError:
+        read = None
+    if not isinstance(read, dict):
+        raise TypeError("what the node sends is no JSON-RPC")
+    return read
 
 
 def _websocket_url(url: str) -> str:

@@ -1,0 +1,216 @@
+"""A node's announcements: heard, missed, refused, lost and found again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import Server, ServerConnection, serve
+
+from deepring_chain.chain import subscription as module
+from deepring_chain.chain.connection import Node, NoHeads, heads_of
+from deepring_chain.chain.subscription import HeadFeed, follow_heads
+
+SECONDS = 10.0
+HEAD = {"jsonrpc": "2.0", "method": "eth_subscription", "params": {"subscription": "0x1", "result": {"number": "0x1"}}}
+
+
+class ScriptedNode:
+    """A WebSocket server that does as it is told."""
+
+    def __init__(self, answer: dict[str, Any] | None = None) -> None:
+        self.answer = answer or {"result": "0x1"}
+        self.asked: list[dict[str, Any]] = []
+        self._sockets: list[ServerConnection] = []
+        self._server: Server | None = None
+        self.port = 0
+
+    def start(self) -> None:
+        self._server = serve(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.socket.getsockname()[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+        self.hang_up()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def announce(self, message: object = HEAD) -> None:
+        for listener in self._sockets:
+            with suppress(ConnectionClosed):  # an earlier one
+                listener.send(json.dumps(message))
+
+    def hang_up(self) -> None:
+        for listener in self._sockets:
+            listener.close()
+        self._sockets.clear()
+
+    def _serve(self, listener: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            self.asked.append(json.loads(listener.recv(SECONDS)))
+            self._sockets.append(listener)
+            listener.send(json.dumps({"jsonrpc": "2.0", "id": 1, **self.answer}))
+            for _ in listener:
+                pass
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.05)
+
+
+@pytest.fixture
+def node() -> Iterator[ScriptedNode]:
+    found = ScriptedNode()
+    found.start()
+    yield found
+    found.stop()
+
+
+def await_true(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def told_of(url: str, caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Levels and texts; the feed of an earlier test may still have a last word to say of its own node."""
+    return [(record.levelname, record.getMessage()) for record in caplog.records if url in record.getMessage()]
+
+
+@contextmanager
+def live(node: ScriptedNode, on_news: Callable[[], None] = lambda: None) -> Iterator[HeadFeed]:
+    with HeadFeed(node.url, on_news) as feed:
+        await_true(lambda: feed.is_live)
+        yield feed
+
+
+def test_each_block_is_news(node: ScriptedNode) -> None:
+    heard: list[int] = []
+    with live(node, lambda: heard.append(1)) as feed:
+        before = len(heard)
+        for number in range(3):
+            node.announce()
+            assert feed.wait(number, SECONDS)
+        await_true(lambda: len(heard) == before + 3)
+        assert feed.count == 3
+    assert [asked["params"] for asked in node.asked] == [["newHeads"]]
+
+
+def test_wait_without_a_block_ends_in_time(node: ScriptedNode) -> None:
+    with live(node) as feed:
+        assert not feed.wait(0, 0.01)
+
+
+def test_block_announced_before_the_wait_ends_it(node: ScriptedNode) -> None:
+    with live(node) as feed:
+        node.announce()
+        await_true(lambda: feed.count == 1)
+        assert feed.wait(0, SECONDS)
+
+
+def test_other_messages_are_no_blocks(node: ScriptedNode) -> None:
+    with live(node) as feed:
+        node.announce({"jsonrpc": "2.0", "id": 7, "result": True})
+        node.announce()
+        assert feed.wait(0, SECONDS)
+        assert feed.count == 1
+
+
+@pytest.mark.parametrize("message", ["no object", 7, None, ["list"]])
+def test_message_of_another_form_ends_the_connection_not_the_feed(node: ScriptedNode, message: object) -> None:
+    with live(node) as feed:
+        node.announce(message)
+        await_true(lambda: len(node.asked) > 1 and feed.is_live)
+        node.announce()
+        assert feed.wait(0, SECONDS)
+
+
+def test_lost_connection_is_told_once_and_found_again(node: ScriptedNode, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with live(node) as feed:
+        node.stop()
+        await_true(lambda: not feed.is_live)
+        time.sleep(0.3)  # several attempts in vain
+        node.start()
+        await_true(lambda: feed.is_live)
+        node.announce()
+        assert feed.wait(0, SECONDS)
+    assert [level for level, _ in told_of(node.url, caplog)] == ["INFO", "WARNING", "INFO"]
+
+
+def test_end_of_the_feed_ends_a_wait(node: ScriptedNode) -> None:
+    """Who waits for a receipt goes on by asking."""
+    with live(node) as feed:
+        began = time.monotonic()
+        threading.Timer(0.05, node.hang_up).start()
+        assert not feed.wait(0, SECONDS)
+        assert time.monotonic() - began < SECONDS / 2
+
+
+def test_node_that_offers_no_subscription_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    refusing = ScriptedNode({"error": {"code": -32601, "message": "method not found"}})
+    refusing.start()
+    with HeadFeed(refusing.url) as feed:
+        await_true(lambda: len(refusing.asked) > 2)
+        assert not feed.is_live
+    refusing.stop()
+    assert [text for _, text in told_of(refusing.url, caplog)] == [
+        f"{refusing.url}: no subscription to new blocks (the node refused: "
+        "{'code': -32601, 'message': 'method not found'}); polling until there is"
+    ]
+
+
+def test_absent_node_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with HeadFeed(url):
+        await_true(lambda: bool(told_of(url, caplog)))
+        time.sleep(0.2)
+    ((level, text),) = told_of(url, caplog)
+    assert level == "WARNING"
+    assert "polling until there is" in text
+
+
+def test_silent_subscription_is_renewed(node: ScriptedNode) -> None:
+    """Blocks are found, and none is announced: the first time it may be on its way, the second time it is not."""
+    with live(node) as feed:
+        feed.suspect()
+        time.sleep(0.05)
+        assert len(node.asked) == 1
+        feed.suspect()
+        await_true(lambda: len(node.asked) == 2 and feed.is_live)
+
+
+def test_announcement_clears_the_suspicion(node: ScriptedNode) -> None:
+    with live(node) as feed:
+        feed.suspect()
+        node.announce()
+        assert feed.wait(0, SECONDS)
+        feed.suspect()
+        time.sleep(0.1)
+        assert len(node.asked) == 1
+
+
+def test_connection_knows_its_announcements_while_they_are_followed(node: ScriptedNode) -> None:
+    web3 = Node(Node.HTTPProvider(node.url))
+    with follow_heads(web3) as feed:
+        assert heads_of(web3) is feed
+    assert isinstance(heads_of(web3), NoHeads)
+    assert not heads_of(web3).wait(0, 0.0)
