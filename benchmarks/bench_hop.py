@@ -9,7 +9,7 @@ from eth_account import Account
 from web3 import Web3
 
 from benchmarks.harness import Page, median_ratio, ms, pick, say, take_turns
-from benchmarks.rings import Asker, bench_ring, settle_modes
+from benchmarks.rings import SETTLE, Asker, bench_ring
 from benchmarks.subjects import dense
 from deepring_chain.actors.deploy import fund_actors
 from deepring_chain.chain.connection import connect
@@ -53,9 +53,9 @@ def main() -> None:
     """Measures the dense network with one image."""
     page = Page("hop", "How long is one hop, measured in raw signed transactions on the same node?")
     rows = []
-    for settle in settle_modes():
-        say("dense network, batch 1" + (f", settled by {settle}" if settle else ""))
-        rows.append((settle or "update", *_measure(settle)))
+    for settle in SETTLE:
+        say(f"dense network, batch 1, settled by {settle}")
+        rows.append((settle, *_measure(settle)))
     page.table(
         ("settled by", "raw transaction, ms", "turn, ms", "turn and wait before it, ms", "hop / raw", "query, ms"), rows
     )
@@ -68,7 +68,7 @@ def main() -> None:
     page.write()
 
 
-def _measure(settle: str | None) -> tuple[str, ...]:
+def _measure(settle: str) -> tuple[str, ...]:
     subject, rounds = dense(), pick(40, 3)
     images = subject.images(1)
     with bench_ring(subject.model, 1, settle) as ring:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import RESULTS, Page, cores, pick, say
 from benchmarks.plots import plot_lines
-from benchmarks.rings import bench_ring, settle_modes
+from benchmarks.rings import SETTLE, bench_ring
 from benchmarks.subjects import dense
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.types import QueryId
@@ -28,21 +28,21 @@ def main() -> None:
     subject = dense()
     images = subject.images(1)
     lines = {}
-    for settle in settle_modes():
+    for settle in SETTLE:
         rows = []
         with bench_ring(subject.model, 1, settle) as ring:
             run(ring, images, 1, 3)
             for window in IN_FLIGHT[: pick(4, 2)]:
-                say(f"{window} in flight" + (f", settled by {settle}" if settle else ""))
+                say(f"{window} in flight, settled by {settle}")
                 rates = [run(ring, images, window, pick(max(12, 2 * window), window)) for _ in range(pick(2, 1))]
                 rows.append((window, median(rate for rate, _ in rates), median(busy for _, busy in rates)))
         first = rows[0][1]
-        page.text(f"## Settled by {settle}" if settle else "## Figures")
+        page.text(f"## Settled by {settle}")
         page.table(
             ("in flight", "queries/s", "against 1", "cores in use"),
             [(window, f"{rate:.2f}", f"{rate / first:.2f}", f"{busy:.2f} of {cores()}") for window, rate, busy in rows],
         )
-        lines[f"settled by {settle}" if settle else "ring"] = ([row[0] for row in rows], [row[1] for row in rows])
+        lines[f"settled by {settle}"] = ([row[0] for row in rows], [row[1] for row in rows])
     page.plot(plot_lines(RESULTS / "in_flight.png", "Dense network, one image each", lines, ("in flight", "queries/s")))
     page.text(
         "Dense MNIST network, one image to a query. All processes, the node and the asking one share the "

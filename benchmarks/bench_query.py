@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.harness import RESULTS, Page, cores, median_ratio, ms, pick, say, seconds_of, take_turns
 from benchmarks.plots import plot_parts
-from benchmarks.rings import Asker, Split, bench_ring, settle_modes
+from benchmarks.rings import SETTLE, Asker, Split, bench_ring
 from benchmarks.subjects import Subject, dense, vgg19
 from tests.e2e.live_ring import LiveRing
 
@@ -22,13 +22,13 @@ def main() -> None:
     """Measures both networks in all ways to settle."""
     torch.set_num_threads(cores())
     page = Page("query", "How much longer does a query through the ring take than the plain network?")
-    for settle in settle_modes():
-        page.text(f"## Settled by {settle}" if settle else "## Figures")
+    for settle in SETTLE:
+        page.text(f"## Settled by {settle}")
         rows, splits = [], []
         for subject in (dense(), vgg19()):
             with bench_ring(subject.model, cores(), settle) as ring:
                 for batch in BATCHES[: pick(len(BATCHES), 2)]:
-                    say(f"{subject.name}, batch {batch}" + (f", settled by {settle}" if settle else ""))
+                    say(f"{subject.name}, batch {batch}, settled by {settle}")
                     row, split = measure(subject, ring, batch, pick(9, 2))
                     rows.append(row)
                     splits.append((f"{subject.name}, {batch}", split))
@@ -60,9 +60,9 @@ def measure(subject: Subject, ring: LiveRing, batch: int, rounds: int) -> tuple[
     return (f"{subject.name}, {batch}", *times, *ratios), middle
 
 
-def _add_split(page: Page, splits: list[tuple[str, Split]], settle: str | None) -> None:
+def _add_split(page: Page, splits: list[tuple[str, Split]], settle: str) -> None:
     page.table(("network, batch", *(f"{part}, ms" for part in PARTS)), [_split_row(*each) for each in splits])
-    path = RESULTS / f"query{'-' + settle if settle else ''}.png"
+    path = RESULTS / f"query-{settle}.png"
     parts = {part: [1000 * max(0.0, getattr(split, part)) for _, split in splits] for part in PARTS}
     names = [name.replace(", ", "\n").replace(" (32x32)", "").replace(" MNIST", "") for name, _ in splits]
     page.plot(plot_parts(path, "Where a query's time goes", names, parts, "ms"))

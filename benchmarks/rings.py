@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepring_chain.actors.options import ActorOptions
+from deepring_chain.actors.options import ActorOptions, free_relay_address
 from deepring_chain.actors.querent import Querent
 from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.chain.client import Deadlines
@@ -33,20 +33,18 @@ DEADLINES = Deadlines(hop=600, withdraw=3600)
 ENDPOINT_SECONDS = 10.0
 
 
-def settle_modes() -> tuple[str | None, ...]:
-    """The ways to settle that actors know; None where there is only one."""
-    known = {member.name for member in fields(ActorOptions)}
-    return ("update", "batch") if "settle" in known else (None,)
+UPDATE, BATCH = SETTLE = ("update", "batch")
+"""Ways to settle: each hop a transaction, or hops that go on from relayed updates and are settled together."""
 
 
-def options_of(settle: str | None, threads: int) -> ActorOptions:
+def options_of(settle: str, threads: int) -> ActorOptions:
     """How the actors run."""
-    chosen: dict[str, Any] = {"threads": threads, "arrange_every": RARELY}
-    return ActorOptions(**chosen | ({} if settle is None else {"settle": settle}))
+    relay = free_relay_address() if settle == BATCH else None
+    return ActorOptions(threads=threads, arrange_every=RARELY, relay=relay)
 
 
 @contextmanager
-def bench_ring(model: QuantisedModel, threads: int, settle: str | None = None) -> Iterator[LiveRing]:
+def bench_ring(model: QuantisedModel, threads: int, settle: str = UPDATE) -> Iterator[LiveRing]:
     """A ring that is ready for queries, and gone after the block."""
     with tempfile.TemporaryDirectory(prefix="deepring-bench-") as scratch, Devnet() as devnet:
         folder = RingFolder(Path(scratch) / "ring")

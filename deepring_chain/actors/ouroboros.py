@@ -222,7 +222,7 @@ class Ouroboros:
 
     def _enter(self, session: Session) -> SignedUpdate:
         draw = self._router.draw_of(session)
-        self._owner.verified()
+        self._owner.verify_layer(1)
         metrics = self._member.metrics
         with metrics.phase(Phase.COMPUTE):
             entered = self._owner.run_layer(0, self._inputs.input_of(session))
