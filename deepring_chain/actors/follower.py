@@ -6,12 +6,16 @@ import logging
 
 from deepring_chain.actors.metrics import ActorMetrics
 from deepring_chain.chain.client import BlockPlace, LedgerClient
-from deepring_chain.errors import ChainError
+from deepring_chain.errors import ChainError, ProtocolError
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import QueryId
 
 LOG = logging.getLogger(__name__)
+
+PIECE = 250
+"""Blocks that are read at a time. An actor that reads a long chain anew would otherwise keep the memory of its longest
+answer."""
 
 
 class LedgerFollower:
@@ -57,13 +61,27 @@ class LedgerFollower:
             return False
         if self._cursor is not None and not self._continues(head, self._cursor):
             LOG.warning("the chain was reorganized below block %d; reading it anew", self._cursor.number)
-            self._cursor, self.state = None, LedgerState(self._keeps_ended)
-            self._client.forget_times()
-        start = self._first_block if self._cursor is None else self._cursor.number + 1
-        self.state.apply_all(self._client.events(start, head.number))
-        self._cursor = head
+            self._start_anew()
+        self._read_up_to(head)
         self._metrics.took_in(head.number, self.state)
         return True
+
+    def _read_up_to(self, head: BlockPlace) -> None:
+        """Takes in what is new, piece by piece: what a piece takes of memory is given back before the next one."""
+        start = self._first_block if self._cursor is None else self._cursor.number + 1
+        for first in range(start, head.number + 1, PIECE):
+            last = min(first + PIECE - 1, head.number)
+            place = head if last == head.number else self._client.block_at(last)
+            try:
+                self.state.apply_all(self._client.events(first, last))
+            except ProtocolError:  # the chain changed between two answers: half a piece is worth nothing
+                self._start_anew()
+                raise
+            self._cursor = place
+
+    def _start_anew(self) -> None:
+        self._cursor, self.state = None, LedgerState(self._keeps_ended)
+        self._client.forget_times()
 
     def _continues(self, head: BlockPlace, cursor: BlockPlace) -> bool:
         return head.number > cursor.number and self._client.block_at(cursor.number) == cursor
