@@ -157,7 +157,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--queries", type=int, default=1000)
-    parser.add_argument("--every", type=int, default=8, help="queries per fault, on average")
+    parser.add_argument("--every", type=int, default=12, help="queries per fault, on average")
     options, started = parser.parse_args(), time.monotonic()
 
     def say(line: str) -> None:

@@ -29,7 +29,7 @@ class Watch:
     first_block: int
     signatures: dict[Place, set[bytes]] = field(default_factory=dict)
     _head: BlockPlace | None = None
-    _seen: set[tuple[Digest, int]] = field(default_factory=set)
+    _seen: set[tuple[Digest, int, int]] = field(default_factory=set)
 
     @property
     def events(self) -> int:
@@ -50,7 +50,7 @@ class Watch:
 
     def _take(self, events: Iterable[LoggedEvent]) -> None:
         for logged in events:
-            self._seen.add((logged.transaction_hash, logged.log_index))
+            self._seen.add((logged.transaction_hash, logged.log_index, logged.part))
             if isinstance(logged.event, UpdatePosted):
                 signed, signer = logged.event.signed, logged.event.signer
                 update = signed.update
