@@ -13,7 +13,7 @@ from deepring_chain.chain.settlement import Settlement
 from deepring_chain.crypto.signing import SignedMessage, message_digest, sign_message
 from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.route import build_route
-from deepring_chain.protocol.trail import VIOLATION, extend_trail
+from deepring_chain.protocol.trail import RENEWAL, VIOLATION, extend_trail
 from deepring_chain.protocol.update import sign_update
 from deepring_chain.types import (
     ZERO,
@@ -151,7 +151,11 @@ class ScriptedQuery:
         """Begins the next attempt with hop 0."""
         self.attempt = Attempt(self.attempt + 1)
         self.draw_route(Hop(0))
-        return self.ring.owner_client.open_route(self.query, self.state, self.links[0], self.notes)
+        before = self.state
+        receipt = self.ring.owner_client.open_route(self.query, before, self.links[0], self.notes)
+        if before.model_version != self.state.model_version:
+            self._mark(RENEWAL)
+        return receipt
 
     def accepted(self, hop: int) -> Entry:
         """The last entry for a hop; that it holds eq. 13 is for the caller to see to."""

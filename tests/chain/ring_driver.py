@@ -112,7 +112,7 @@ class Ledger:
 
     def query(self, query: int) -> QueryState:
         """A query as the events tell it; the word that the ledger stores must stand for just that."""
-        session = self._session(query)
+        session = self.session(query)
         state = session.state(self._reader.block_time) if session else NO_QUERY
         if stored_word(state if session else None) != self.word(query):
             raise AssertionError(f"query {query}: the events tell {state}, the ledger holds another state")
@@ -120,14 +120,15 @@ class Ledger:
 
     def question(self, query: int) -> Question:
         """What was asked, and when."""
-        session = self._session(query)
+        session = self.session(query)
         return session.question(self._reader.block_time) if session else Question(ZERO, ZERO, 0)
 
     def word(self, query: int) -> Digest:
         """What the ledger stores of a query."""
         return self._reader.state_of(QueryId(query))
 
-    def _session(self, query: int) -> Session | None:
+    def session(self, query: int) -> Session | None:
+        """A query as an actor follows it; None if nobody asked it."""
         self._follower.refresh()
         return self._follower.state.sessions.get(QueryId(query))
 

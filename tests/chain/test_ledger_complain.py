@@ -19,13 +19,13 @@ def test_complaint_of_the_recipient_is_recorded(query: ScriptedQuery, hop: int, 
     query.advance(hop)
     complaint, recipient = query.complaint(kind=kind), address_of(query.signer)
     signature = sign_message(query.signer, query.domain, complaint)
-    touched, route = query.state.touchedAt, query.links[hop]
+    touched, route = query.state.touched_at, query.links[hop]
     trail = extend_trail(query.trail, message_digest(query.domain, complaint), recipient)
     receipt = query.complain(kind=kind)
     disputed = EnvelopeDisputed(complaint, recipient, *query.opening, signature, trail)
     assert query.ring.ledger.events(receipt) == [disputed]
-    assert query.place == (QueryPhase.DISPUTED, 1, hop, 4, route, query.output(hop), trail)
-    assert query.state.touchedAt == touched
+    assert query.place == (QueryPhase.DISPUTED, 1, hop, route, query.output(hop), trail)
+    assert query.state.touched_at == touched
 
 
 def test_complaint_of_the_ouroboros_after_the_last_hop_is_recorded(query: ScriptedQuery) -> None:
@@ -34,14 +34,14 @@ def test_complaint_of_the_ouroboros_after_the_last_hop_is_recorded(query: Script
     signature = sign_message(owner, query.domain, complaint)
     (event,) = query.ring.ledger.events(query.complain())
     assert event == EnvelopeDisputed(complaint, address_of(owner), ZERO, ZERO, signature, query.trail)
-    assert query.place == (QueryPhase.DISPUTED, 1, 4, 4, ZERO, query.output(4), query.trail)
+    assert query.place == (QueryPhase.DISPUTED, 1, 4, ZERO, query.output(4), query.trail)
 
 
 def test_anyone_may_carry_a_complaint(query: ScriptedQuery, mallory: LocalAccount) -> None:
     query.advance(2)
     complaint = query.complaint()
     signature = sign_message(query.signer, query.domain, complaint)
-    query.ring.ledger.by(mallory).complain(complaint, *query.opening, signature)
+    query.ring.ledger.by(mallory).complain(query.state, complaint, *query.opening, signature)
     assert query.state.phase == QueryPhase.DISPUTED
 
 

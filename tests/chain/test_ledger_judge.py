@@ -13,7 +13,7 @@ from deepring_chain.crypto.signing import message_digest, recover_signer, sign_m
 from deepring_chain.protocol.events import VerdictPosted
 from deepring_chain.protocol.trail import extend_trail
 from deepring_chain.types import ZERO, Attempt, Domain, Hop, QueryId, QueryPhase, Verdict
-from tests.chain.expect import BREAKS, break_signature, high_s, refused
+from tests.chain.expect import BREAKS, break_signature, high_s, refused, refused_state
 from tests.chain.names import address_of, named
 from tests.chain.query_driver import ScriptedQuery
 from tests.chain.ring_driver import ScriptedRing
@@ -43,7 +43,7 @@ def expect_verdict(query: ScriptedQuery, hop: int, sender_guilty: bool, receiver
     receipt = query.judge(sender_guilty=sender_guilty, receiver_guilty=receiver_guilty)
     posted = VerdictPosted(verdict, sign_message(query.ring.owner, query.domain, verdict), trail)
     assert query.ring.ledger.events(receipt) == [posted]
-    assert query.state == before._replace(phase=QueryPhase.INTERRUPTED, trail=trail)
+    assert query.state == replace(before, phase=QueryPhase.INTERRUPTED, trail=trail)
     assert (query.state.hop, query.trail) == (hop, trail)
 
 
@@ -62,7 +62,7 @@ def test_verdict_names_either_side_both_or_neither(disputed: ScriptedQuery, guil
 def test_anyone_may_carry_the_owners_verdict(disputed: ScriptedQuery, mallory: LocalAccount) -> None:
     verdict = disputed.verdict()
     signature = sign_message(disputed.ring.owner, disputed.domain, verdict)
-    disputed.ring.ledger.by(mallory).judge(verdict, signature)
+    disputed.ring.ledger.by(mallory).judge(disputed.state, verdict, signature)
     assert disputed.state.phase == QueryPhase.INTERRUPTED
 
 
@@ -76,8 +76,21 @@ def expect_stranger(query: ScriptedQuery, verdict: Verdict, signature: bytes) ->
     """The signature, taken for one over this verdict, is not the owner's; nothing changes."""
     before, signer = query.state, recover_signer(query.domain, verdict, signature)
     with refused("UnexpectedOwner", query=query.query, expected=query.ring.owner.address, actual=signer):
-        query.ring.owner_client.judge(verdict, signature)
+        query.ring.owner_client.judge(before, verdict, signature)
     assert query.state == before
+
+
+def expect_refusal(query: ScriptedQuery, verdict: Verdict, signature: bytes) -> None:
+    """Neither the place that it was signed for is the query's, nor does the signature fit to the query's place."""
+    signed = {"attempt": verdict.attempt, "hop": verdict.hop, "trail": verdict.trail}
+    with refused_state(query):
+        query.ring.owner_client.judge(replace(query.state, **signed), verdict, signature)
+    at_place = replace(verdict, query=query.query, attempt=query.attempt, hop=query.hop, trail=query.trail)
+    expect_stranger(query, at_place, signature)
+
+
+def sign(query: ScriptedQuery, verdict: Verdict) -> bytes:
+    return sign_message(query.ring.owner, query.domain, verdict)
 
 
 def test_verdict_of_another_is_refused(disputed: ScriptedQuery, mallory: LocalAccount) -> None:
@@ -106,22 +119,19 @@ def test_second_verdict_is_refused(disputed: ScriptedQuery) -> None:
 @pytest.mark.parametrize("hop", [0, 1, 3, 4, 65_535])
 def test_verdict_on_another_hop_is_refused(disputed: ScriptedQuery, hop: int) -> None:
     """The owner convicts somebody who is not on the disputed edge."""
-    with refused("UnexpectedHop", query=1, expected=2, actual=hop):
-        disputed.judge(hop=Hop(hop))
+    verdict = disputed.verdict(hop=Hop(hop))
+    expect_refusal(disputed, verdict, sign(disputed, verdict))
 
 
-@pytest.mark.parametrize("attempt", [0, 2, 65_535])
-def test_verdict_on_another_attempt_is_refused(disputed: ScriptedQuery, attempt: int) -> None:
-    """Other workers may have been on that edge."""
-    with refused("UnexpectedAttempt", query=1, expected=1, actual=attempt):
-        disputed.judge(attempt=Attempt(attempt))
-
-
-@pytest.mark.parametrize("trail", [ZERO, named("trail")], ids=["zero", "random"])
-def test_verdict_over_another_history_is_refused(disputed: ScriptedQuery, trail: bytes) -> None:
-    """It judges what did not happen."""
-    with refused("UnexpectedTrail", query=1, expected=disputed.trail, actual=trail):
-        disputed.judge(trail=trail)
+@pytest.mark.parametrize(
+    "changes",
+    [{"attempt": Attempt(attempt)} for attempt in (0, 2, 65_535)] + [{"trail": ZERO}, {"trail": named("trail")}],
+    ids=lambda changes: str(next(iter(changes.items()))),
+)
+def test_verdict_on_another_attempt_or_history_is_refused(disputed: ScriptedQuery, changes: dict[str, Any]) -> None:
+    """Other workers may have been on that edge; or it judges what did not happen."""
+    verdict = disputed.verdict(**changes)
+    expect_refusal(disputed, verdict, sign(disputed, verdict))
 
 
 def test_verdict_written_before_the_complaint_is_refused(query: ScriptedQuery) -> None:
@@ -129,8 +139,7 @@ def test_verdict_written_before_the_complaint_is_refused(query: ScriptedQuery) -
     early = query.advance(2).verdict()
     signature = sign_message(query.ring.owner, query.domain, early)
     query.complain()
-    with refused("UnexpectedTrail", query=1, expected=query.trail, actual=early.trail):
-        query.ring.owner_client.judge(early, signature)
+    expect_refusal(query, early, signature)
 
 
 def test_verdict_is_not_replayed_in_the_next_attempt(disputed: ScriptedQuery) -> None:
@@ -140,11 +149,8 @@ def test_verdict_is_not_replayed_in_the_next_attempt(disputed: ScriptedQuery) ->
     disputed.judge()
     disputed.resume(2)
     disputed.complain()
-    with refused("UnexpectedAttempt", query=1, expected=2, actual=1):
-        disputed.ring.owner_client.judge(old, signature)
-    with refused("UnexpectedTrail", query=1, expected=disputed.trail, actual=old.trail):
-        disputed.ring.owner_client.judge(replace(old, attempt=Attempt(2)), signature)
-    expect_stranger(disputed, replace(old, attempt=Attempt(2), trail=disputed.trail), signature)
+    expect_refusal(disputed, old, signature)
+    expect_refusal(disputed, replace(old, attempt=Attempt(2)), signature)
 
 
 def test_verdict_of_one_query_is_refused_in_another(ring: ScriptedRing, querent: LocalAccount) -> None:
@@ -154,10 +160,7 @@ def test_verdict_of_one_query_is_refused_in_another(ring: ScriptedRing, querent:
         query.complain()
     verdict = first.verdict()
     signature = sign_message(ring.owner, first.domain, verdict)
-    moved = replace(verdict, query=second.query)
-    with refused("UnexpectedTrail", query=2, expected=second.trail, actual=first.trail):
-        ring.owner_client.judge(moved, signature)
-    expect_stranger(second, replace(moved, trail=second.trail), signature)
+    expect_refusal(second, replace(verdict, query=second.query), signature)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +201,7 @@ def test_broken_signature_is_refused(disputed: ScriptedQuery, how: str) -> None:
     verdict = disputed.verdict()
     broken = break_signature(how, sign_message(disputed.ring.owner, disputed.domain, verdict))
     with refused(broken.error, **broken.arguments):
-        disputed.ring.owner_client.judge(verdict, broken.signature)
+        disputed.ring.owner_client.judge(disputed.state, verdict, broken.signature)
     assert disputed.state.phase == QueryPhase.DISPUTED
 
 
@@ -208,4 +211,4 @@ def test_second_signature_made_from_the_first_is_refused(disputed: ScriptedQuery
     other = high_s(sign_message(disputed.ring.owner, disputed.domain, verdict))
     disputed.judge()
     with refused("UnexpectedPhase", query=1, expected=QueryPhase.DISPUTED, actual=QueryPhase.INTERRUPTED):
-        disputed.ring.owner_client.judge(verdict, other)
+        disputed.ring.owner_client.judge(disputed.state, verdict, other)

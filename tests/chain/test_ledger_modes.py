@@ -10,7 +10,7 @@ from eth_account.signers.local import LocalAccount
 
 from deepring_chain.types import QueryPhase, RingMode
 from tests.chain.clock import Clock
-from tests.chain.expect import refused
+from tests.chain.expect import refused, refused_state
 from tests.chain.ring_driver import ScriptedQuery, ScriptedRing, named
 
 
@@ -170,7 +170,7 @@ def test_restore_is_ordered_in_tracking_mode_only(ring: ScriptedRing, where: str
     assert ring.ledger.mode() is mode
 
 
-@pytest.mark.parametrize("where", [name for name, (mode, _) in MODES.items() if mode is not RingMode.QUERY])
+@pytest.mark.parametrize("where", ["attesting", "one leaf missing", "tracking"])
 def test_waiting_queries_go_on_when_the_ring_is_authentic_again(
     ring: ScriptedRing, querent: LocalAccount, where: str
 ) -> None:
@@ -184,6 +184,41 @@ def test_waiting_queries_go_on_when_the_ring_is_authentic_again(
     routed.advance(4).deliver()
     computed.deliver()
     assert [query.state.phase for query in (waiting, routed, computed)] == [QueryPhase.DELIVERED] * 3
+
+
+def test_queries_begin_anew_under_another_model(ring: ScriptedRing, querent: LocalAccount, clock: Clock) -> None:
+    """What the old one computed is delivered no more; a hop's deadline or a complaint makes way for another attempt."""
+    waiting, routed, computed = (ring.submit(querent) for _ in range(3))
+    routed.open_route().advance(2)
+    computed.compute()
+    to_setup(ring)
+    assert ring.ledger.read("arrangement").authenticSince == 0
+    ring.arrange()
+    ring.attest(3, 1, 2, 0)
+    with refused("ModelChanged", query=3, expected=2, actual=1):
+        computed.deliver()
+    computed.complain()
+    computed.judge(sender_guilty=False)
+    with refused_state(routed):
+        routed.post()
+    routed.let_time_out()
+    for query in (routed, computed):
+        query.reopen()
+    waiting.open_route()
+    for query in (waiting, routed, computed):
+        query.advance(4).deliver()
+    assert [query.state.phase for query in (waiting, routed, computed)] == [QueryPhase.DELIVERED] * 3
+    assert [query.state.trail for query in (waiting, routed, computed)] == [
+        query.trail for query in (waiting, routed, computed)
+    ]
+
+
+@EVERY_MODE
+def test_ring_is_authentic_in_query_mode_only(ring: ScriptedRing, where: str) -> None:
+    """The time since when is what hops and deadlines go by: none is left over from another model."""
+    mode = bring(ring, where)
+    since = ring.ledger.read("arrangement").authenticSince
+    assert (since != 0) == ring.ledger.read("isAuthentic") == (mode is RingMode.QUERY)
 
 
 def test_ledger_without_arrangement_takes_queries_but_no_route(bare_ring: ScriptedRing, querent: LocalAccount) -> None:

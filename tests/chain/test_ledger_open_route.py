@@ -5,17 +5,17 @@ from __future__ import annotations
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.protocol.events import RouteOpened
-from deepring_chain.types import ZERO, Attempt, Hop, QueryPhase
-from tests.chain.expect import refused
-from tests.chain.ring_driver import ScriptedRing, named
+from deepring_chain.types import ZERO, Attempt, Hop, QueryId, QueryPhase
+from tests.chain.expect import refused, refused_state
+from tests.chain.ring_driver import ScriptedQuery, ScriptedRing, named
 
 
 def test_route_is_committed_with_one_hop_for_each_seat(ring: ScriptedRing, querent: LocalAccount) -> None:
     query = ring.submit(querent)
-    receipt = ring.owner_client.open_route(query.query, query.links[0], named("notes"))
+    receipt = ring.owner_client.open_route(query.query, query.state, query.links[0], named("notes"))
     opened = RouteOpened(query.query, Attempt(1), Hop(0), query.links[0], named("notes"))
     assert ring.ledger.events(receipt) == [opened]
-    assert query.place == (QueryPhase.ROUTED, 1, 0, 4, query.links[0], ZERO, query.trail)
+    assert query.place == (QueryPhase.ROUTED, 1, 0, query.links[0], ZERO, query.trail)
 
 
 def test_routes_of_several_queries_are_open_at_once(ring: ScriptedRing, querent: LocalAccount) -> None:
@@ -29,15 +29,16 @@ def test_others_than_the_owner_are_refused(ring: ScriptedRing, querent: LocalAcc
     query = ring.submit(querent)
     for account in (mallory, querent, ring.workers[0]):
         with refused("NotOuroboros", ouroboros=ring.owner.address, caller=account.address):
-            ring.ledger.by(account).open_route(query.query, query.links[0], named("notes"))
+            ring.ledger.by(account).open_route(query.query, query.state, query.links[0], named("notes"))
 
 
 def test_empty_route_is_refused(ring: ScriptedRing, querent: LocalAccount) -> None:
     query = ring.submit(querent)
     with refused("EmptyRoute", query=query.query):
-        ring.owner_client.open_route(query.query, ZERO, named("notes"))
+        ring.owner_client.open_route(query.query, query.state, ZERO, named("notes"))
 
 
 def test_route_of_an_unknown_query_is_refused(ring: ScriptedRing) -> None:
-    with refused("UnexpectedPhase", query=7, expected=QueryPhase.SUBMITTED, actual=QueryPhase.NONE):
-        ring.owner_client.open_route(7, named("route"), named("notes"))  # type: ignore[arg-type]
+    unknown = ScriptedQuery(ring, QueryId(7), ZERO)
+    with refused_state(unknown):
+        unknown.open_route()

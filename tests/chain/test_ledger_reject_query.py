@@ -18,7 +18,7 @@ from tests.chain.ring_driver import ScriptedRing
 def test_query_is_rejected_with_its_reason(ring: ScriptedRing, querent: LocalAccount, reason: RejectReason) -> None:
     query = ring.submit(querent)
     assert ring.ledger.events(query.reject(reason)) == [QueryRejected(query.query, reason)]
-    assert query.place == (QueryPhase.REJECTED, 0, 0, 0, ZERO, ZERO, query.trail)
+    assert query.place == (QueryPhase.REJECTED, 0, 0, ZERO, ZERO, query.trail)
 
 
 def test_other_queries_are_not_touched(ring: ScriptedRing, querent: LocalAccount) -> None:
@@ -31,11 +31,11 @@ def test_others_than_the_owner_are_refused(ring: ScriptedRing, querent: LocalAcc
     query = ring.submit(querent)
     for account in (mallory, querent, ring.workers[0]):
         with refused("NotOuroboros", ouroboros=ring.owner.address, caller=account.address):
-            ring.ledger.by(account).reject_query(query.query, RejectReason.MALFORMED)
+            ring.ledger.by(account).reject_query(query.query, query.state, RejectReason.MALFORMED)
 
 
 def test_unknown_reason_is_refused(ring: ScriptedRing, querent: LocalAccount) -> None:
     query = ring.submit(querent)
     with pytest.raises(TransactionFailed):
-        ring.owner_client.reject_query(query.query, cast("RejectReason", len(RejectReason)))
+        ring.owner_client.reject_query(query.query, query.state, cast("RejectReason", len(RejectReason)))
     assert query.state.phase == QueryPhase.SUBMITTED

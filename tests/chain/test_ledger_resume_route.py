@@ -13,17 +13,16 @@ from deepring_chain.protocol.events import (
     EnvelopeDisputed,
     OutputDisputed,
     QueryResumed,
-    QuerySubmitted,
     RouteOpened,
     UpdatePosted,
     VerdictPosted,
-    query_of,
 )
+from deepring_chain.protocol.history import all_entries, entries_after
 from deepring_chain.protocol.session import FaultKind, Session, TrailEvent
-from deepring_chain.protocol.trail import extend_trail, start_trail
+from deepring_chain.protocol.trail import RENEWAL, VIOLATION, extend_trail, start_trail
 from deepring_chain.types import Address, Attempt, Digest, Domain, Hop, QueryPhase, TrailEntry
 from tests.chain.clock import Clock
-from tests.chain.names import named
+from tests.chain.names import address_of, named
 from tests.chain.query_driver import ScriptedQuery
 from tests.chain.ring_driver import ScriptedRing
 
@@ -57,8 +56,8 @@ def test_attempt_begins_after_any_accepted_hop(
     opened = RouteOpened(query.query, Attempt(2), Hop(first), query.links[first], query.notes)
     resumed = QueryResumed(query.query, Attempt(2), Attempt(1), Hop(first - 1))
     assert query.ring.ledger.events(receipt) == [opened, resumed]
-    assert query.place == (QueryPhase.ROUTED, 2, first, 4, query.links[first], query.output(first), trail)
-    assert query.state.touchedAt == query.ring.ledger.time_of(receipt)
+    assert query.place == (QueryPhase.ROUTED, 2, first, query.links[first], query.output(first), trail)
+    assert query.state.touched_at == query.ring.ledger.time_of(receipt)
     query.advance(4).deliver()
     assert query.state.phase == QueryPhase.DELIVERED
     assert query.state.trail == query.trail
@@ -93,11 +92,11 @@ def test_dispute_on_the_delivery_is_judged_and_the_last_layer_executed_again(que
     assert query.state.phase == QueryPhase.DISPUTED
     query.judge()
     query.resume(3)
-    assert query.place[:4] == (QueryPhase.ROUTED, 2, 3, 4)
+    assert query.place[:3] == (QueryPhase.ROUTED, 2, 3)
     query.post()
     assert query.state.phase == QueryPhase.COMPUTED
     query.deliver()
-    assert query.place == (QueryPhase.DELIVERED, 2, 4, 4, bytes(32), query.output(4), query.trail)
+    assert query.place == (QueryPhase.DELIVERED, 2, 4, bytes(32), query.output(4), query.trail)
 
 
 def test_complaint_of_the_ouroboros_is_judged_and_the_last_layer_executed_again(query: ScriptedQuery) -> None:
@@ -118,7 +117,7 @@ def test_attempt_may_go_on_from_an_older_attempt_than_the_last(query: ScriptedQu
     judge_complaint(query)
     (_, resumed) = query.ring.ledger.events(query.resume_from(first))
     assert resumed == QueryResumed(query.query, Attempt(3), Attempt(1), Hop(1))
-    assert query.state.expectedOutput == query.output(2)
+    assert query.state.expected_output == query.output(2)
     query.advance(4).deliver()
     assert query.state.phase == QueryPhase.DELIVERED
 
@@ -161,14 +160,8 @@ def history(query: ScriptedQuery) -> list[TrailEvent]:
 
 def session_of(query: ScriptedQuery) -> Session:
     """The query as its events tell it."""
-    ledger = query.ring.ledger
-    client = ledger.by(query.querent)
-    found = [logged.event for logged in client.events(ledger.first_block, client.head().number)]
-    (submitted, *later) = [event for event in found if query_of(event) == query.query]
-    assert isinstance(submitted, QuerySubmitted)
-    session = Session.submitted(submitted)
-    for event in later:
-        session = session.apply(event, query.ring.arrangement, 4)  # type: ignore[arg-type]
+    session = query.ring.ledger.session(query.query)
+    assert session is not None
     return session
 
 
@@ -177,6 +170,10 @@ def entry_of(event: TrailEvent, trail: Digest, domain: Domain, owner: Address) -
     match event:
         case UpdatePosted():
             return TrailEntry(message_digest(domain, event.signed.update), event.signer)
+        case OutputDisputed():
+            return VIOLATION
+        case RouteOpened():
+            return RENEWAL
         case EnvelopeDisputed():
             return TrailEntry(message_digest(domain, event.complaint), event.recipient)
         case VerdictPosted():
@@ -186,13 +183,13 @@ def entry_of(event: TrailEvent, trail: Digest, domain: Domain, owner: Address) -
 
 
 def recomputed_trail(query: ScriptedQuery, session: Session) -> Digest:
-    """The trail from the events alone; each event must carry the one after it."""
+    """The trail from the events alone; each event that is no mark must carry the one after it."""
     owner = Address(query.ring.owner.address)
-    trail = start_trail(session.query, session.querent, session.sealed_input, session.sealing_key)
+    trail = start_trail(session.query, session.querent, query.question)
     for event in session.history:
         entry = entry_of(event, trail, query.domain, owner)
         trail = extend_trail(trail, entry.digest, entry.signer)
-        assert event.trail == trail
+        assert isinstance(event, OutputDisputed | RouteOpened) or event.trail == trail
     return trail
 
 
@@ -214,7 +211,8 @@ def test_trail_holds_over_many_attempts(query: ScriptedQuery, clock: Clock, stan
     assert query.state.trail == session.trail == query.trail == recomputed_trail(query, session)
     assert (session.phase, session.attempt, query.state.phase) == (QueryPhase.DELIVERED, 5, QueryPhase.DELIVERED)
     assert [fault.kind for fault in session.faults].count(FaultKind.SILENT) == 1
-    assert len(session.history) == len(query.entries) == 17
+    assert len(session.history) == len(query.entries) == 19
+    assert all_entries(query.domain, address_of(query.ring.owner), session, query.question) == query.history
 
 
 def test_history_from_the_events_is_what_the_ledger_wants_for_a_resumed_attempt(query: ScriptedQuery) -> None:
@@ -224,11 +222,7 @@ def test_history_from_the_events_is_what_the_ledger_wants_for_a_resumed_attempt(
     query.advance(3)
     judge_complaint(query)
     session, owner = session_of(query), Address(query.ring.owner.address)
-    start = session.history.index(session.updates[Hop(0)])
-    trail, entries = session.history[start].trail, []
-    for event in session.history[start + 1 :]:
-        entries.append(entry_of(event, trail, query.domain, owner))
-        trail = event.trail
+    entries = entries_after(query.domain, owner, session, session.updates[Hop(0)])
     assert entries == query.after(query.accepted(0))
     query.resume_from(query.accepted(0), entries)
     assert query.place[:3] == (QueryPhase.ROUTED, 3, 1)

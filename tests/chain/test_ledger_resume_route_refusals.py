@@ -10,7 +10,6 @@ import pytest
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.crypto.signing import message_digest, recover_signer
-from deepring_chain.protocol.route import route_link
 from deepring_chain.protocol.trail import extend_trail
 from deepring_chain.types import (
     ZERO,
@@ -25,7 +24,7 @@ from deepring_chain.types import (
     Update,
 )
 from tests.chain.clock import Clock
-from tests.chain.expect import refused
+from tests.chain.expect import refused, refused_state
 from tests.chain.names import address_of, named
 from tests.chain.query_driver import Entry, ScriptedQuery
 from tests.chain.ring_driver import ScriptedRing
@@ -90,8 +89,12 @@ def test_anchor_of_another_query_is_refused(interrupted: ScriptedQuery) -> None:
     other = interrupted.ring.submit(interrupted.querent).open_route().advance(3)
     foreign = other.accepted(1)
     assert isinstance(foreign.message, Update)
+    client, link = interrupted.ring.owner_client, named("route")
+    later, signer = other.after(foreign), address_of(foreign.signer)
     with refused("UnexpectedPhase", query=2, expected=QueryPhase.INTERRUPTED, actual=QueryPhase.ROUTED):
-        interrupted.resume_from(foreign, other.after(foreign))
+        client.resume_route(other.state, foreign.message, signer, later, link, other.notes)
+    with refused_state(other, interrupted):
+        client.resume_route(interrupted.state, foreign.message, signer, later, link, other.notes)
     moved = Entry(replace(foreign.message, query=interrupted.query), foreign.signer)
     for later in (other.after(foreign), interrupted.after(interrupted.accepted(1))):
         expect_other_history(interrupted, moved, later)
@@ -141,7 +144,7 @@ def test_history_of_another_anchor_is_refused(interrupted: ScriptedQuery, claime
 def test_update_that_violated_eq_13_is_no_anchor(query: ScriptedQuery, hop: int) -> None:
     """The liar's own next output would be what the next attempt is held to."""
     query.advance(hop).contradict()
-    violating = query.entries[-1]
+    violating = query.accepted(hop)
     query.judge()
     with refused("ResumedTooLate", query=1, hop=hop, first=hop + 1):
         query.resume_from(violating)
@@ -158,7 +161,7 @@ def test_attempt_after_the_disputed_hop_is_refused(query: ScriptedQuery, hop: in
     beyond = replace(honest.message, hop=Hop(hop))
     client = query.ring.owner_client
     with refused("ResumedTooLate", query=1, hop=2, first=hop + 1):
-        client.resume_route(beyond, address_of(honest.signer), [], named("route"), query.notes)
+        client.resume_route(query.state, beyond, address_of(honest.signer), [], named("route"), query.notes)
 
 
 def test_hop_of_an_older_attempt_beyond_the_failed_one_is_refused(query: ScriptedQuery) -> None:
@@ -183,7 +186,9 @@ def test_attempt_after_the_last_layer_is_refused(query: ScriptedQuery) -> None:
     assert isinstance(last.message, Update)
     client = query.ring.owner_client
     with refused("ResumedTooLate", query=1, hop=4, first=4):
-        client.resume_route(last.message, address_of(last.signer), query.after(last), named("route"), query.notes)
+        client.resume_route(
+            query.state, last.message, address_of(last.signer), query.after(last), named("route"), query.notes
+        )
 
 
 def test_empty_route_is_refused(interrupted: ScriptedQuery) -> None:
@@ -192,14 +197,17 @@ def test_empty_route_is_refused(interrupted: ScriptedQuery) -> None:
     assert isinstance(anchor.message, Update)
     later, client = interrupted.after(anchor), interrupted.ring.owner_client
     with refused("EmptyRoute", query=1):
-        client.resume_route(anchor.message, address_of(anchor.signer), later, ZERO, interrupted.notes)
+        client.resume_route(
+            interrupted.state, anchor.message, address_of(anchor.signer), later, ZERO, interrupted.notes
+        )
 
 
 def test_others_than_the_owner_are_refused(interrupted: ScriptedQuery, mallory: LocalAccount) -> None:
     """Somebody else chooses who executes."""
     anchor = interrupted.accepted(2)
     assert isinstance(anchor.message, Update)
-    arguments = (anchor.message, address_of(anchor.signer), interrupted.after(anchor), named("route"), named("notes"))
+    history = (address_of(anchor.signer), interrupted.after(anchor))
+    arguments = (interrupted.state, anchor.message, *history, named("route"), named("notes"))
     for account in (mallory, interrupted.querent, *interrupted.ring.workers):
         with refused("NotOuroboros", ouroboros=interrupted.ring.owner.address, caller=account.address):
             interrupted.ring.ledger.by(account).resume_route(*arguments)
@@ -223,9 +231,13 @@ def test_unknown_query_is_refused(interrupted: ScriptedQuery) -> None:
     """An anchor from nowhere."""
     anchor = interrupted.accepted(2)
     assert isinstance(anchor.message, Update)
-    unknown = Entry(replace(anchor.message, query=QueryId(99)), anchor.signer)
-    with refused("UnexpectedPhase", query=99, expected=QueryPhase.INTERRUPTED, actual=QueryPhase.NONE):
-        interrupted.resume_from(unknown, [])
+    state, unknown = interrupted.state, replace(anchor.message, query=QueryId(99))
+    interrupted.query = QueryId(99)
+    for shown in (state, interrupted.state):
+        with refused_state(interrupted):
+            interrupted.ring.owner_client.resume_route(
+                shown, unknown, address_of(anchor.signer), [], named("route"), interrupted.notes
+            )
 
 
 # ------------------------------------------------------------------ what was signed for an older attempt
@@ -238,11 +250,11 @@ def test_update_that_an_old_attempt_left_over_is_refused(query: ScriptedQuery, c
     query.let_time_out()
     query.resume(2)
     assert old.update.trail == query.trail
-    with refused("UnexpectedAttempt", query=1, expected=2, actual=1):
-        query.ring.owner_client.post_update(old)
     salt, rest = query.opening
-    with refused("UnexpectedAttempt", query=1, expected=2, actual=1):
-        query.ring.owner_client.post_update(replace(old, salt=salt, next_route=rest))
+    for signed in (old, replace(old, salt=salt, next_route=rest)):
+        for attempt in (Attempt(1), Attempt(2)):
+            with refused_state(query):
+                query.carry(signed, state=replace(query.state, attempt=attempt))
 
 
 def test_update_that_an_old_attempt_accepted_is_refused(interrupted: ScriptedQuery) -> None:
@@ -251,20 +263,17 @@ def test_update_that_an_old_attempt_accepted_is_refused(interrupted: ScriptedQue
     interrupted.resume(2)
     assert isinstance(old.message, Update)
     signed = interrupted.sign(old.message, old.signer)
-    with refused("UnexpectedAttempt", query=1, expected=2, actual=1):
-        interrupted.ring.owner_client.post_update(signed)
     moved = interrupted.sign(replace(old.message, attempt=Attempt(2)), old.signer)
-    with refused("UnexpectedTrail", query=1, expected=interrupted.trail, actual=old.message.trail):
-        interrupted.ring.owner_client.post_update(moved)
+    for update in (signed, moved):
+        for trail in (old.message.trail, interrupted.trail):
+            with refused_state(interrupted):
+                interrupted.carry(update, state=replace(interrupted.state, trail=trail))
 
 
 def expect_stranger(query: ScriptedQuery, signed: SignedUpdate) -> None:
     """Signer and opening do not fit the route of the attempt that runs."""
-    signer = recover_signer(query.domain, signed.update, signed.signature)
-    actual, expected = route_link(signer, signed.salt, signed.next_route), query.links[query.hop]
-    arguments = {"signer": signer, "expected": expected, "actual": actual}
-    with refused("UnexpectedSigner", query=1, hop=query.hop, **arguments):
-        query.ring.owner_client.post_update(signed)
+    with refused_state(query):
+        query.carry(signed)
 
 
 def test_route_of_the_old_attempt_opens_nothing(interrupted: ScriptedQuery) -> None:
@@ -283,8 +292,11 @@ def test_delivery_of_an_old_attempt_is_refused(query: ScriptedQuery) -> None:
     query.judge()
     query.resume(3)
     query.advance(4)
-    with refused("UnexpectedAttempt", query=1, expected=2, actual=1):
-        query.ring.owner_client.deliver(old, signature)
+    with refused_state(query):
+        query.ring.owner_client.deliver(replace(query.state, attempt=Attempt(1), trail=old.trail), old, signature)
+    stranger = recover_signer(query.domain, query.delivery(), signature)
+    with refused("UnexpectedOwner", query=1, expected=query.ring.owner.address, actual=stranger):
+        query.ring.owner_client.deliver(query.state, old, signature)
 
 
 def test_worker_replaced_by_a_standby_is_refused(interrupted: ScriptedQuery, standby: LocalAccount) -> None:

@@ -9,6 +9,8 @@ from web3 import Web3
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.types import QueryPhase, RingMode
+from tests.chain.clock import Clock
+from tests.chain.expect import refused_state
 from tests.chain.ring_driver import Ledger, ScriptedRing, account_named, fund
 
 
@@ -24,7 +26,7 @@ def test_ring_of_any_size_delivers_an_answer(
 ) -> None:
     ring = ring_of(chain, devnet, owner, layers).make_authentic()
     query = ring.submit(querent).compute()
-    assert query.state.hops == layers + 1
+    assert query.state.hop == layers + 1
     query.deliver()
     assert query.state.phase == QueryPhase.DELIVERED
     assert query.state.trail == query.trail
@@ -43,12 +45,17 @@ def test_last_leaf_folds_the_whole_ring(chain: Web3, devnet: Devnet, owner: Loca
     assert ring.ledger.mode() is RingMode.QUERY
 
 
-def test_query_keeps_its_hops_when_the_next_model_has_others(ring: ScriptedRing, querent: LocalAccount) -> None:
+def test_query_has_other_hops_when_the_next_model_has(ring: ScriptedRing, querent: LocalAccount, clock: Clock) -> None:
     query = ring.submit(querent).open_route().advance(1)
     smaller = ScriptedRing(ring.ledger, ring.owner, ring.workers[:1])
     smaller.register_model("smaller")
     smaller.arrange()
     smaller.attest(0, 1)
-    assert query.advance(4).state.phase == QueryPhase.COMPUTED
+    with refused_state(query):
+        query.post()
+    query.let_time_out()
+    query.ring, query.signers = smaller, query.signers[:2]
+    query.reopen()
+    assert query.advance(2).state.phase == QueryPhase.COMPUTED
     later = smaller.submit(querent).compute()
-    assert later.state.hops == 2
+    assert later.state.hop == 2

@@ -5,8 +5,9 @@ from __future__ import annotations
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.protocol.events import QuerySubmitted
+from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.trail import start_trail
-from deepring_chain.types import ZERO, Address, QueryId, QueryPhase
+from deepring_chain.types import ZERO, Address, Attempt, Hop, QueryId, QueryPhase, Question
 from tests.chain.expect import refused
 from tests.chain.ring_driver import ScriptedRing, named
 
@@ -14,12 +15,14 @@ from tests.chain.ring_driver import ScriptedRing, named
 def test_query_is_recorded_with_its_first_trail(ring: ScriptedRing, querent: LocalAccount) -> None:
     query, receipt = ring.ledger.by(querent).submit_query(named("input"), named("key"))
     asker = Address(querent.address)
-    trail = start_trail(QueryId(1), asker, named("input"), named("key"))
+    question = Question(named("input"), named("key"), ring.ledger.time_of(receipt))
+    trail = start_trail(QueryId(1), asker, question)
     assert query == 1
     assert ring.ledger.events(receipt) == [QuerySubmitted(query, asker, named("input"), named("key"), trail)]
-    mined = ring.ledger.time_of(receipt)
-    state = (QueryPhase.SUBMITTED, 0, 0, 0, mined, asker, mined, ZERO, ZERO, trail)
-    assert tuple(ring.ledger.read("queryAt", 1)) == state
+    state = QueryState(QueryPhase.SUBMITTED, Attempt(0), Hop(0), 0, question.submitted_at, ZERO, ZERO, trail)
+    assert ring.ledger.word(1) == state.fold()
+    assert ring.ledger.query(1) == state
+    assert ring.ledger.question(1) == question
     assert ring.ledger.read("queryCount") == 1
 
 
@@ -28,14 +31,15 @@ def test_ids_count_up_and_trails_differ_for_the_same_question(ring: ScriptedRing
     queries = [client.submit_query(named("input"), named("key"))[0] for _ in range(3)]
     assert queries == [1, 2, 3]
     assert ring.ledger.read("queryCount") == 3
-    assert len({ring.ledger.read("queryAt", query).trail for query in queries}) == 3
+    assert len({ring.ledger.query(query).trail for query in queries}) == 3
 
 
 def test_anyone_may_ask(ring: ScriptedRing, mallory: LocalAccount) -> None:
     for number, account in enumerate((mallory, ring.owner, ring.workers[0]), start=1):
         query, receipt = ring.ledger.by(account).submit_query(named("input"), named("key"))
-        trail = start_trail(query, Address(account.address), named("input"), named("key"))
-        assert (query, ring.ledger.read("queryAt", number).trail) == (number, trail)
+        question = Question(named("input"), named("key"), ring.ledger.time_of(receipt))
+        trail = start_trail(query, Address(account.address), question)
+        assert (query, ring.ledger.query(number).trail) == (number, trail)
         (event,) = ring.ledger.events(receipt)
         assert isinstance(event, QuerySubmitted)
         assert event.querent == Address(account.address)

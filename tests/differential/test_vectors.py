@@ -39,7 +39,9 @@ def test_routes_hold_in_solidity(harness: Harness, vector: dict[str, Any]) -> No
 @pytest.mark.parametrize("vector", VECTORS["trails"], ids=lambda vector: f"{len(vector['entries'])} entries")
 def test_trails_hold_in_solidity(harness: Harness, vector: dict[str, Any]) -> None:
     sealed_input, key = unhex([vector["input"], vector["sealing_key"]])
-    trails = [harness.call("startTrail", vector["query"], vector["querent"], sealed_input, key)]
+    trails = [
+        harness.call("startTrail", vector["query"], vector["querent"], (sealed_input, key, vector["submitted_at"]))
+    ]
     for entry in vector["entries"]:
         (digest,) = unhex([entry["digest"]])
         trails.append(harness.call("extendTrail", trails[-1], digest, entry["signer"]))
