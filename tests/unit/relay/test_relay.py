@@ -1,0 +1,248 @@
+"""The relay: takes what continues a query, survives a restart, and passes on everything in order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import requests
+from relay_script import DOMAIN, HOPS, digest, relayed, routed, signed_for, state_of
+
+from deepring_chain.actors.journal import Journal
+from deepring_chain.actors.options import free_relay_address, relay_place
+from deepring_chain.actors.relay import LARGEST_UPDATE, MOST_AT_ONCE, Relay, decode_news, encode_news
+from deepring_chain.actors.relay_client import RelayClient
+from deepring_chain.actors.relay_server import RelayServer
+from deepring_chain.errors import ConfigError, ProtocolError
+from deepring_chain.protocol.ledger_state import LedgerState
+from deepring_chain.protocol.relayed import RelayedHops
+from deepring_chain.protocol.session import Session
+from deepring_chain.protocol.update import encode_signed_update
+from deepring_chain.types import QueryPhase, SignedUpdate
+
+WAIT = 10.0
+
+
+class Owner:
+    """The ouroboros's side: a ledger that is set by hand, and a relay over one journal file."""
+
+    def __init__(self, path: Path, *sessions: Session) -> None:
+        self.state = state_of(*sessions)
+        self.hops = RelayedHops(DOMAIN)
+        self.relay = Relay(self.hops, lambda: self.state, Journal(path / "journal.sqlite"))
+
+    def end(self, session: Session) -> LedgerState:
+        self.state.sessions[session.query] = replace(session, phase=QueryPhase.DELIVERED)
+        return self.state
+
+
+def honest(session: Session, count: int) -> list[SignedUpdate]:
+    hops = RelayedHops(DOMAIN)
+    relayed(session, hops, count)
+    return list(hops.pending(session))
+
+
+def news(relay: Relay, epoch: bytes, after: int) -> tuple[int, list[SignedUpdate]]:
+    data = relay.read(epoch, after)
+    assert data is not None
+    _, count, updates = decode_news(data)
+    return count, updates
+
+
+def test_updates_are_passed_on_in_order_and_once(tmp_path: Path) -> None:
+    session = routed()
+    owner, updates = Owner(tmp_path, session), honest(session, 3)
+    for signed in updates[:2]:
+        owner.relay.take(signed)
+    assert news(owner.relay, b"", 0) == (2, updates[:2])
+    epoch = owner.relay.epoch
+    assert owner.relay.read(epoch, 2) is None
+    owner.relay.take(updates[2])
+    assert news(owner.relay, epoch, 2) == (3, updates[2:])
+
+
+def test_update_taken_twice_is_no_error_and_passed_on_once(tmp_path: Path) -> None:
+    session = routed()
+    owner, (signed,) = Owner(tmp_path, session), honest(session, 1)
+    owner.relay.take(signed)
+    owner.relay.take(signed)
+    assert news(owner.relay, b"", 0) == (1, [signed])
+
+
+def test_second_update_of_a_worker_for_the_same_place_is_refused(tmp_path: Path) -> None:
+    session = routed()
+    owner, (signed,) = Owner(tmp_path, session), honest(session, 1)
+    owner.relay.take(signed)
+    with pytest.raises(ProtocolError, match="hop 1 of attempt 1 is due"):
+        owner.relay.take(signed_for(session, envelope=digest(5)))
+    assert news(owner.relay, b"", 0) == (1, [signed])
+
+
+@pytest.mark.parametrize("skipped", [1, 2])
+def test_update_out_of_turn_is_refused_and_not_kept(tmp_path: Path, skipped: int) -> None:
+    session = routed()
+    owner, updates = Owner(tmp_path, session), honest(session, 3)
+    with pytest.raises(ProtocolError, match="hop 0 of attempt 1 is due"):
+        owner.relay.take(updates[skipped])
+    assert owner.hops.queries() == []
+
+
+def test_update_of_an_unknown_query_is_refused(tmp_path: Path) -> None:
+    owner, (signed,) = Owner(tmp_path), honest(routed(), 1)
+    with pytest.raises(ProtocolError, match="no such query"):
+        owner.relay.take(signed)
+
+
+def test_violation_of_eq_13_is_refused_since_only_the_ledger_records_it(tmp_path: Path) -> None:
+    session = routed()
+    owner, (first,) = Owner(tmp_path, session), honest(session, 1)
+    owner.relay.take(first)
+    with pytest.raises(ProtocolError, match="eq. 13"):
+        owner.relay.take(signed_for(owner.hops.view(session), output=digest(5)))
+
+
+def test_what_was_taken_survives_a_restart_under_another_epoch(tmp_path: Path) -> None:
+    session = routed()
+    before, updates = Owner(tmp_path, session), honest(session, HOPS)
+    for signed in updates:
+        before.relay.take(signed)
+    after = Owner(tmp_path, session)
+    assert after.relay.epoch != before.relay.epoch
+    assert after.hops.view(session).phase is QueryPhase.COMPUTED
+    assert news(after.relay, before.relay.epoch, 3) == (HOPS, updates)
+
+
+def test_ended_queries_leave_neither_log_nor_journal(tmp_path: Path) -> None:
+    first, second = routed(1), routed(2)
+    owner = Owner(tmp_path, first, second)
+    for signed in [*honest(first, 2), *honest(second, 1)]:
+        owner.relay.take(signed)
+    epoch = owner.relay.epoch
+    owner.relay.forget_ended(owner.end(first))
+    assert news(owner.relay, b"", 0) == (3, honest(second, 1))
+    assert owner.relay.read(epoch, 3) is None
+    assert Owner(tmp_path, first, second).hops.queries() == [second.query]
+
+
+def test_query_that_ends_behind_an_open_one_keeps_places_in_the_log(tmp_path: Path) -> None:
+    first, second = routed(1), routed(2)
+    owner = Owner(tmp_path, first, second)
+    for signed in [*honest(first, 1), *honest(second, 1)]:
+        owner.relay.take(signed)
+    owner.relay.forget_ended(owner.end(second))
+    more = honest(first, 2)[1]
+    owner.relay.take(more)
+    assert news(owner.relay, owner.relay.epoch, 2) == (3, [more])
+
+
+def test_long_news_come_in_parts(tmp_path: Path) -> None:
+    sessions = [routed(query) for query in range(1, MOST_AT_ONCE + 3)]
+    owner = Owner(tmp_path, *sessions)
+    for session in sessions:
+        owner.relay.take(honest(session, 1)[0])
+    count, updates = news(owner.relay, b"", 0)
+    assert (count, len(updates)) == (MOST_AT_ONCE, MOST_AT_ONCE)
+    count, updates = news(owner.relay, owner.relay.epoch, count)
+    assert (count, len(updates)) == (MOST_AT_ONCE + 2, 2)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", encode_news(b"e", 1, [b"x"]), encode_news(b"e", 1, [bytes(4000)])])
+def test_malformed_news_are_refused(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_news(data)
+
+
+# ---------------------------------------------------------------------- over HTTP
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Owner, str, Session]]:
+    session = routed()
+    owner, url = Owner(tmp_path, session), free_relay_address()
+    with RelayServer(owner.relay, url).opened(lambda: None):
+        yield owner, url, session
+
+
+def test_worker_hears_at_once_what_another_hands_in(served: tuple[Owner, str, Session]) -> None:
+    _, url, session = served
+    sender, listener = RelayClient(url, RelayedHops(DOMAIN)), RelayedHops(DOMAIN)
+    heard = threading.Semaphore(0)
+    with RelayClient(url, listener).opened(heard.release):
+        for number, signed in enumerate(honest(session, 3), 1):
+            assert sender.send(signed) == ""
+            assert heard.acquire(timeout=WAIT)
+            assert listener.view(session).next_hop == number
+
+
+def test_ouroboros_is_woken_and_holds_what_was_handed_in(tmp_path: Path) -> None:
+    session, woken = routed(), threading.Semaphore(0)
+    owner, url = Owner(tmp_path, session), free_relay_address()
+    with RelayServer(owner.relay, url).opened(woken.release):
+        assert RelayClient(url, RelayedHops(DOMAIN)).send(honest(session, 1)[0]) == ""
+        assert woken.acquire(timeout=WAIT)
+    assert owner.hops.view(session).next_hop == 1
+
+
+def test_refusal_comes_back_in_words(served: tuple[Owner, str, Session]) -> None:
+    _, url, session = served
+    assert "hop 0 of attempt 1 is due" in RelayClient(url, RelayedHops(DOMAIN)).send(honest(session, 2)[1])
+
+
+def test_relay_that_is_away_is_a_refusal_and_no_error(tmp_path: Path) -> None:
+    del tmp_path
+    assert "ConnectionError" in RelayClient(free_relay_address(), RelayedHops(DOMAIN)).send(honest(routed(), 1)[0])
+
+
+def test_worker_catches_up_after_the_relay_was_started_again(tmp_path: Path) -> None:
+    session, url = routed(), free_relay_address()
+    updates, listener, heard = honest(session, 2), RelayedHops(DOMAIN), threading.Semaphore(0)
+    with RelayClient(url, listener).opened(heard.release):
+        for number, signed in enumerate(updates, 1):
+            owner = Owner(tmp_path, session)
+            with RelayServer(owner.relay, url).opened(lambda: None):
+                owner.relay.take(signed)
+                assert heard.acquire(timeout=WAIT)
+                assert listener.view(session).next_hop == number
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", bytes(300)])
+def test_nonsense_is_refused_with_one_line(served: tuple[Owner, str, Session], data: bytes) -> None:
+    answer = requests.post(f"{served[1]}/updates", data=data, timeout=WAIT)
+    assert answer.status_code == 409
+    assert len(answer.text.splitlines()) == 1
+
+
+def test_large_body_is_refused(served: tuple[Owner, str, Session]) -> None:
+    answer = requests.post(f"{served[1]}/updates", data=bytes(LARGEST_UPDATE + 1), timeout=WAIT)
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("query", ["", "?epoch=zz&after=0", "?epoch=&after=x", "?epoch="])
+def test_malformed_question_is_refused(served: tuple[Owner, str, Session], query: str) -> None:
+    assert requests.get(f"{served[1]}/updates{query}", timeout=WAIT).status_code == 400
+
+
+def test_forged_news_do_not_move_a_worker(served: tuple[Owner, str, Session]) -> None:
+    """A relay that makes updates up: their signers open no link of the route."""
+    owner, url, session = served
+    forged = signed_for(session, signer=7)
+    owner.relay._log.append((session.query, encode_signed_update(forged)))
+    listener, heard = RelayedHops(DOMAIN), threading.Semaphore(0)
+    with RelayClient(url, listener).opened(heard.release):
+        assert heard.acquire(timeout=WAIT)
+        assert listener.view(session) is session
+
+
+def test_taken_port_is_one_line(served: tuple[Owner, str, Session]) -> None:
+    owner, url, _ = served
+    with pytest.raises(ConfigError, match="--relay"), RelayServer(owner.relay, url).opened(lambda: None):
+        raise AssertionError("two servers at one port")
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1:1", "https://127.0.0.1:1", "http://127.0.0.1", "http://x:99999"])
+def test_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="http://"):
+        relay_place(address)
