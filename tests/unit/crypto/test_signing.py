@@ -16,6 +16,8 @@ from deepring_chain.crypto.signing import (
     SignatureInvalid,
     SignedMessage,
     as_struct,
+    compact_signature,
+    full_signature,
     message_digest,
     recover_signer,
     sign_message,
@@ -243,3 +245,82 @@ def test_every_flipped_bit_of_a_signature_is_noticed() -> None:
         except SignatureInvalid:
             continue
         assert signer != ACCOUNT.address
+
+
+# ---------------------------------------------------------------- 64 bytes (EIP-2098)
+
+
+def flipped(signature: bytes) -> bytes:
+    """The other signature with the same r, which recovers to somebody else or nobody."""
+    return signature[:64] + bytes([55 - signature[64]])
+
+
+@given(st.binary(min_size=32, max_size=32), st.integers(1, ORDER // 2), st.sampled_from([27, 28]))
+def test_compact_form_leads_back_to_the_signature(r: bytes, s: int, v: int) -> None:
+    signature = r + s.to_bytes(32, "big") + bytes([v])
+    assert full_signature(*compact_signature(signature)) == signature
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
+def test_full_form_leads_back_to_the_compact_one_or_is_refused(r: bytes, vs: bytes) -> None:
+    signature = full_signature(Digest(r), Digest(vs))
+    assert len(signature) == 65
+    if int.from_bytes(signature[32:64], "big") > ORDER // 2:
+        with pytest.raises(SignatureInvalid, match="high s"):
+            compact_signature(signature)
+    else:
+        assert compact_signature(signature) == (r, vs)
+
+
+@pytest.mark.parametrize("key", range(1, 9))
+def test_compact_form_is_that_of_eip_2098(key: int) -> None:
+    """yParity stands in the top bit of s: bits of both kinds are among these."""
+    signature = sign_message(Account.from_key(digest(key)), DOMAIN, UPDATE)
+    r, vs = compact_signature(signature)
+    value = int.from_bytes(vs, "big")
+    assert r == signature[:32]
+    assert (value >> 255, value & (2**255 - 1)) == (signature[64] - 27, int.from_bytes(signature[32:64], "big"))
+
+
+def test_both_parities_are_told_apart() -> None:
+    signature = sign_message(ACCOUNT, DOMAIN, UPDATE)
+    (r, vs), (other_r, other_vs) = compact_signature(signature), compact_signature(flipped(signature))
+    assert r == other_r
+    assert (vs[0] ^ other_vs[0], vs[1:]) == (0x80, other_vs[1:])
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [
+        (
+            "68a020a209d3d56c46f38cc50a33f704f4a9a10a59377f8dd762ac66910e9b90",
+            "7e865ad05c4035ab5792787d4a0297a43617ae897930a6fe4d822b8faea52064",
+            27,
+            "7e865ad05c4035ab5792787d4a0297a43617ae897930a6fe4d822b8faea52064",
+        ),
+        (
+            "9328da16089fcba9bececa81663203989f2df5fe1faa6291a45381c81bd17f76",
+            "139c6d6b623b42da56557e5e734a43dc83345ddfadec52cbe24d0cc64f550793",
+            28,
+            "939c6d6b623b42da56557e5e734a43dc83345ddfadec52cbe24d0cc64f550793",
+        ),
+    ],
+    ids=["v 27", "v 28"],
+)
+def test_examples_of_eip_2098(vector: tuple[str, str, int, str]) -> None:
+    r, s, v, vs = vector
+    signature = bytes.fromhex(r + s) + bytes([v])
+    assert compact_signature(signature) == (bytes.fromhex(r), bytes.fromhex(vs))
+    assert full_signature(Digest(bytes.fromhex(r)), Digest(bytes.fromhex(vs))) == signature
+
+
+@pytest.mark.parametrize("v", [0, 1, 26, 29, 255])
+def test_v_that_is_not_27_or_28_has_no_compact_form(v: int) -> None:
+    with pytest.raises(SignatureInvalid, match="v 27 or 28"):
+        compact_signature(sign_message(ACCOUNT, DOMAIN, UPDATE)[:64] + bytes([v]))
+
+
+@pytest.mark.parametrize("size", [0, 64, 66])
+def test_signature_of_another_length_has_no_compact_form(size: int) -> None:
+    with pytest.raises(SignatureInvalid, match=f"of {size} bytes"):
+        compact_signature((sign_message(ACCOUNT, DOMAIN, UPDATE) + b"\0")[:size])
