@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 from deepring_chain.actors.metrics import ActorMetrics
 from deepring_chain.chain.client import BlockPlace, LedgerClient
@@ -19,7 +20,7 @@ answer."""
 
 
 class LedgerFollower:
-    """Keeps a projection of the ledger up to date by polling.
+    """Keeps a projection of the ledger up to date, whenever it is told to look. Any thread may tell it.
 
     Args:
         client: the ledger.
@@ -43,6 +44,7 @@ class LedgerFollower:
         self._metrics = metrics or ActorMetrics()
         self._first_block = first_block
         self._cursor: BlockPlace | None = None
+        self._lock = threading.Lock()
         self._keeps_ended = keeps_ended
         self.state = LedgerState(keeps_ended)
 
@@ -55,6 +57,10 @@ class LedgerFollower:
         Returns:
             Whether the chain moved.
         """
+        with self._lock:
+            return self._refresh()
+
+    def _refresh(self) -> bool:
         head = self._client.head()
         self._metrics.saw_head(head.number)
         if head == self._cursor:

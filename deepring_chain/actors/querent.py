@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.chain.client import LedgerClient
+from deepring_chain.chain.connection import Heads, NoHeads
+from deepring_chain.chain.subscription import follow_heads
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.crypto.keys import ActorKeys
 from deepring_chain.errors import ChainError
@@ -24,6 +27,8 @@ from deepring_chain.store.content import ContentStore
 from deepring_chain.types import Hop, QueryId, QueryPhase, RingMode, TensorBytes
 
 POLL_SECONDS = 0.02
+LOOK_SECONDS = 1.0
+"""Longest pause between two looks where the node announces its blocks."""
 
 
 class QueryFailed(ChainError):
@@ -48,13 +53,29 @@ class QueryResult:
 
 
 class Querent:
-    """One querent's keys and connections."""
+    """One querent's keys and connections.
 
-    def __init__(self, keys: ActorKeys, client: LedgerClient, follower: LedgerFollower, store: ContentStore) -> None:
+    Args:
+        keys: account and sealing key.
+        client, follower: the ledger.
+        store: the ciphertext store.
+        listens: have the node announce its blocks while an answer is awaited; else, and where it does not, poll.
+    """
+
+    def __init__(
+        self,
+        keys: ActorKeys,
+        client: LedgerClient,
+        follower: LedgerFollower,
+        store: ContentStore,
+        *,
+        listens: bool = False,
+    ) -> None:
         self._keys = keys
         self._client = client
         self._follower = follower
         self._store = store
+        self._listens = listens
 
     def read_card(self) -> ModelCard:
         """The registered model's public card.
@@ -95,20 +116,28 @@ class Querent:
             QueryFailed: unknown, another's, rejected, disputed, or not done in time (it stays on the ledger).
         """
         deadline = time.monotonic() + timeout
-        while True:
-            moved = self._follower.refresh()
-            session = self._own_session(query)
-            if moved:
-                on_progress(session, self._follower.state.mode)
-            if not session.is_open:
-                return self._open(session)
-            if time.monotonic() > deadline:
-                mode = self._follower.state.mode.name
-                raise QueryFailed(
-                    f"query {query}: no answer within {timeout:.0f} s (phase {session.phase.name}, hop "
-                    f"{session.next_hop}, ring in mode {mode}); it stays on the ledger: `deepring answer {query}`"
-                )
-            time.sleep(POLL_SECONDS)
+        with self._listening() as heads:
+            while True:
+                seen = heads.count
+                moved = self._follower.refresh()
+                session = self._own_session(query)
+                if moved:
+                    on_progress(session, self._follower.state.mode)
+                if not session.is_open:
+                    return self._open(session)
+                if time.monotonic() > deadline:
+                    raise self._late(session, timeout)
+                heads.wait(seen, LOOK_SECONDS if heads.is_live else POLL_SECONDS)
+
+    def _listening(self) -> AbstractContextManager[Heads]:
+        return follow_heads(self._client.web3) if self._listens else nullcontext(NoHeads())
+
+    def _late(self, session: Session, timeout: float) -> QueryFailed:
+        return QueryFailed(
+            f"query {session.query}: no answer within {timeout:.0f} s (phase {session.phase.name}, hop "
+            f"{session.next_hop}, ring in mode {self._follower.state.mode.name}); it stays on the ledger: "
+            f"`deepring answer {session.query}`"
+        )
 
     def _own_session(self, query: QueryId) -> Session:
         session = self._follower.state.sessions.get(query)

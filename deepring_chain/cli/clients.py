@@ -16,7 +16,8 @@ def open_querent(folder: RingFolder, deployment: Deployment, password: str) -> Q
     """The ring folder's querent, connected."""
     keys = load_keys(folder.querent, password)
     client = LedgerClient.open(deployment.rpc_url, deployment.ledger, keys.account, deployment.chain_id)
-    return Querent(keys, client, LedgerFollower(client, deployment.first_block), ContentStore(deployment.store_url))
+    follower, store = LedgerFollower(client, deployment.first_block), ContentStore(deployment.store_url)
+    return Querent(keys, client, follower, store, listens=True)
 
 
 def open_reader(deployment: Deployment) -> LedgerClient:

@@ -60,8 +60,18 @@ def _print(snapshot: Snapshot, findings: list[Finding]) -> None:
         print_line(f"  mend: {finding.mend}")
     if not findings:
         OUT.print("nothing wrong is found")
+    for line in _how_followed(snapshot):
+        print_line(line)
     for line in _not_looked_at(snapshot):
         print_line(f"not looked at: {line}")
+
+
+def _how_followed(snapshot: Snapshot) -> list[str]:
+    """How the actors here notice new blocks, if any tells."""
+    told = [actor.process.is_announced for actor in snapshot.actors if actor.process.is_announced is not None]
+    if not told:
+        return []
+    return [f"new blocks: the node announces them to {sum(told)} of {len(told)} actors here; the others poll"]
 
 
 def _not_looked_at(snapshot: Snapshot) -> list[str]:

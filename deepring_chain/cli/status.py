@@ -153,6 +153,7 @@ def _row(snapshot: Snapshot, actor: ActorFacts) -> tuple[str, ...]:
     if process.life in (Life.STALLED, Life.GONE):
         life = life.upper()
     seen = "" if process.seconds_since_poll is None else f"{ago(process.seconds_since_poll)} ago"
+    seen += " by polling" if process.is_announced is False else ""
     nonce = ""
     if account is not None:
         waiting = account.pending_nonce - account.nonce

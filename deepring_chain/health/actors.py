@@ -171,9 +171,11 @@ def _ask(running: RunningActor, address: Address | None, timeout: float) -> Proc
         is_fresh = since is not None and float(since) < STALE_SECONDS
         troubles = tuple(f"{subject}: {text}" for subject, text in dict(said["troubles"]).items())
         doing = None if said["doing"] is None else str(said["doing"])
+        is_announced = said["follows"] == "subscription"
     except (requests.RequestException, OSError, ValueError, KeyError, TypeError):
         return ProcessFacts(Life.STALLED, running.pid)
-    return ProcessFacts(Life.RUNNING if is_fresh else Life.STALLED, running.pid, since, doing, troubles)
+    life = Life.RUNNING if is_fresh else Life.STALLED
+    return ProcessFacts(life, running.pid, since, doing, troubles, is_announced)
 
 
 def _fetch(running: RunningActor, timeout: float) -> dict[str, Any]:

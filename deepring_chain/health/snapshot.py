@@ -80,6 +80,7 @@ class ProcessFacts:
         seconds_since_poll: since it last saw the chain.
         doing: the phase of work that it is in.
         troubles: what goes wrong, in its own words.
+        is_announced: whether the node announces new blocks to it; if not, it polls. None if that is not known.
     """
 
     life: Life = Life.ELSEWHERE
@@ -87,6 +88,7 @@ class ProcessFacts:
     seconds_since_poll: float | None = None
     doing: str | None = None
     troubles: tuple[str, ...] = ()
+    is_announced: bool | None = None
 
 
 @dataclass(frozen=True)
