@@ -24,7 +24,7 @@ from deepring_chain.protocol.history import all_entries
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.validation import UnexpectedOutput
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import Hop, QueryId, QueryPhase, RingMode, TensorBytes
+from deepring_chain.types import Digest, Hop, QueryId, QueryPhase, RingMode, TensorBytes
 
 POLL_SECONDS = 0.02
 LOOK_SECONDS = 1.0
@@ -76,6 +76,7 @@ class Querent:
         self._follower = follower
         self._store = store
         self._listens = listens
+        self._sent: dict[QueryId, Digest] = {}
 
     def read_card(self) -> ModelCard:
         """The registered model's public card.
@@ -102,6 +103,7 @@ class Querent:
         place = query_context(self._client.domain, self._keys.address, self._keys.sealing_public)
         digest = self._store.put(seal_output(recipient, tensor, place))
         query, _ = self._client.submit_query(digest, self._keys.sealing_public)
+        self._sent[query] = digest
         return query
 
     def wait(self, query: QueryId, timeout: float, on_progress: Callable[[Session, RingMode], None]) -> QueryResult:
@@ -145,6 +147,8 @@ class Querent:
             raise QueryFailed(f"query {query}: the ledger has no such query")
         if session.querent != self._keys.address:
             raise QueryFailed(f"query {query}: asked by {session.querent}; only that account can read the answer")
+        if session.sealed_input != self._sent.get(query, session.sealed_input):
+            raise QueryFailed(f"query {query}: a reorganization gave its number to another question; ask again")
         return session
 
     def _open(self, session: Session) -> QueryResult:
