@@ -17,6 +17,8 @@ from typing import Any
 from deepring_chain.actors.block import Block
 from deepring_chain.actors.host import main
 from deepring_chain.actors.journal import Journal
+from deepring_chain.actors.relay import Relay
+from deepring_chain.actors.relay_client import RelayClient
 from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.store.content import ContentStore
@@ -34,11 +36,14 @@ PLACES: dict[type, tuple[str, ...]] = {
         "report_restore",
         "open_route",
         "resume_route",
-        "post_update",
+        "post",
+        "settle",
         "complain",
         "judge",
         "deliver",
     ),
+    Relay: ("take",),
+    RelayClient: ("send",),
 }
 
 

@@ -19,7 +19,7 @@ from deepring_chain.actors.deploy import deploy_ring, fund_actors
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.init import init_ring
 from deepring_chain.actors.journal import Journal
-from deepring_chain.actors.options import ActorOptions
+from deepring_chain.actors.options import ActorOptions, free_relay_address
 from deepring_chain.actors.querent import Querent, QueryResult
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.actors.runtime import HONEST_HOST, ActorStatus, RingProcesses
@@ -256,6 +256,7 @@ def running_ring(
     host_module: str = HONEST_HOST,
     standbys: int = 0,
     deadlines: Deadlines | None = None,
+    relay: bool = False,
 ) -> Iterator[LiveRing]:
     """A ring on a node of its own, from its making to its end, after which none of their processes is left.
 
@@ -268,9 +269,10 @@ def running_ring(
         host_module: what hosts the processes, such as the liars of `deepring_chain.attacks`.
         standbys: per layer.
         deadlines: of the ledger.
+        relay: whether hops go through a relay and are settled in batches.
     """
     with Devnet(kind=kind, port=port, extra=extra) as devnet:
-        options = ActorOptions(arrange_every=arrange_every)
+        options = ActorOptions(arrange_every=arrange_every, relay=free_relay_address() if relay else None)
         ring = LiveRing(
             RingFolder(path),
             model,

@@ -100,7 +100,7 @@ def test_violation_of_eq_13_is_refused_since_only_the_ledger_records_it(tmp_path
     session = routed()
     owner, (first,) = Owner(tmp_path, session), honest(session, 1)
     owner.relay.take(first)
-    with pytest.raises(ProtocolError, match="eq. 13"):
+    with pytest.raises(ProtocolError, match=r"eq\. 13"):
         owner.relay.take(signed_for(owner.hops.view(session), output=digest(5)))
 
 
