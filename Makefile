@@ -115,6 +115,24 @@ faults: setup  ## let things go wrong in RUNS rings while queries run: SEED=1 RU
 soak: setup  ## QUERIES=1000 through one ring with random faults, SEED=1; nothing may be lost, nothing may grow
 	@$(BIN)/python -m tests.faults.soak --seed $(SEED) --queries $(QUERIES)
 
+.PHONY: invariants mutants slither
+
+CALLS ?= 100000
+JOBS ?= 2
+invariants: setup  ## play CALLS=100000 random calls, SEED=1, against the ledger and a model of it; ends at the first violation
+	@$(BIN)/python -m tests.invariants --seed $(SEED) --calls $(CALLS)
+
+mutants: setup  ## take each check of the ledger and the protocol out in turn, ONLY=TEXT for some; a test must fail for each
+	@$(BIN)/python -m tests.mutants --jobs $(JOBS) --only "$(ONLY)"
+
+slither: setup build/slither/.installed  ## hold what slither finds in the ledger against docs/assurance-slither.md
+	@$(BIN)/python tools/slither_findings.py
+
+build/slither/.installed: requirements/slither.txt
+	$(PYTHON) -m venv build/slither
+	build/slither/bin/pip install --quiet -r $<
+	@touch $@
+
 .PHONY: experiments experiments-smoke
 
 DATA ?=

@@ -1,0 +1,58 @@
+"""Makes the calls that lead to a violation fewer."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from deepring_chain.chain.artifact import Artifact
+from tests.invariants.calls import Call
+from tests.invariants.machine import Counts, Run
+from tests.invariants.properties import Violation
+from tests.invariants.query_model import Opening
+
+
+def kind_of(violation: Violation) -> str:
+    """What went wrong, without numbers and hashes, so that it is known again in a shorter run."""
+    return re.sub(r"\d+|0x[0-9a-f]+|b'.*?'|b\".*?\"", "#", str(violation))[:60]
+
+
+def replay(artifact: Artifact, calls: list[Call], openings: dict[bytes, Opening]) -> Violation | None:
+    """Makes calls on a fresh ledger; gives the violation that they lead to."""
+    run = Run(artifact, Counts(), openings)
+    try:
+        for call in calls:
+            run.step(call)
+        run.check_all()
+    except Violation as violation:
+        return violation
+    return None
+
+
+def shrink(
+    artifact: Artifact, calls: list[Call], openings: dict[bytes, Opening], violation: Violation, seconds: float
+) -> list[Call]:
+    """Leaves out calls, many at a time and then few, as long as the same violation comes."""
+    end, kind, size = time.monotonic() + seconds, kind_of(violation), max(len(calls) // 2, 1)
+    while time.monotonic() < end:
+        shorter = _without_one_part(artifact, calls, openings, kind, size, end)
+        if shorter is not None:
+            calls = shorter
+        elif size == 1:
+            break
+        else:
+            size = max(size // 2, 1)
+    return calls
+
+
+def _without_one_part(
+    artifact: Artifact, calls: list[Call], openings: dict[bytes, Opening], kind: str, size: int, end: float
+) -> list[Call] | None:
+    for start in range(0, len(calls), size):
+        if time.monotonic() > end:
+            return None
+        shorter = calls[:start] + calls[start + size :]
+        found = replay(artifact, shorter, openings)
+        if found is not None and kind_of(found) == kind:
+            return shorter
+    return None
