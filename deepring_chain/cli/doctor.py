@@ -71,7 +71,9 @@ def _how_followed(snapshot: Snapshot) -> list[str]:
     told = [actor.process.is_announced for actor in snapshot.actors if actor.process.is_announced is not None]
     if not told:
         return []
-    return [f"new blocks: the node announces them to {sum(told)} of {len(told)} actors here; the others poll"]
+    if all(told):
+        return [f"new blocks: the node announces them to all {len(told)} actors here"]
+    return [f"new blocks: {told.count(False)} of {len(told)} actors here poll the node; it announces none to them"]
 
 
 def _not_looked_at(snapshot: Snapshot) -> list[str]:
