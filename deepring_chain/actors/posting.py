@@ -155,15 +155,14 @@ class RelayedPosting:
     def is_stuck(self, session: Session) -> bool:
         """Whether relayed hops, one of this actor's among them, stand still. The signer of the last one goes first."""
         chain = self._state().sessions.get(session.query)
-        pending = self._hops.pending(chain) if chain is not None else ()
-        signers = [session.updates[signed.update.hop].signer for signed in pending]
-        mine = [index for index, signer in enumerate(signers) if signer == self._me]
+        view, pending = (session, ()) if chain is None else self._hops.ahead(chain)
+        mine = [index for index, each in enumerate(pending) if view.updates[each.update.hop].signer == self._me]
         if chain is None or not mine:
             self._progress.pop(session.query, None)
             return False
         known, now = self._progress.get(session.query), self._clock()
-        if known is None or known[:2] != (chain.trail, session.trail):
-            known = self._progress[session.query] = (chain.trail, session.trail, now)
+        if known is None or known[:2] != (chain.trail, view.trail):
+            known = self._progress[session.query] = (chain.trail, view.trail, now)
         return now - known[2] > self._patience * (len(pending) - mine[-1])
 
     def forget_ended(self, state: LedgerState) -> None:
@@ -179,7 +178,9 @@ class RelayedPosting:
         chain = self._state().sessions.get(session.query)
         if chain is None:
             return False
-        updates = (*self._hops.pending(chain), *more)
+        # The relay may have taken `more` in, though its word of that did not arrive.
+        end = min((signed.update.hop for signed in more), default=chain.hops)
+        updates = (*(each for each in self._hops.pending(chain) if each.update.hop < end), *more)
         if updates:
             self._client.post(chain.state(self._client.block_time), *updates)
         return bool(updates)

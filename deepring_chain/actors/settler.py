@@ -15,7 +15,7 @@ from deepring_chain.chain.settlement import Settlement
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.relayed import RelayedHops
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import Delivery, Digest, QueryId, QueryPhase
+from deepring_chain.types import Delivery, Digest, QueryId, QueryPhase, SignedUpdate
 
 LOG = logging.getLogger(__name__)
 
@@ -111,15 +111,15 @@ class Settler:
         stalled: list[_Due] = []
         waited, is_busy = 0.0, False
         for chain in sessions:
-            view = self._hops.view(chain)
+            view, updates = self._hops.ahead(chain)
             held = self._answers.get(chain.query)
             if self._was_sent(chain):
                 continue
             if view.phase is QueryPhase.COMPUTED and held is not None and held[0] == view.trail:
-                finished.append(self._due(chain, view))
+                finished.append(self._due(chain, updates, view))
                 waited = max(waited, self._clock() - held[3])
             elif view is not chain and self._is_stalled(view):
-                stalled.append(self._due(chain, None))
+                stalled.append(self._due(chain, updates))
             else:
                 is_busy = is_busy or view.phase is not QueryPhase.INTERRUPTED
         size = sum(due.size for due in finished)
@@ -127,8 +127,7 @@ class Settler:
             finished = []
         return _cut(finished + stalled)
 
-    def _due(self, chain: Session, view: Session | None) -> _Due:
-        updates = self._hops.pending(chain)
+    def _due(self, chain: Session, updates: Sequence[SignedUpdate], view: Session | None = None) -> _Due:
         posted = (chain.state(self._client.block_time), updates) if updates else None
         closing = None
         if view is not None:

@@ -79,6 +79,11 @@ class RelayedHops:
         """The updates by which `view` is ahead of the ledger."""
         return self._view(session).updates
 
+    def ahead(self, session: Session) -> tuple[Session, tuple[SignedUpdate, ...]]:
+        """`view` and `pending` of one moment: more may be relayed between two calls."""
+        found = self._view(session)
+        return found.session, found.updates
+
     def queries(self) -> list[QueryId]:
         """The queries of which there are updates."""
         with self._lock:

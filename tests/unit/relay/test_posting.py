@@ -155,3 +155,21 @@ def test_ended_queries_are_forgotten_and_unknown_ones_kept() -> None:
     assert scene.hops.queries() == [scene.session.query]
     scene.posting.forget_ended(state_of(replace(scene.session, phase=QueryPhase.WITHDRAWN)))
     assert scene.hops.queries() == []
+
+
+def test_hop_that_was_relayed_since_the_look_at_the_query_is_no_trouble() -> None:
+    """The relay's thread is not the one that looks: more may be pending than the session shows."""
+    scene = Scene(me=1)
+    earlier = scene.view()
+    relayed(scene.session, scene.hops, 2)
+    assert not scene.posting.is_stuck(earlier)
+
+
+def test_update_that_the_relay_took_without_saying_so_is_posted_once() -> None:
+    scene = Scene(refusal="ReadTimeout")
+    view = relayed(scene.session, scene.hops, 1)
+    signed = signed_for(view)
+    scene.hops.add(scene.hops.read(signed))
+    assert scene.posting.hand_in(view, signed)
+    ((_, updates),) = scene.client.posted
+    assert [each.update.hop for each in updates] == [0, 1]
