@@ -90,6 +90,8 @@ class LedgerFollower:
         self._client.forget_times()
 
     def _continues(self, head: BlockPlace, cursor: BlockPlace) -> bool:
+        if head.number == cursor.number + 1 and head.parent is not None:
+            return head.parent == cursor.block_hash  # mostly: one request less
         return head.number > cursor.number and self._client.block_at(cursor.number) == cursor
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from typing import Protocol, cast
 
 from eth_account.signers.local import LocalAccount
@@ -58,10 +58,11 @@ LOG_RANGE = 5_000
 
 @dataclass(frozen=True)
 class BlockPlace:
-    """A block by number and hash."""
+    """A block by number and hash; with the hash of the block before it, where that is at hand."""
 
     number: int
     block_hash: Digest
+    parent: Digest | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -353,7 +354,7 @@ class LedgerClient:
             if len(self._times) >= TIMES_KEPT:
                 self._times.pop(next(iter(self._times)))
             self._times[block["number"]] = block["timestamp"]
-            return BlockPlace(block["number"], Digest(bytes(block["hash"])))
+            return BlockPlace(block["number"], Digest(bytes(block["hash"])), Digest(bytes(block["parentHash"])))
 
     def _check_code(self, artifact: Artifact, address: Address) -> None:
         code = bytes(self.web3.eth.get_code(address))  # type: ignore[arg-type]

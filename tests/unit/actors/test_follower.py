@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from fake_ledger import FakeLedger
 from fake_ring import make_keys
 
 from deepring_chain.actors.follower import LedgerFollower
+from deepring_chain.chain.client import BlockPlace
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.events import ModelRegistered, WorkerAdmitted
 from deepring_chain.types import Address, Digest
@@ -122,6 +124,44 @@ def test_after_a_reorganization_it_goes_on_from_there(ledger: FakeLedger) -> Non
     assert not follower.refresh()
     assert client.ranges[-1] == (4, 4)
     assert known(follower) == MEMBERS[1:4]
+
+
+def test_next_block_says_itself_what_it_follows(ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node tells each block's parent: where that is the last block that was read, no other need be asked for."""
+    follower, client = follow(ledger)
+    follower.refresh()
+    before = client.head()
+    admit(ledger, 1)
+    asked = heads_with_parent(client, monkeypatch, before.block_hash)
+    assert follower.refresh()
+    assert asked == []
+    assert known(follower) == MEMBERS[:2]
+
+
+def test_next_block_with_another_parent_is_a_reorganization(
+    ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower, client = follow(ledger)
+    follower.refresh()
+    ledger.set_back(1)
+    admit(ledger, 1, 2)
+    heads_with_parent(client, monkeypatch, client.block_at(2).block_hash)
+    assert follower.refresh()
+    assert known(follower) == MEMBERS[1:3]
+
+
+def heads_with_parent(client: FakeClient, patch: pytest.MonkeyPatch, parent: Digest) -> list[int]:
+    """Has the newest block name its parent; returns the numbers of the other blocks that are asked for."""
+    asked: list[int] = []
+    head, block_at = client.head(), client.block_at
+
+    def ask(number: int) -> BlockPlace:
+        asked.append(number)
+        return block_at(number)
+
+    patch.setattr(client, "head", lambda: replace(head, parent=parent))
+    patch.setattr(client, "block_at", ask)
+    return asked
 
 
 def test_node_that_fails_midway_loses_no_event(ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch) -> None:
