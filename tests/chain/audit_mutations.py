@@ -120,13 +120,14 @@ def log_mutations(trail: Trail) -> Iterator[Mutation]:
     """Every topic and every word of data of every log of the ledger, in three ways; and logs that are left out."""
     ledger = bytes.fromhex(trail.client.domain.ledger[2:])
     for raw in trail.blocks:
-        found = [logged for logged in trail.events if logged.block_number == raw.number]
+        firsts = {logged.log_index: logged for logged in reversed(trail.events) if logged.block_number == raw.number}
+        indexes = iter(sorted(firsts))
         for receipt_index, receipt in enumerate(raw.receipts or ()):
             typed, parts = receipt[:1], rlp.decode(receipt[1:])
             for index, log in enumerate(parts[3]):
                 if log[0] != ledger:
                     continue
-                logged = found[index]
+                logged = firsts[next(indexes)]
                 for name, changed in _changed_logs(log):
                     logs = [*parts[3][:index], *changed, *parts[3][index + 1 :]]
                     body = typed + rlp.encode([*parts[:3], logs])

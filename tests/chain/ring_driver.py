@@ -99,8 +99,8 @@ class Ledger:
         """What `account` wants to call, in one transaction; several calls by `multicall`."""
         client = self.by(account)
         if len(calls) == 1:
-            return client._send(calls[0].function, *calls[0].arguments)  # noqa: SLF001
-        return client._send("multicall", [self.encode(call) for call in calls])  # noqa: SLF001
+            return client._send(calls[0].function, *calls[0].arguments)
+        return client._send("multicall", [self.encode(call) for call in calls])
 
     def encode(self, call: LedgerCall) -> bytes:
         """A call as the transaction's input has it."""

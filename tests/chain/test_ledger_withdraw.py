@@ -47,7 +47,7 @@ QUESTIONS: dict[str, Callable[[Question], Question]] = {
     "asked later": lambda question: replace(question, submitted_at=question.submitted_at + 1),
 }
 HISTORIES: dict[str, Callable[[list[TrailEntry]], list[TrailEntry]]] = {
-    "none": lambda later: [],
+    "none": lambda later: later[:0],
     "without the last": lambda later: later[:-1],
     "without the mark": lambda later: [entry for entry in later if entry != VIOLATION],
     "reversed": lambda later: later[::-1],
