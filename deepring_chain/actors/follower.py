@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
+from deepring_chain.actors.continuity import take_in
 from deepring_chain.actors.metrics import ActorMetrics
 from deepring_chain.chain.client import BlockPlace, LedgerClient
 from deepring_chain.errors import ChainError, ProtocolError
@@ -79,8 +80,8 @@ class LedgerFollower:
             last = min(first + PIECE - 1, head.number)
             place = head if last == head.number else self._client.block_at(last)
             try:
-                self.state.apply_all(self._client.events(first, last))
-            except ProtocolError:  # the chain changed between two answers: half a piece is worth nothing
+                take_in(self.state, self._client.events(first, last))
+            except ProtocolError:  # the chain changed between two answers, or the node lies: half a piece is no good
                 self._start_anew()
                 raise
             self._cursor = place

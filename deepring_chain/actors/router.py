@@ -169,7 +169,8 @@ class Router:
     def _is_refuted(self, session: Session, anchor: UpdatePosted) -> bool:
         """Whether the sender of `anchor` was found guilty for this very entry, or its receiver cannot read it.
 
-        A receiver that complained of a good envelope may have lost its key: it gets the next one sealed anew.
+        A receiver that complained of a good envelope may have lost its key: it gets the next one sealed anew. So does
+        one that missed it twice: a store may hide a blob from some of its readers.
         """
         update = anchor.signed.update
         guilty = any(
@@ -183,4 +184,9 @@ class Router:
             and dispute.complaint.hop == update.hop + 1
             and dispute.complaint.attempt >= update.attempt
         )
-        return guilty or unread
+        missed = [
+            fault
+            for fault in session.faults
+            if (fault.hop, fault.kind) == (update.hop + 1, FaultKind.UNSETTLED) and fault.attempt >= update.attempt
+        ]
+        return guilty or unread or len(missed) > 1
