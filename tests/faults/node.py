@@ -102,7 +102,11 @@ class Node:
 
     @contextmanager
     def _still(self) -> Iterator[None]:
-        """No block meanwhile: one that Anvil 1.7.1 mines in a revert keeps its number, and those below it are gone."""
+        """No block meanwhile.
+
+        One that Anvil 1.7.1 mines in a revert keeps its number, and those below it are gone; a snapshot that it takes
+        while it mines has a state that its blocks do not lead to.
+        """
         self.call("evm_setAutomine", False)
         self.call("evm_setIntervalMining", 0)
         time.sleep(SETTLE_SECONDS)
@@ -114,7 +118,8 @@ class Node:
 
     def snapshot(self) -> str:
         """Something to go back to."""
-        return str(self.call("evm_snapshot"))
+        with self._still():
+            return str(self.call("evm_snapshot"))
 
     def go_back(self, snapshot: str) -> None:
         """Takes the chain back to a snapshot.

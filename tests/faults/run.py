@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,10 +86,10 @@ class Conductor:
         self._say, self._on_look = say, on_look
         self.injector = Injector(stage, say)
         self.questions = [Question(number, count) for number, count in enumerate(plan.queries)]
-        waiting: queue.SimpleQueue[Question] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Question] = queue.SimpleQueue()
         for question in self.questions:
-            waiting.put(question)
-        self._askers, self._stopping = open_askers(stage, keys, IN_FLIGHT, waiting)
+            self._waiting.put(question)
+        self._askers, self._stopping = open_askers(stage, keys, IN_FLIGHT, self._waiting)
         self.watch = Watch(stage.ring.deployment.first_block)
         self._eye = stage.ring.quick_client()
         self._stall = stall
@@ -110,6 +111,15 @@ class Conductor:
         self._stopping.set()
         for asker in self._askers:
             asker.join(30)
+
+    def cut_short(self) -> int:
+        """Asks nothing more; returns how many questions are left out."""
+        left = []
+        with suppress(queue.Empty):
+            while True:
+                left.append(self._waiting.get_nowait())
+        self.questions = [question for question in self.questions if question not in left]
+        return len(left)
 
     def crashes(self) -> list[str]:
         """What no querent should meet."""

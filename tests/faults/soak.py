@@ -42,20 +42,27 @@ class Soak:
 
     Args:
         stage: the ring.
-        seed, queries, every: what is drawn from, how much is asked, queries per fault on average.
+        options: of the command line: what is drawn from, how much is asked, queries per fault on average, and for how
+            long questions are asked.
         keys: of the querents.
         say: told what happens.
     """
 
     def __init__(
-        self, stage: Stage, seed: int, queries: int, every: int, keys: dict[str, ActorKeys], say: Callable[[str], None]
+        self,
+        stage: Stage,
+        options: argparse.Namespace,
+        keys: dict[str, ActorKeys],
+        say: Callable[[str], None],
     ) -> None:
+        seed, queries, every, minutes = options.seed, options.queries, options.every, options.minutes
         spread = (1, max(1, 2 * every * EVENTS_PER_QUERY))
         self.plan = draw_plan(seed, ACTORS, QUERENTS, queries, max(1, queries // every), spread)
         self.sampler = Sampler()
         self._stage, self._say = stage, say
         self.conductor = Conductor(stage, self.plan, keys, say, stall=STALL_SECONDS, on_look=self._look)
         self._sampled, self._told, self._started = 0.0, 0, time.monotonic()
+        self._until, self.left_out = self._started + 60 * minutes, 0
 
     @property
     def done(self) -> int:
@@ -66,6 +73,8 @@ class Soak:
         if time.monotonic() - self._sampled > SAMPLE_SECONDS:
             self._sampled = time.monotonic()
             self._sample()
+        if time.monotonic() > self._until:
+            self.left_out += self.conductor.cut_short()
         done = self.done
         if done // PROGRESS_QUERIES > self._told // PROGRESS_QUERIES:
             self._say(self._progress(done))
@@ -133,21 +142,23 @@ def _span(found: Trend) -> str:
     return f"{found.first:.1f} > {found.last:.1f}"
 
 
-def soak(seed: int, queries: int, every: int, say: Callable[[str], None]) -> list[str]:
+def soak(options: argparse.Namespace, say: Callable[[str], None]) -> list[str]:
     """Runs it; returns what is wrong."""
     tally = Tally()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepring-soak-")))
         stage = stack.enter_context(staged(folder, tiny_model(3), ARRANGE_EVERY, keeps_history=False))
         keys = make_querents(stage, folder)
-        running = Soak(stage, seed, queries, every, keys, say)
+        running = Soak(stage, options, keys, say)
         running.conductor.conduct()
         tally.put_back = len(checks.find_spoiled(stage))
         found = [*examine(stage, running.conductor, keys, running.plan.kinds()), *running.growth()]
         count(tally, running.conductor)
         sys.stdout.write(f"{tally.table()}\n{running.table()}\n")
+        if running.left_out:
+            say(f"out of time: {running.left_out} of {options.queries} queries were not asked")
         if found:
-            keep(stage, seed)
+            keep(stage, options.seed)
     return found
 
 
@@ -158,13 +169,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--every", type=int, default=12, help="queries per fault, on average")
+    parser.add_argument("--minutes", type=float, default=240.0, help="ask for so long at most")
     options, started = parser.parse_args(), time.monotonic()
 
     def say(line: str) -> None:
         sys.stdout.write(f"{time.monotonic() - started:7.1f} s  {line}\n")
         sys.stdout.flush()
 
-    violations = soak(options.seed, options.queries, options.every, say)
+    violations = soak(options, say)
     if violations:
         say("\n".join(["VIOLATION:", *violations, f"again: make soak QUERIES={options.queries} SEED={options.seed}"]))
         return 1
