@@ -72,10 +72,11 @@ class RelayClient:
                     wake()
                 pause, complaint = SHORTEST_PAUSE, ""
             except (requests.RequestException, ProtocolError) as error:
-                found = f"{type(error).__name__}"
-                if found != complaint:
+                found = type(error).__name__
+                # Not at once: a relay that is started again, or a ring that is being stopped, is away for a moment.
+                if found != complaint and pause > 2 * SHORTEST_PAUSE:
                     LOG.warning("relay %s: no news (%s); updates go to the ledger meanwhile", self._url, found)
-                complaint = found
+                    complaint = found
                 stopping.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
