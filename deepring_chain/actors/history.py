@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from deepring_chain.chain.client import BlockPlace, LedgerClient
-from deepring_chain.protocol.events import Event, LoggedEvent
-from deepring_chain.types import Digest
+from deepring_chain.protocol.events import Event, LoggedEvent, query_of
+from deepring_chain.types import Digest, QueryId
 
 BLOCKS_AT_ONCE = 500
 """Blocks that are read before what they hold can be shown."""
@@ -15,11 +15,18 @@ BLOCKS_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """An event, when it was mined (Unix seconds), and the gas of its whole transaction."""
+    """An event, and what its block and its transaction tell.
+
+    Attributes:
+        time: when it was mined, Unix seconds.
+        gas: of the whole transaction.
+        queries: how many queries the transaction is about: one can settle the hops of several.
+    """
 
     logged: LoggedEvent
     time: int
     gas: int
+    queries: int
 
     @property
     def event(self) -> Event:
@@ -68,13 +75,27 @@ class HistoryReader:
         times: dict[int, int] = {}
         gas: dict[Digest, int] = {}
         entries = []
-        for logged in self._client.events(start, end):
+        found = self._client.events(start, end)
+        about = _queries_of(found)
+        for logged in found:
             if logged.block_number not in times:
                 times[logged.block_number] = self._client.block_time(logged.block_number)
             if logged.transaction_hash not in gas:
                 gas[logged.transaction_hash] = self._client.gas_used(logged.transaction_hash)
-            entries.append(HistoryEntry(logged, times[logged.block_number], gas[logged.transaction_hash]))
+            transaction = logged.transaction_hash
+            entries.append(HistoryEntry(logged, times[logged.block_number], gas[transaction], len(about[transaction])))
         return entries
+
+
+def _queries_of(found: Iterable[LoggedEvent]) -> dict[Digest, set[QueryId]]:
+    """The queries that each transaction is about."""
+    about: dict[Digest, set[QueryId]] = {}
+    for logged in found:
+        about.setdefault(logged.transaction_hash, set())
+        query = query_of(logged.event)
+        if query is not None:
+            about[logged.transaction_hash].add(query)
+    return about
 
 
 def read_history(client: LedgerClient, first_block: int) -> list[HistoryEntry]:

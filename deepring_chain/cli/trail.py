@@ -25,9 +25,11 @@ from deepring_chain.explorer.rows import (
     arrangement_of,
     arrangement_remarks,
     delays,
+    gas_summary,
     query_ids,
-    query_row,
+    query_rows,
     seat_rows,
+    shared_gas,
     total_gas,
 )
 from deepring_chain.explorer.text import Names, short, utc
@@ -95,10 +97,10 @@ def query_table(query: QueryId, entries: Sequence[HistoryEntry], names: Names) -
     """One query's hops: signer, pointer to the blob, commitments O and H (eq. 6, 8), trail hash after it, gas."""
     names_of_columns = ("hop", "block", "UTC", "signed by", "pointer", "output", "next", "trail", "gas")
     table = new_table(f"\nquery {query}", *names_of_columns)
-    for row in (query_row(entry, names) for entry in entries):
+    for row in query_rows(entries, names):
         if row is not None:
             table.add_row(*_query_cells(row))
-    table.caption = "\n".join([f"gas in all {total_gas(entries):,}", *delays(entries)])
+    table.caption = "\n".join([gas_summary(total_gas(entries), shared_gas(entries)), *delays(entries)])
     return table
 
 

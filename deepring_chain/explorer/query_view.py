@@ -8,7 +8,7 @@ from enum import Enum
 
 from deepring_chain.explorer.expectation import Expectation, expect
 from deepring_chain.explorer.record import Checked, Record
-from deepring_chain.explorer.rows import QueryRow, delays, query_row, total_gas
+from deepring_chain.explorer.rows import QueryRow, delays, gas_summary, query_rows, shared_gas, total_gas
 from deepring_chain.explorer.story import Telling, Tone, tell
 from deepring_chain.explorer.text import Names, name_of, short
 from deepring_chain.protocol.audit_step import AuditFailure
@@ -85,7 +85,13 @@ class QueryLine:
     querent: str
     attempts: int
     gas: int
+    shared: int
     expectation: Expectation
+
+    @property
+    def gas_in_words(self) -> str:
+        """What it took; a transaction is counted once, also if it serves other queries as well."""
+        return gas_summary(self.gas, self.shared)
 
 
 @dataclass(frozen=True)
@@ -116,9 +122,11 @@ def view_line(record: Record, query: QueryId, names: Names) -> QueryLine:
     """One query of the list; `query` is one of `record.queries`."""
     session, items = record.state.sessions[query], record.of_query(query)
     phase, tone = session.phase.name.lower(), PHASE_TONES.get(session.phase, Tone.WAIT)
-    asked, gas = items[0].entry.time, total_gas(item.entry for item in items)
+    asked, entries = items[0].entry.time, [item.entry for item in items]
+    gas, shared = total_gas(entries), shared_gas(entries)
     querent = name_of(session.querent, names, f"account {short(session.querent)}")
-    return QueryLine(query, phase, tone, asked, querent, session.attempt, gas, expect(session, record.state, names))
+    due = expect(session, record.state, names)
+    return QueryLine(query, phase, tone, asked, querent, session.attempt, gas, shared, due)
 
 
 def view_query(record: Record, query: QueryId, names: Names) -> QueryView | None:
@@ -172,11 +180,12 @@ def _answer_state(session: Session) -> HopState:
 
 def _moments(items: Sequence[Checked], names: Names) -> tuple[Moment, ...]:
     following = [*items[1:], None]
-    found = [_moment(item, after, names) for item, after in zip(items, following, strict=True)]
+    rows = query_rows([item.entry for item in items], names)
+    found = [_moment(item, after, row, names) for item, after, row in zip(items, following, rows, strict=True)]
     return tuple(moment for moment in found if moment is not None)
 
 
-def _moment(item: Checked, after: Checked | None, names: Names) -> Moment | None:
+def _moment(item: Checked, after: Checked | None, row: QueryRow | None, names: Names) -> Moment | None:
     telling = tell(item.entry, names)
     if telling is None:
         return None
@@ -186,7 +195,7 @@ def _moment(item: Checked, after: Checked | None, names: Names) -> Moment | None
         agrees = "" if is_disputed else f" Its output is what hop {event.signed.update.hop - 1} said it must be."
         telling = Telling(telling.entry, telling.tone, telling.sentence + agrees, telling.query)
     checks = tuple(CheckCount(check.value, count) for check, count in item.checks.items())
-    return Moment(telling, query_row(item.entry, names), checks, item.failure)
+    return Moment(telling, row, checks, item.failure)
 
 
 def _deadline(record: Record, session: Session, items: Sequence[Checked]) -> int | None:

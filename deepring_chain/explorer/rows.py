@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deepring_chain.actors.history import HistoryEntry
 from deepring_chain.explorer.text import Names, clean, name_of, short
@@ -55,7 +55,7 @@ class QueryRow:
         pointer: where its blob lies in the store.
         output, next_output: commitments O and H (eq. 6, 8), or what was found instead.
         trail: the rolling hash after it.
-        gas: of its transaction; None where it had none of its own.
+        gas: of its transaction; None where an entry before it has it already.
     """
 
     entry: HistoryEntry
@@ -130,8 +130,24 @@ def _hashes(event: AuthenticityDerived | RestoreOrdered) -> str:
     return f"recorded {short(event.recorded_hash)}, derived {short(event.recomputed_hash)}"
 
 
+def query_rows(entries: Sequence[HistoryEntry], names: Names) -> list[QueryRow | None]:
+    """The rows of one query's events. Hops posted together share a transaction: its gas stands at the first.
+
+    None stands for an event that only says where an attempt goes on from.
+    """
+    paid: set[bytes] = set()
+    rows = []
+    for entry in entries:
+        row, transaction = query_row(entry, names), entry.logged.transaction_hash
+        if row is not None and transaction in paid:
+            row = replace(row, gas=None)
+        paid.add(transaction)
+        rows.append(row)
+    return rows
+
+
 def query_row(entry: HistoryEntry, names: Names) -> QueryRow | None:
-    """The row of a query's event; None for one that only says where an attempt goes on from."""
+    """The row of a query's event by itself; None for one that only says where an attempt goes on from."""
     gas = entry.gas
     match entry.event:
         case QuerySubmitted() as event:
@@ -186,6 +202,17 @@ def sides_of(verdict: Verdict) -> tuple[tuple[int, bool], tuple[int, bool]]:
 def total_gas(entries: Iterable[HistoryEntry]) -> int:
     """Gas of all transactions behind these entries, each counted once."""
     return sum({entry.logged.transaction_hash: entry.gas for entry in entries}.values())
+
+
+def shared_gas(entries: Iterable[HistoryEntry]) -> int:
+    """That part of `total_gas` which was spent for other queries as well, in the same transactions."""
+    return total_gas(entry for entry in entries if entry.queries > 1)
+
+
+def gas_summary(gas: int, shared: int) -> str:
+    """What all of it took, in words."""
+    told = f"gas in all {gas:,}"
+    return f"{told}, {shared:,} of it in transactions that serve other queries too" if shared else told
 
 
 def delays(entries: Sequence[HistoryEntry]) -> list[str]:

@@ -11,7 +11,9 @@ from deepring_chain.actors.history import HistoryEntry
 from deepring_chain.explorer.blobs import BlobLooker
 from deepring_chain.explorer.pages import Context
 from deepring_chain.explorer.record import Record
-from deepring_chain.types import Address
+from deepring_chain.protocol.audit_step import Witness
+from deepring_chain.protocol.events import query_of
+from deepring_chain.types import Address, Digest, QueryId
 
 # The scripts of the verifier's own tests, which are top-level modules.
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "protocol"))
@@ -23,7 +25,7 @@ from trail_script import ScriptedTrail
 
 __all__ = [
     "NAMES", "QUERENT", "SEATS", "TERMS", "WORKERS", "ScriptedQuery", "ScriptedTrail", "changed", "context",
-    "full_trail", "record_of", "ring",
+    "entries_of", "full_trail", "record_of", "ring",
 ]  # fmt: skip
 
 NAMES = {
@@ -38,9 +40,21 @@ def record_of(script: ScriptedTrail | Sequence[Call]) -> Record:
     """What an explorer that read this trail knows."""
     calls = script.calls if isinstance(script, ScriptedTrail) else script
     record = Record(TERMS)
-    for logged, witness in place_events(calls):
-        record.add(HistoryEntry(logged, witness.time, GAS), witness)
+    for entry, witness in entries_of(calls):
+        record.add(entry, witness)
     return record
+
+
+def entries_of(calls: Sequence[Call]) -> list[tuple[HistoryEntry, Witness]]:
+    """A trail as the history has it: each transaction takes the same gas."""
+    placed = place_events(calls)
+    about: dict[Digest, set[QueryId | None]] = {}
+    for logged, _ in placed:
+        about.setdefault(logged.transaction_hash, set()).add(query_of(logged.event))
+    return [
+        (HistoryEntry(logged, witness.time, GAS, len(about[logged.transaction_hash])), witness)
+        for logged, witness in placed
+    ]
 
 
 def ring() -> ScriptedTrail:
