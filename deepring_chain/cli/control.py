@@ -17,6 +17,7 @@ from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
 from deepring_chain.cli.console import OUT
 from deepring_chain.cli.password import read_password
 from deepring_chain.crypto.keys import load_keys
+from deepring_chain.errors import ConfigError
 from deepring_chain.types import QueryId
 
 
@@ -36,7 +37,10 @@ def withdraw(
     deployment = folder.load_deployment()
     keys = load_keys(folder.querent, read_password())
     client = LedgerClient.open(deployment.rpc_url, deployment.ledger, keys.account, deployment.chain_id)
-    withdraw_session(client, read_session(client, deployment.first_block, QueryId(query)))
+    session = read_session(client, deployment.first_block, QueryId(query))
+    if session.querent != keys.address:
+        raise ConfigError(f"query {query}: another account asked it, {session.querent}; only that one can give it up")
+    withdraw_session(client, session)
     OUT.print(f"query {query}: withdrawn")
 
 

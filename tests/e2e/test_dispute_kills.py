@@ -88,7 +88,7 @@ def ask_with_liar_and_kill(ring: LiveRing, armed: Path, liar: str, lie: Lie, nam
 @pytest.mark.parametrize(
     ("name", "place"),
     [
-        ("worker-2", "LedgerClient.post_update after"),  # the sender, with its lie on the ledger
+        ("worker-2", "LedgerClient.post after"),  # the sender, with its lie on the ledger
         ("worker-3", "Journal.record_once after"),  # the receiver, its note opened or its complaint signed
         ("worker-3", "LedgerClient.complain before"),
         ("worker-3", "LedgerClient.complain after"),
@@ -113,10 +113,10 @@ def test_kill_in_a_disputed_query_changes_nothing(ring: LiveRing, armed: Path, n
     ("liar", "lie", "name", "place", "guilty"),
     [
         # The receiver of a contradiction, its lie on the ledger.
-        ("worker-2", Lie.PERTURBED_INPUT, "worker-2", "LedgerClient.post_update after", 2),
+        ("worker-2", Lie.PERTURBED_INPUT, "worker-2", "LedgerClient.post after", 2),
         # The honest neighbor that was framed, before it contradicts and after it.
-        ("worker-1", Lie.BOGUS_NEXT, "worker-2", "LedgerClient.post_update before", 1),
-        ("worker-1", Lie.BOGUS_NEXT, "worker-2", "LedgerClient.post_update after", 1),
+        ("worker-1", Lie.BOGUS_NEXT, "worker-2", "LedgerClient.post before", 1),
+        ("worker-1", Lie.BOGUS_NEXT, "worker-2", "LedgerClient.post after", 1),
         # The last edge, on which the ouroboros is the recipient.
         ("worker-3", Lie.GARBAGE_KEY, "ouroboros", "LedgerClient.complain before", 3),
         ("worker-3", Lie.GARBAGE_KEY, "ouroboros", "LedgerClient.complain after", 3),

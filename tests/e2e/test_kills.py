@@ -52,12 +52,12 @@ def assert_completed(ring: LiveRing, querent: Querent, query: QueryId, images: N
     ("actor", "place"),
     [
         ("worker-1", "ContentStore.put after"),  # its envelope is stored, nothing is signed
-        ("worker-2", "LedgerClient.post_update before"),  # signed and in the journal, not posted
-        ("worker-3", "LedgerClient.post_update after"),  # posted and mined, and it does not know
+        ("worker-2", "LedgerClient.post before"),  # signed and in the journal, not posted
+        ("worker-3", "LedgerClient.post after"),  # posted and mined, and it does not know
         ("ouroboros", "LedgerClient.open_route before"),  # route drawn, its notes stored
         ("ouroboros", "LedgerClient.open_route after"),
-        ("ouroboros", "LedgerClient.post_update before"),  # hop 0
-        ("ouroboros", "LedgerClient.post_update after"),
+        ("ouroboros", "LedgerClient.post before"),  # hop 0
+        ("ouroboros", "LedgerClient.post after"),
         ("ouroboros", "LedgerClient.deliver before"),  # answer sealed and stored
         ("ouroboros", "LedgerClient.deliver after"),
         ("ouroboros", "LedgerClient.arrange before"),  # challenge drawn
@@ -81,7 +81,7 @@ def test_query_completes_after_a_kill(ring: LiveRing, faults: Path, actor: str, 
 
 
 def test_update_that_was_signed_before_the_kill_is_the_one_that_is_posted(ring: LiveRing, faults: Path) -> None:
-    (faults / "worker-2 LedgerClient.post_update before").touch()
+    (faults / "worker-2 LedgerClient.post before").touch()
     querent = ring.querent()
     query = querent.submit(random_images(1))
     ring.processes.await_state("worker-2", "exited", 20)
@@ -130,7 +130,7 @@ def test_all_workers_killed_at_once_go_on_where_they_were(ring: LiveRing, faults
 
 def test_actors_end_with_their_killed_host_and_a_new_ring_goes_on(ring: LiveRing, faults: Path) -> None:
     images = random_images(4)
-    (faults / "worker-3 LedgerClient.post_update before").touch()
+    (faults / "worker-3 LedgerClient.post before").touch()
     querent = ring.querent()
     query = querent.submit(images)
     ring.processes.await_state("worker-3", "exited", 20)

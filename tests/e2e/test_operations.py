@@ -83,7 +83,7 @@ def test_metrics_of_a_live_ring_tell_hops_gas_disputes_and_phases(ring: LiveRing
     address = next(entry.address for entry in ring.folder.load_config().workers if entry.name == "worker-1")
     posted = [e for e in events_since(ring, ring.deployment.first_block - 1) if isinstance(e, UpdatePosted)]
     assert value(ring, "worker-1", "hops_computed_total") == sum(event.signer == address for event in posted) >= 2
-    assert value(ring, "worker-1", "gas_used_total", "postUpdate") > 100_000
+    assert value(ring, "worker-1", "gas_used_total", "post") > 100_000
     assert value(ring, "ouroboros", "disputes_judged_total", "sender") == 1
     assert value(ring, "ouroboros", "transactions_total", "judge", "mined") == 1
     assert value(ring, "ouroboros", "queries", "delivered") == 2
