@@ -13,6 +13,7 @@ from web3.contract import Contract
 from web3.types import TxReceipt
 
 from deepring_chain.chain.artifact import Artifact, load_artifact
+from deepring_chain.chain.block_times import BlockTimes
 from deepring_chain.chain.connection import connect, node_errors, shown_url
 from deepring_chain.chain.errors import ContractMissing, RevertDecoder
 from deepring_chain.chain.events import EventDecoder, forgiving_codec
@@ -48,9 +49,6 @@ TIMED_GAS = 100_000
 
 GAS_PER_TRAIL_ENTRY = 3_000
 """More than an entry of the trail takes, in a withdrawal."""
-
-TIMES_KEPT = 4096
-"""Blocks whose times are remembered."""
 
 LOG_RANGE = 5_000
 """Blocks per `eth_getLogs` request; public nodes limit the range."""
@@ -126,7 +124,7 @@ class LedgerClient:
     ) -> None:
         artifact = load_artifact()
         self._observer = observer
-        self._times: dict[int, int] = {}
+        self._times = BlockTimes()
         self.url = shown_url(url)
         self.web3 = web3
         web3.codec = forgiving_codec()
@@ -174,7 +172,8 @@ class LedgerClient:
         known = self._times.get(number)
         if known is None:
             with node_errors(self.url):
-                known = self._times[number] = int(self.web3.eth.get_block(number)["timestamp"])
+                known = int(self.web3.eth.get_block(number)["timestamp"])
+            self._times.keep(number, known)
         return known
 
     def forget_times(self) -> None:
@@ -351,9 +350,7 @@ class LedgerClient:
     def _block(self, which: int | str) -> BlockPlace:
         with node_errors(self.url):
             block = self.web3.eth.get_block(which)  # type: ignore[arg-type]
-            if len(self._times) >= TIMES_KEPT:
-                self._times.pop(next(iter(self._times)))
-            self._times[block["number"]] = block["timestamp"]
+            self._times.keep(block["number"], block["timestamp"])
             return BlockPlace(block["number"], Digest(bytes(block["hash"])), Digest(bytes(block["parentHash"])))
 
     def _check_code(self, artifact: Artifact, address: Address) -> None:
