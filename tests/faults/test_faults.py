@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
 from tests.e2e.live_ring import ROOT
 
 SECONDS = 170
@@ -23,10 +21,9 @@ def run(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("seed", [5, 18])
-def test_queries_end_right_or_with_a_reason_whatever_goes_wrong(seed: int) -> None:
+def test_queries_end_right_or_with_a_reason_whatever_goes_wrong() -> None:
     """Seed 5 sets the chain back under an arrangement; it once had honest workers found guilty."""
-    done = run("run", "--seed", seed, "--runs", 1)
+    done = run("run", "--seed", 5, "--runs", 1, "--queries", 6)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 runs, " in done.stdout
 
