@@ -76,8 +76,10 @@ class Run:
         """The updates with their signers, links and trails.
 
         Raises:
-            ProtocolError: a signature is nobody's, or the run leaves the range of hops.
+            ProtocolError: a signature is nobody's, or the run has no hop or leaves their range.
         """
+        if not self.entries:
+            raise ProtocolError(f"query {self.query}: a run without a hop")
         if self.hop + len(self.entries) > 2**16:
             raise ProtocolError(f"query {self.query}: a run of {len(self.entries)} hops from hop {self.hop} on")
         updates, signers, trail, output = [], [], self.trail, self.output

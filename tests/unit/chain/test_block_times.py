@@ -1,39 +1,124 @@
-"""Times of blocks: the last ones are kept, from several threads at once."""
+"""A client asks for a block's time once, and again when the block may have become another one."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from eth_abi.abi import encode as abi_encode
+from eth_utils import function_signature_to_4byte_selector
+from web3 import Web3
+from web3.providers import BaseProvider
 
-from deepring_chain.chain import block_times as module
-from deepring_chain.chain.block_times import BlockTimes
+from deepring_chain.chain.artifact import load_artifact
+from deepring_chain.chain.block_times import TIMES_KEPT, BlockTimes
+from deepring_chain.chain.client import LedgerClient
+from deepring_chain.errors import ChainError
+from deepring_chain.types import Address
+
+LEDGER = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
+OWNER = Address("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512")
+VIEWS = {"ouroboros()": ("address", OWNER), "hopSeconds()": ("uint40", 60), "withdrawSeconds()": ("uint40", 600)}
 
 
-def test_oldest_makes_room_for_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TIMES_KEPT", 3)
+class Node(BaseProvider):
+    """Answers for a ledger and its blocks; `asked` are the numbers of the blocks that were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.newest = 100
+        self.shift = 0
+
+    def make_request(self, method: Any, params: Any) -> Any:
+        return {"jsonrpc": "2.0", "id": 1, "result": self._answer(method, params)}
+
+    def _answer(self, method: str, params: list[Any]) -> Any:
+        match method:
+            case "eth_chainId":
+                return hex(31337)
+            case "eth_getCode":
+                return "0x" + load_artifact().deployed_bytecode.hex()
+            case "eth_call":
+                return self._view(bytes.fromhex(params[0]["data"][2:10]))
+            case "eth_getBlockByNumber":
+                return self._block(params[0])
+        raise AssertionError(method)
+
+    def _view(self, selector: bytes) -> str:
+        for name, (kind, value) in VIEWS.items():
+            if function_signature_to_4byte_selector(name) == selector:
+                return "0x" + abi_encode([kind], [value]).hex()
+        raise AssertionError(selector)
+
+    def _block(self, which: str) -> dict[str, str] | None:
+        number = self.newest if which == "latest" else int(which, 16)
+        self.asked.append(which)
+        if number > self.newest:
+            return None
+        return {
+            "number": hex(number),
+            "hash": "0x" + (1000 * self.shift + number).to_bytes(32, "big").hex(),
+            "parentHash": "0x" + (1000 * self.shift + number - 1).to_bytes(32, "big").hex(),
+            "timestamp": hex(time_of(number) + self.shift),
+        }
+
+
+def time_of(number: int) -> int:
+    return 1_700_000_000 + 12 * number
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+@pytest.fixture
+def client(node: Node) -> LedgerClient:
+    found = LedgerClient(Web3(node), "http://127.0.0.1:8545", LEDGER)
+    assert (found.ouroboros, found.hop_seconds, found.withdraw_seconds) == (OWNER, 60, 600)
+    return found
+
+
+def test_time_is_asked_for_once(client: LedgerClient, node: Node) -> None:
+    assert [client.block_time(7) for _ in range(3)] == [time_of(7)] * 3
+    assert node.asked == [hex(7)]
+
+
+def test_times_of_blocks_that_were_looked_at_are_known(client: LedgerClient, node: Node) -> None:
+    """A follower looks at the newest block anyway."""
+    assert (client.head().number, client.block_at(42).number) == (100, 42)
+    node.asked.clear()
+    assert (client.block_time(100), client.block_time(42)) == (time_of(100), time_of(42))
+    assert node.asked == []
+
+
+def test_times_are_asked_for_anew_after_a_reorganization(client: LedgerClient, node: Node) -> None:
+    before = client.block_time(7)
+    node.shift = 1
+    assert client.block_time(7) == before
+    client.forget_times()
+    assert client.block_time(7) == before + 1
+
+
+def test_block_that_is_looked_at_again_brings_its_new_time(client: LedgerClient, node: Node) -> None:
+    client.block_time(7)
+    node.shift = 1
+    client.block_at(7)
+    assert client.block_time(7) == time_of(7) + 1
+
+
+def test_times_take_no_more_memory_than_they_may() -> None:
+    """A follower looks at one block after another for months: the oldest times go first."""
     times = BlockTimes()
-    for number in (1, 2, 3, 3, 4):
-        times.keep(number, 10 * number)
-    assert [times.get(number) for number in range(1, 5)] == [None, 20, 30, 40]
+    for number in range(TIMES_KEPT + 50):
+        times.keep(number, time_of(number))
+    kept = [number for number in range(TIMES_KEPT + 50) if times.get(number) is not None]
+    assert kept == list(range(50, TIMES_KEPT + 50))
+    assert {times.get(number) == time_of(number) for number in kept} == {True}
 
 
-def test_after_a_reorganization_none_is_known() -> None:
-    times = BlockTimes()
-    times.keep(1, 10)
-    times.clear()
-    assert times.get(1) is None
-
-
-def test_threads_do_not_get_in_each_others_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TIMES_KEPT", 2)
-    times = BlockTimes()
-
-    def keep(first: int) -> None:
-        for number in range(first, first + 2000):
-            times.keep(number, number)
-
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(keep, range(0, 8000, 2000)))
-    kept = [number for number in range(8000) if times.get(number) is not None]
-    assert len(kept) == 2
+def test_block_that_does_not_exist_is_one_line(client: LedgerClient) -> None:
+    with pytest.raises(ChainError) as caught:
+        client.block_time(101)
+    assert "\n" not in str(caught.value)

@@ -10,8 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from deepring_chain.crypto.signing import message_digest
 from deepring_chain.protocol.events import Event, LoggedEvent, QuerySubmitted, RingArranged, RouteOpened, UpdatePosted
+from deepring_chain.protocol.route import build_route
+from deepring_chain.protocol.trail import extend_trail
+from deepring_chain.protocol.update import sign_update
 from deepring_chain.types import (
+    ZERO,
     Address,
     ArrangementId,
     Attempt,
@@ -72,3 +77,17 @@ def posted(hop: int, query: int = 1, attempt: int = 1, **changes: Any) -> Update
     update = Update(QueryId(query), Attempt(attempt), Hop(hop), *(digest(number + place) for place in (30, 31, 32, 33)))
     signed = SignedUpdate(replace(update, **changes), bytes(65), digest(number + 34), digest(number + 35))
     return UpdatePosted(signed, address(hop + 1), digest(number + 36))
+
+
+def signed_run(first: int = 0, count: int = 5, query: int = 7, base: int = 0) -> list[SignedUpdate]:
+    """Honest updates of hops in a row, whose last is the route's last."""
+    signers = [account(10 + index) for index in range(count)]
+    salts = [digest(base + 40 + index) for index in range(count)]
+    links = [*build_route([address(10 + index) for index in range(count)], salts), ZERO]
+    found, trail = [], digest(base + 1)
+    for index, signer in enumerate(signers):
+        words = (digest(base + 50 + index), digest(base + 60 + index), digest(base + 61 + index))
+        update = Update(QueryId(query), Attempt(2), Hop(first + index), *words, trail)
+        found.append(sign_update(signer, DOMAIN, update, salts[index], links[index + 1]))
+        trail = extend_trail(trail, message_digest(DOMAIN, update), address(10 + index))
+    return found

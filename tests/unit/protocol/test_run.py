@@ -9,33 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol_tools import DOMAIN, OTHER_LEDGER, account, address, digest
+from protocol_tools import DOMAIN, OTHER_LEDGER, address, digest, signed_run
 
 from deepring_chain.crypto.signing import compact_signature, message_digest
 from deepring_chain.errors import ProtocolError
-from deepring_chain.protocol.route import build_route
 from deepring_chain.protocol.run import HopEntry, Run
 from deepring_chain.protocol.trail import extend_trail
-from deepring_chain.protocol.update import sign_update
-from deepring_chain.types import ZERO, Attempt, Digest, Hop, QueryId, SignedUpdate, Update
+from deepring_chain.types import ZERO, Digest, Hop
 
 HOPS = 5
-
-
-def signed_run(first: int = 0, count: int = HOPS, query: int = 7, base: int = 0) -> list[SignedUpdate]:
-    """Honest updates of hops in a row, whose last is the route's last."""
-    signers = [account(10 + index) for index in range(count)]
-    salts = [digest(base + 40 + index) for index in range(count)]
-    links = [*build_route([address(10 + index) for index in range(count)], salts), ZERO]
-    found, trail = [], digest(base + 1)
-    for index, signer in enumerate(signers):
-        words = (digest(base + 50 + index), digest(base + 60 + index), digest(base + 61 + index))
-        update = Update(QueryId(query), Attempt(2), Hop(first + index), *words, trail)
-        found.append(sign_update(signer, DOMAIN, update, salts[index], links[index + 1]))
-        trail = extend_trail(trail, message_digest(DOMAIN, update), address(10 + index))
-    return found
-
-
 SIGNED = signed_run()
 RUN = Run.of(SIGNED)
 
@@ -84,6 +66,11 @@ def test_run_holds_first_output_and_last_link_only() -> None:
 def test_run_without_hops_is_refused() -> None:
     with pytest.raises(ProtocolError, match="at least one hop"):
         Run.of([])
+
+
+def test_run_without_hops_leads_to_nothing() -> None:
+    with pytest.raises(ProtocolError, match="query 7: a run without a hop"):
+        replace(RUN, entries=()).expand(DOMAIN)
 
 
 @pytest.mark.parametrize("order", [(0, 2), (1, 0), (0, 0)], ids=["gap", "backwards", "twice"])
