@@ -17,9 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eth_abi.abi import encode as abi_encode
 from eth_account.signers.local import LocalAccount
-from eth_utils import function_signature_to_4byte_selector
 from web3 import Web3
 
 from deepring_chain.audit.auditor import audit
@@ -29,9 +27,11 @@ from deepring_chain.chain.devnet import Devnet
 from deepring_chain.chain.node_blocks import NodeBlocks
 from deepring_chain.chain.raw_block import RawBlock
 from deepring_chain.crypto.digest import sha256
+from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.trail import start_trail
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import Address, Digest, QueryId, Question
+from deepring_chain.types import ZERO, Address, Attempt, Digest, Hop, QueryId, QueryPhase, Question
+from tests.chain.clock import Clock
 from tests.chain.ring_driver import Ledger, ScriptedRing, account_named, address_of, fund, named
 from tests.chain.stored_ring import StoredQuery, StoredRing, envelope_of
 
@@ -42,20 +42,6 @@ GAS = 400_000
 GAS_PRICE = 5 * 10**9
 MAX_GROWTH = 24 * 2**20
 """Bytes by which memory may grow from a quarter of the way to its end: less than 2 kB for each update."""
-
-_UPDATE = "(uint64,uint16,uint16,bytes32,bytes32,bytes32,bytes32)"
-_FUNCTIONS = {
-    "submitQuery": "submitQuery(bytes32,bytes32)",
-    "openRoute": "openRoute(uint64,bytes32,bytes32)",
-    "postUpdate": f"postUpdate({_UPDATE},(bytes32,bytes32),bytes)",
-    "deliver": "deliver((uint64,uint16,bytes32,bytes32,bytes32),bytes)",
-}
-_TYPES = {
-    "submitQuery": ["bytes32", "bytes32"],
-    "openRoute": ["uint64", "bytes32", "bytes32"],
-    "postUpdate": [_UPDATE, "(bytes32,bytes32)", "bytes"],
-    "deliver": ["(uint64,uint16,bytes32,bytes32,bytes32)", "bytes"],
-}
 
 
 @dataclass
@@ -68,13 +54,11 @@ class Batch:
     nonce: int
     waiting: list[bytes] = field(default_factory=list)
 
-    def add(self, function: str, arguments: tuple[object, ...]) -> None:
+    def add(self, data: str) -> None:
         """Signs a call of the ledger."""
-        plain = [tuple(each.values()) if isinstance(each, dict) else each for each in arguments]
-        selector = function_signature_to_4byte_selector(_FUNCTIONS[function])
         transaction = {
             "to": self.ledger,
-            "data": selector + abi_encode(_TYPES[function], plain),
+            "data": data,
             "nonce": self.nonce,
             "gas": GAS,
             "gasPrice": GAS_PRICE,
@@ -106,7 +90,7 @@ class BatchClient(LedgerClient):
 
     def _send(self, function: str, *arguments: object, extra_gas: int = 0, fixed_gas: int | None = None) -> Any:
         del extra_gas, fixed_gas
-        self.batch.add(function, arguments)
+        self.batch.add(self._contract.encode_abi(function, list(arguments)))
 
 
 class BatchLedger(Ledger):
@@ -133,9 +117,40 @@ class FastStore(ContentStore):
 
 
 @dataclass
-class FastRing(StoredRing):
-    """A ring that stores fast and submits without asking the ledger."""
+class FastQuery(StoredQuery):
+    """A query that follows its state without asking the ledger: the clock stands still."""
 
+    now: int = field(kw_only=True)
+    is_open: bool = field(default=False, kw_only=True)
+
+    @property
+    def state(self) -> QueryState:
+        """As the script goes."""
+        if not self.is_open:
+            submitted = QueryPhase.SUBMITTED
+            return QueryState(submitted, Attempt(0), Hop(0), 0, self.now, ZERO, ZERO, self.trail)
+        is_computed = self.hop == len(self.signers)
+        phase, touched = (QueryPhase.COMPUTED, 0) if is_computed else (QueryPhase.ROUTED, self.now)
+        expected = self.output(self.hop) if self.hop else ZERO
+        return QueryState(phase, self.attempt, self.hop, 1, touched, self.links[self.hop], expected, self.trail)
+
+    def open_route(self) -> FastQuery:
+        """Commits the route."""
+        super().open_route()
+        self.is_open = True
+        return self
+
+
+@dataclass
+class FastRing(StoredRing):
+    """A ring that stores fast and submits without asking the ledger.
+
+    Attributes:
+        now: Unix time of every block.
+        queries: how many were asked.
+    """
+
+    now: int = 0
     queries: int = 0
 
     @property
@@ -143,14 +158,14 @@ class FastRing(StoredRing):
         """The store."""
         return FastStore(str(self.folder))
 
-    def ask(self) -> StoredQuery:
+    def ask(self) -> FastQuery:
         """Opens the next query."""
         self.queries += 1
         pointer, key = self.put("input", envelope_of(f"input {self.queries}")), named("querent's key")
-        receipt = self.ring.owner_client._send("submitQuery", pointer, key)
-        question = Question(pointer, key, self.ring.ledger.time_of(receipt))
+        self.ring.owner_client._send("submitQuery", pointer, key)
+        question = Question(pointer, key, self.now)
         trail = start_trail(QueryId(self.queries), address_of(self.ring.owner), question)
-        return StoredQuery(self.ring, QueryId(self.queries), trail, self.ring.owner, stored=self)
+        return FastQuery(self.ring, QueryId(self.queries), trail, self.ring.owner, stored=self, now=self.now)
 
 
 def make_trail(devnet: Devnet, folder: Path, queries: int) -> Ledger:
@@ -171,7 +186,9 @@ def make_trail(devnet: Devnet, folder: Path, queries: int) -> Ledger:
     fast = BatchLedger(web3, devnet.url, ledger.address, ledger.first_block)
     fast.client = BatchClient.open(devnet.url, ledger.address, owner)  # type: ignore[assignment]
     fast.client.batch = Batch(web3, owner, ledger.address, web3.eth.get_transaction_count(owner.address))
-    ring = FastRing(ScriptedRing(fast, owner, workers), folder, querent)
+    clock = Clock(web3)
+    clock.stop()
+    ring = FastRing(ScriptedRing(fast, owner, workers), folder, querent, now=clock.now)
     node = NodeBlocks(web3, devnet.url, ledger.address)
     node.request("evm_setAutomine", False)
     for number in range(1, queries + 1):

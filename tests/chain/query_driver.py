@@ -307,10 +307,10 @@ class ScriptedQuery:
         self._extend(verdict, self.ring.owner)
         return receipt
 
-    def contradict(self) -> TxReceipt:
+    def contradict(self, **changes: Any) -> TxReceipt:
         """Posts an output for the hop that is due which the hop before did not expect: that hop stays due."""
         hop = self.hop
-        receipt = self.post(output=named("another output"))
+        receipt = self.post(output=named("another output"), **changes)
         self._mark(VIOLATION)
         self.hop = hop
         return receipt

@@ -16,6 +16,7 @@ from deepring_chain.chain.export_file import ExportFile, connect_export
 from deepring_chain.chain.raw_block import RawBlock
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import ZERO, ComplaintKind, Digest, RejectReason
+from tests.chain.query_driver import settle_whole
 from tests.chain.ring_driver import named
 from tests.chain.stored_ring import StoredRing, open_client
 
@@ -62,7 +63,12 @@ def record_all(stored: StoredRing) -> StoredRing:
     late.let_time_out()
     late.reject(RejectReason.RING_FAULTY)
     stored.submit().open_route().advance(2).wait_and_withdraw()
+    renewed = stored.submit().open_route().advance(2)
     stored.register().arrange()
+    renewed.let_time_out()
+    renewed.reopen()
+    renewed.advance(4).deliver()
+    settle_whole(stored.submit().open_route(), stored.submit().open_route().advance(2))
     stored.submit().open_route().post()
     stored.submit()
     return stored

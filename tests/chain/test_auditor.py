@@ -46,8 +46,8 @@ def test_trail_with_every_kind_of_event_and_end_passes(stored: StoredRing) -> No
     record_all(stored)
     report = audit_of(stored)
     assert report.failure is None
-    assert report.trail.ended == {QueryPhase.DELIVERED: 1, QueryPhase.REJECTED: 2, QueryPhase.WITHDRAWN: 1}
-    assert [(query.query, query.next_hop) for query in report.trail.open_queries] == [(5, 1), (6, 0)]
+    assert report.trail.ended == {QueryPhase.DELIVERED: 4, QueryPhase.REJECTED: 2, QueryPhase.WITHDRAWN: 1}
+    assert [(query.query, query.next_hop) for query in report.trail.open_queries] == [(8, 1), (9, 0)]
     assert report.trail.mode is RingMode.QUERY
     assert set(report.trail.events) == {kind.__name__ for kind in Event.__args__}  # type: ignore[attr-defined]
     assert set(report.trail.checks) == set(Check)
@@ -55,25 +55,25 @@ def test_trail_with_every_kind_of_event_and_end_passes(stored: StoredRing) -> No
         BlobKind.CARD: 2,
         BlobKind.ARRANGEMENT_NOTES: 3,
         BlobKind.PARAMETERS: 3,
-        BlobKind.INPUT: 6,
-        BlobKind.ROUTE_NOTES: 6 + 3,
-        BlobKind.ENVELOPE: 1 + 3 + 0 + 2 + 1 + 1 + 2 + 1,
+        BlobKind.INPUT: 9,
+        BlobKind.ROUTE_NOTES: 6 + 3 + 2 + 2,
+        BlobKind.ENVELOPE: 1 + 3 + 0 + 2 + 1 + 1 + 2 + 1 + (2 + 4) + 4 + 4,
         BlobKind.COMPLAINT: 1,
         BlobKind.VERDICT: 4,
-        BlobKind.ANSWER: 2,
+        BlobKind.ANSWER: 5,
     }
     assert report.remarks == ()
     assert report.disputed_blobs == 0
     # Three orders' position, last hash and pointer, two reports' position and words; models, keys, seatings, queries,
     # routes, rejections, a withdrawal, a complaint of a worker and one of the ouroboros.
     orders, registered, arranged = 3 * 3 + 2 * 2, 2 * 3 + 8, 3 * 3
-    assert report.input_values == orders + registered + arranged + 6 * 2 + 9 * 3 + 2 * 2 + 1 + 2 * 2
+    assert report.input_values == orders + registered + arranged + 9 * 2 + 13 * 3 + 2 * 2 + 1 + 2 * 3
     # Of every block that logs, and of the deployment's.
     assert report.counts.roots == 2 * len({logged.block_number for logged in events_of(stored)} | {report.first_block})
     assert report.counts.found_deployment
     assert report.counts.code_values == len(load_artifact().immutable_references)
-    # Count, mode, model (4), arrangement (7), four seats (6 each), a key for each, the six queries (10 each).
-    assert report.stored_values == 1 + 1 + 4 + 7 + 4 * 6 + 4 + 6 * 10
+    # Count, mode, model (4), arrangement (7), four seats (6 each), a key for each, a word for each of the nine queries.
+    assert report.stored_values == 1 + 1 + 4 + 7 + 4 * 6 + 4 + 9
     newest = open_client(stored).head()
     assert report.last_block == newest
     assert report.blocks == newest.number - report.first_block + 1

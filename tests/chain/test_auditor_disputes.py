@@ -64,8 +64,7 @@ def test_unusable_envelope_of_a_sender_who_was_found_guilty_is_a_remark(stored: 
 
 def test_missing_envelope_of_a_liar_whom_the_hop_before_contradicts_is_a_remark(stored: StoredRing) -> None:
     query = stored.submit().open_route().advance(2)
-    query.post(output=named("a lie"), envelope=NOWHERE)
-    query.hop -= 1
+    query.contradict(envelope=NOWHERE)
     assert failure_of(stored).subject == "query 1, hop 2"
     query.judge(sender_guilty=False, receiver_guilty=True)
     assert audit_of(stored).passed

@@ -49,7 +49,7 @@ def expect_unusable(query: ScriptedQuery, anchor: Entry, hop: int) -> None:
     query.attempt = attempt
     for name, forge in FORGERIES.items():
         later = forge(query.after(anchor))
-        with pytest.raises(Exception, match="UnexpectedTrail|UnusableAnchor"):
+        with pytest.raises(Exception, match=r"UnexpectedTrail|UnusableAnchor"):
             query.resume_from(anchor, later)
         assert query.state == before, name
         query.attempt = attempt
