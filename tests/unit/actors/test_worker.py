@@ -10,7 +10,8 @@ import pytest
 from fake_ledger import DOMAIN
 from fake_ring import CPU, IMAGES, FakeRing, ask_up_to, client_of, make_keys, posts, session_of
 
-from deepring_chain.actors.member import KEPT_ARRANGEMENTS, Member
+from deepring_chain.actors import member as member_module
+from deepring_chain.actors.member import Member
 from deepring_chain.actors.worker import Worker
 from deepring_chain.crypto.signing import recover_signer
 from deepring_chain.errors import ChainError, ProtocolError
@@ -207,15 +208,18 @@ def test_worker_without_its_challenge_does_not_attest(ring: FakeRing) -> None:
         stranger.read_challenge(position)
 
 
-def test_attested_key_is_kept_and_forgotten_when_no_query_needs_it(ring: FakeRing) -> None:
+def test_attested_key_is_kept_and_forgotten_when_no_query_needs_it(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Keys change with the order (paper 3.4.3): what is gone cannot be stolen later."""
+    monkeypatch.setattr(member_module, "KEPT_ARRANGEMENTS", 2)
     ring.settle()
-    for _ in range(KEPT_ARRANGEMENTS + 1):
+    for _ in range(3):
         query = ring.ask()
         ring.settle()
         assert session_of(ring, query).phase is QueryPhase.DELIVERED
     kept: list[Member] = ring.members
-    expected = {f"sealing-key/{arrangement}" for arrangement in range(2, KEPT_ARRANGEMENTS + 3)}
+    expected = {f"sealing-key/{arrangement}" for arrangement in (2, 3, 4)}
     assert [set(member.journal.keys("sealing-key/")) for member in kept] == [expected] * 4
 
 
