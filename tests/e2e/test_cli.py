@@ -78,6 +78,17 @@ def test_trail_shows_arrangements_and_every_hop_of_each_query(ring: Path, pictur
     assert re.search(r"gas in all [\d,]{7,}", one)
 
 
+def test_timing_of_a_query_has_a_turn_of_every_hop_and_the_sums(ring: Path, pictures: Path, terminal: Terminal) -> None:
+    query = json.loads(terminal.said("query", "--ring", ring, pictures / "one.npy", "--json"))["query"]
+    output = terminal.said("trail", query, "--timing", "--ring", ring)
+    _, found, timing = output.partition(f"timing of query {query}")
+    assert found
+    turns = re.findall(r"^\W*(\d|all)\W+(?:(ouroboros|worker-\d)\W+)?\d[\d.,]*\W", timing, re.MULTILINE)
+    hops = [("0", "ouroboros"), *((str(hop), f"worker-{hop}") for hop in range(1, 6)), ("6", "ouroboros")]
+    assert turns == [*hops, ("all", "")]
+    assert "name one query" in terminal.refusal("trail", "--timing", "--ring", ring)
+
+
 def test_trail_as_json_has_every_digest_whole(ring: Path, pictures: Path, terminal: Terminal) -> None:
     query = json.loads(terminal.said("query", "--ring", ring, pictures / "one.npy", "--json"))["query"]
     entries = json.loads(terminal.said("trail", query, "--ring", ring, "--json"))

@@ -122,7 +122,8 @@ def test_labels_are_few_and_hold_names_only(ring: LiveRing) -> None:
 
 
 def test_logs_metrics_and_health_tell_no_secret(ring: LiveRing, terminal: Terminal) -> None:
-    told = {f"{name} {what}": page(ring, name, what) for name in ring.names for what in ("metrics", "health")}
+    pages = ("metrics", "health", "timings")
+    told = {f"{name} {what}": page(ring, name, what) for name in ring.names for what in pages}
     told |= {file.name: file.read_text() for file in ring.folder.logs.glob("*.log")}
     told |= {file.name: file.read_text() for file in (ring.folder.path / "run").iterdir()}
     told["status"] = terminal.said("status", "--json", "--ring", ring.folder.path)
@@ -156,9 +157,9 @@ def secrets_of(ring: LiveRing) -> list[bytes]:
         secrets += [draw.commitment_key, *draw.salts, *(hop_key(draw.commitment_key, Hop(hop)) for hop in range(4))]
     tensor = ring.model.card.quantise_input(IMAGES)
     for layer in ring.model.layers:
-        secrets.append(tensor.data)
+        secrets.append(bytes(tensor.data))
         tensor = run_layer(layer, tensor, "cpu")
-    return [*secrets, tensor.data]
+    return [*secrets, bytes(tensor.data)]
 
 
 def spellings(secret: bytes) -> set[str]:

@@ -35,7 +35,7 @@ def passed_on(mnist_ring: LiveRing) -> list[bytes]:
     tensors = [card.quantise_input(images)]
     for layer in mnist_ring.model.layers:
         tensors.append(run_layer(layer, tensors[-1], "cpu"))
-    return [images.tobytes(), *(tensor.data for tensor in tensors)]
+    return [images.tobytes(), *(bytes(tensor.data) for tensor in tensors)]
 
 
 def files_below(*folders: Path) -> Iterator[Path]:
@@ -122,7 +122,7 @@ def test_only_the_next_hop_can_open_an_envelope(
         for name in [*members, "querent"]:
             for key in _sealing_keys(mnist_ring, name, session.arrangement):
                 try:
-                    opened[hop] = (name, open_output(key, blob, place).data)
+                    opened[hop] = (name, bytes(open_output(key, blob, place).data))
                 except SealBroken:
                     continue
     assert [opened[hop][0] for hop in range(6)] == [*members[1:], members[0]]
