@@ -120,7 +120,7 @@ def test_command_fails_at_a_ledger_that_differs_and_prints_the_calls(
     monkeypatch.setattr(command, "SHRINK_SECONDS", 1.0)
     assert command.main(["--calls", "4000", "--seed", "1"]) == 1
     printed = capsys.readouterr().out
-    assert "VIOLATION in run 1 of seed 1" in printed
+    assert "of seed 1, call" in printed
     assert "repeat with SEED=1" in printed
 
 

@@ -1,0 +1,128 @@
+"""Mutants of Python modules: guarded `raise`s, calls of checks, operands and bounds of their conditions."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from tests.mutants.mutant import Mutant, numbered
+
+CHECK = re.compile(r"^_?(check|verify|require|expect|refuse)(_|$)")
+STEP_CHECKS = frozenset({"equal", "require", "member", "signed", "nonzero"})
+"""Methods of `audit_step.Step`, each of which raises when its check fails."""
+BOUNDS: dict[type[ast.cmpop], tuple[str, str]] = {
+    ast.Lt: ("<", "<="),
+    ast.LtE: ("<=", "<"),
+    ast.Gt: (">", ">="),
+    ast.GtE: (">=", ">"),
+}
+
+
+def python_mutants(root: Path, file: str, tests: tuple[str, ...], *, branches: bool = False) -> list[Mutant]:
+    """All mutants of one module.
+
+    Args:
+        root: the repository.
+        file: the module's path in it.
+        tests: the test files that should find them.
+        branches: whether conditions that guard no `raise` are changed too.
+    """
+    finder = _Finder(root, file, tests, branches)
+    finder.visit(finder.tree)
+    return list(numbered(finder.found))
+
+
+class _Finder(ast.NodeVisitor):
+    """Walks over a module and notes what can be taken out."""
+
+    def __init__(self, root: Path, file: str, tests: tuple[str, ...], branches: bool) -> None:
+        self.file, self.tests, self.branches = file, tests, branches
+        self.source = (root / file).read_bytes()
+        self.tree = ast.parse(self.source)
+        self.lines = [0, *(match.end() for match in re.finditer(rb"\n", self.source))]
+        self.places: list[str] = []
+        self.found: list[Mutant] = []
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self._enter(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._enter(node)
+
+    def visit_If(self, node: ast.If) -> None:
+        if isinstance(node.body[-1], ast.Raise):
+            self._condition(node.test, "raise dropped")
+        elif self.branches:
+            self._condition(node.test, "branch never taken")
+            self._add(node.test, f"True or ({self._text(node.test)})", "branch always taken")
+        self.generic_visit(node)
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        if isinstance(node.value, ast.Call) and self._is_check(node.value.func):
+            self._add(node, "pass", "check dropped")
+        self.generic_visit(node)
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> None:
+        if self.branches:
+            self._operands(node)
+        self.generic_visit(node)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        if self.branches:
+            self._bounds(node)
+        self.generic_visit(node)
+
+    def _enter(self, node: ast.ClassDef | ast.FunctionDef) -> None:
+        self.places.append(node.name)
+        self.generic_visit(node)
+        self.places.pop()
+
+    def _is_check(self, function: ast.expr) -> bool:
+        if isinstance(function, ast.Attribute):
+            owner = function.value
+            is_step = isinstance(owner, ast.Name) and owner.id == "step"
+            return bool(CHECK.match(function.attr)) or (is_step and function.attr in STEP_CHECKS)
+        return isinstance(function, ast.Name) and bool(CHECK.match(function.id))
+
+    def _condition(self, test: ast.expr, kind: str) -> None:
+        self._add(test, f"False and ({self._text(test)})", kind)
+        for node in ast.walk(test):
+            if isinstance(node, ast.BoolOp):
+                self._operands(node)
+            elif isinstance(node, ast.Compare):
+                self._bounds(node)
+
+    def _operands(self, node: ast.BoolOp) -> None:
+        neutral = "True" if isinstance(node.op, ast.And) else "False"
+        for operand in node.values:
+            self._add(operand, neutral, "operand dropped")
+
+    def _bounds(self, node: ast.Compare) -> None:
+        left = node.left
+        for operator, right in zip(node.ops, node.comparators, strict=True):
+            if type(operator) in BOUNDS:
+                sign, other = BOUNDS[type(operator)]
+                start, end = self._offset(left, end=True), self._offset(right)
+                text = self.source[start:end].decode()
+                self._note(start, text, text.replace(sign, other, 1), f"bound moved, {self._text(node)}")
+            left = right
+
+    def _add(self, node: ast.stmt | ast.expr, replacement: str, kind: str) -> None:
+        self._note(self._offset(node), self._text(node), replacement, kind)
+
+    def _note(self, start: int, found: str, replacement: str, kind: str) -> None:
+        place = ".".join(self.places) or "module"
+        mutant = Mutant(self.file, place, kind, start, found, replacement, self.tests)
+        if mutant not in self.found:
+            self.found.append(mutant)
+
+    def _text(self, node: ast.stmt | ast.expr) -> str:
+        return self.source[self._offset(node) : self._offset(node, end=True)].decode()
+
+    def _offset(self, node: ast.stmt | ast.expr, *, end: bool = False) -> int:
+        line = node.end_lineno if end else node.lineno
+        column = node.end_col_offset if end else node.col_offset
+        assert line is not None  # the nodes come from ast.parse, which sets it
+        assert column is not None
+        return self.lines[line - 1] + column

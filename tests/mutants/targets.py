@@ -1,0 +1,137 @@
+"""What is mutated, and which tests should notice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import solcx
+
+from tests.mutants.mutant import Mutant
+from tests.mutants.python_mutants import python_mutants
+from tests.mutants.solidity_mutants import Node, children, descendants, solidity_mutants
+
+PROTOCOL = "deepring_chain/protocol"
+ACTORS = "deepring_chain/actors"
+UNIT = "tests/unit"
+LIBRARY_TESTS = ("tests/differential/test_vectors.py", "tests/differential/test_digests.py")
+VERIFIER_TESTS = tuple(
+    f"{UNIT}/protocol/test_{name}.py"
+    for name in (
+        "verifier_order",
+        "verifier_deadlines",
+        "verifier_query_forgeries",
+        "verifier_ring_forgeries",
+        "verifier_dispute_forgeries",
+        "verifier_attempt_forgeries",
+        "verifier_restore_forgeries",
+        "verifier_mutations",
+        "entries",
+        "plain",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A Python module with its tests; `branches`: whether all its conditions are changed, or only those of checks."""
+
+    file: str
+    tests: tuple[str, ...]
+    branches: bool = False
+
+
+def unit(part: str, *names: str) -> tuple[str, ...]:
+    """Test files of one package."""
+    return tuple(f"{UNIT}/{part}/test_{name}.py" for name in names)
+
+
+TARGETS = (
+    *(
+        Target(f"{PROTOCOL}/{name}.py", VERIFIER_TESTS, branches=True)
+        for name in ("verifier", "verifier_query", "verifier_ring", "audit_step")
+    ),
+    Target(f"{PROTOCOL}/session.py", unit("protocol", "session", "ledger_state"), branches=True),
+    Target(f"{PROTOCOL}/ledger_state.py", unit("protocol", "ledger_state", "session"), branches=True),
+    Target(f"{PROTOCOL}/validation.py", unit("protocol", "validation"), branches=True),
+    Target(f"{PROTOCOL}/envelope.py", unit("protocol", "envelope"), branches=True),
+    Target(f"{PROTOCOL}/notes.py", unit("protocol", "notes"), branches=True),
+    Target(f"{PROTOCOL}/route.py", unit("protocol", "route"), branches=True),
+    Target(f"{PROTOCOL}/update.py", unit("protocol", "update", "entries"), branches=True),
+    Target(f"{PROTOCOL}/evidence.py", unit("protocol", "evidence")),
+    Target(f"{PROTOCOL}/restore.py", unit("protocol", "restore"), branches=True),
+    Target(f"{PROTOCOL}/tracking.py", unit("actors", "tracker") + unit("protocol", "restore"), branches=True),
+    Target("deepring_chain/encoding.py", (f"{UNIT}/test_encoding.py", f"{UNIT}/test_encoding_tensors.py")),
+    Target("deepring_chain/crypto/signing.py", unit("crypto", "signing"), branches=True),
+    Target("deepring_chain/store/content.py", unit("store", "content")),
+    Target(f"{ACTORS}/member.py", unit("actors", "disputes", "worker", "ouroboros")),
+    Target(f"{ACTORS}/worker.py", unit("actors", "worker", "disputes")),
+    Target(f"{ACTORS}/block.py", unit("actors", "block", "worker")),
+    Target(f"{ACTORS}/leaves.py", unit("actors", "leaves", "forged_leaves")),
+    Target(f"{ACTORS}/querent.py", unit("actors", "querent")),
+    Target(f"{ACTORS}/guard.py", unit("actors", "guard")),
+)
+
+
+def all_mutants(root: Path) -> list[Mutant]:
+    """Every mutant of the contracts and of the Python modules above."""
+    trees = syntax_trees(root)
+    callers = _callers(trees)
+    contracts = {file: tree for file, tree in trees.items() if "/interfaces/" not in file and "/mocks/" not in file}
+    found = solidity_mutants(root, contracts, lambda file, place: tuple(_contract_tests(root, callers, file, place)))
+    for target in TARGETS:
+        found += python_mutants(root, target.file, target.tests, branches=target.branches)
+    return found
+
+
+def syntax_trees(root: Path) -> dict[str, Node]:
+    """The compiler's syntax tree of each contract and library of the ledger, by path."""
+    unit = "contracts/Ledger.sol"
+    request: dict[str, Any] = {
+        "language": "Solidity",
+        "sources": {unit: {"content": (root / unit).read_text(encoding="utf-8")}},
+        "settings": {
+            "remappings": ["@openzeppelin=node_modules/@openzeppelin"],
+            "outputSelection": {"*": {"": ["ast"]}},
+        },
+    }
+    output = solcx.compile_standard(request, base_path=str(root), allow_paths=str(root), solc_version="0.8.30")
+    return {path: source["ast"] for path, source in output["sources"].items() if path.startswith("contracts/")}
+
+
+def _contract_tests(root: Path, callers: dict[str, set[str]], file: str, place: str) -> Iterator[str]:
+    """Those of the libraries, those named after the functions that lead here, then all others."""
+    if "/libraries/" in file:
+        yield from LIBRARY_TESTS
+    reached, todo = {place}, [place]
+    while todo:
+        new = callers.get(todo.pop(), set()) - reached
+        reached |= new
+        todo += new
+    every = sorted((root / "tests/chain").glob("test_ledger_*.py"))
+    words = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in reached if name}
+    near = [path for path in every if any(path.stem.startswith(f"test_ledger_{word}") for word in words)]
+    for path in [*near, *(path for path in every if path not in near)]:
+        yield str(path.relative_to(root))
+
+
+def _callers(trees: dict[str, Node]) -> dict[str, set[str]]:
+    """Which functions call, or are modified by, which; by name."""
+    names = {
+        node["id"]: node["name"]
+        for tree in trees.values()
+        for node in descendants(tree)
+        if node["nodeType"] in {"FunctionDefinition", "ModifierDefinition"}
+    }
+    callers: dict[str, set[str]] = {}
+    for tree in trees.values():
+        for function in (node for node in descendants(tree) if node["nodeType"] == "FunctionDefinition"):
+            for part in children(function):
+                for node in descendants(part):
+                    callee = names.get(node.get("referencedDeclaration", -1))
+                    if callee:
+                        callers.setdefault(callee, set()).add(function["name"])
+    return callers
