@@ -99,7 +99,8 @@ def run_compiler(unit: str, *, warnings_allowed: bool = False) -> dict[str, Any]
     except (SolcError, OSError) as error:
         raise ChainError(f"{unit} does not compile: {' '.join(str(error).split())[:800]}") from error
     complaints = [entry["formattedMessage"] for entry in output.get("errors", [])]
-    if complaints and not warnings_allowed:  # a warning too: among others the one that the contract has become too large for Ethereum
+    # A warning counts too: among others the one that the contract has become too large for Ethereum.
+    if complaints and not warnings_allowed:
         raise ChainError(f"{unit}: {' '.join(complaints[0].split())}")
     return output
 
