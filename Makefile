@@ -103,6 +103,23 @@ audit-mutations: setup  ## change each field of each event and each region of ea
 audit-scale: setup  ## audit a trail of 10,000 updates with flat memory; prints rate and memory
 	@$(BIN)/python -m tests.chain.audit_scale
 
+.PHONY: fuzz fuzz-corpus
+
+# atheris is a large wheel that only this needs, and that not every Python has: it stays out of .venv, and `fuzz` goes on
+# without it. A run takes RUNS inputs over all targets (1,000,000), SEED (1), TARGET for some of them.
+FUZZ = OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python -m tests.fuzz
+
+fuzz: setup build/fuzz/.atheris  ## search all parsers for undeclared errors, hangs and memory: RUNS=..., SEED=..., TARGET="idx npz"
+	@$(FUZZ) run $(if $(filter command environment,$(firstword $(origin RUNS))),--runs $(RUNS)) --seed $(SEED) $(foreach name,$(TARGET),--target $(name))
+
+fuzz-corpus: setup  ## write tests/fuzz/corpus anew, minimized, with what the last `make fuzz` found
+	@$(FUZZ) corpus $(foreach name,$(TARGET),--target $(name))
+
+build/fuzz/.atheris: requirements/fuzz.txt $(VENV)/.installed
+	@rm -rf build/fuzz/atheris && mkdir -p build/fuzz
+	@$(BIN)/pip install --quiet --no-deps --only-binary :all: --target build/fuzz/atheris -r $< 2>build/fuzz/atheris.log || true
+	@touch $@
+
 .PHONY: faults soak
 
 SEED ?= 1

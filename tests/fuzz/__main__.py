@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
-from tests.fuzz.engine import ENGINES, Job, run_job
-from tests.fuzz.registry import all_targets, find_target
-from tests.fuzz.run import Result, describe, fuzz, plan
+from tests.fuzz.engine import ENGINES, import_targets
+from tests.fuzz.registry import GROUPS, all_targets, find_target
+from tests.fuzz.run import WORK, Result, describe, fuzz, plan
 from tests.fuzz.target import Violation, examine
 
 
@@ -30,28 +29,27 @@ def main() -> int:
     making = commands.add_parser("corpus", help="make the committed corpus anew, minimized")
     making.add_argument("--target", action="append", default=[])
     commands.add_parser("list", help="name the targets")
-    working = commands.add_parser("work")
-    working.add_argument("job")
     options = parser.parse_args()
-    return {"run": _run, "repeat": _repeat, "corpus": _corpus, "list": _list, "work": _work}[options.command](options)
+    return {"run": _run, "repeat": _repeat, "corpus": _corpus, "list": _list}[options.command](options)
 
 
 def _run(options: argparse.Namespace) -> int:
     engine = _engine(options.engine)
+    import_targets(engine, GROUPS)
     jobs = plan(options.target, options.runs)
     if not jobs:
         print(f"fuzz: no such target; there are {', '.join(target.name for target in all_targets())}")
         return 1
-    print(f"engine {engine}, seed {options.seed}, {sum(runs for *_, runs in jobs):,} inputs over {len(jobs)} targets")
-    began, results = time.monotonic(), []
-    for group, target, runs in jobs:
-        result = fuzz(group, target, runs, options.seed, engine)
+    print(f"engine {engine}, seed {options.seed}, {sum(runs for _, runs in jobs):,} inputs over {len(jobs)} targets")
+    began, results = time.monotonic(), list[Result]()
+    for target, runs in jobs:
+        result = fuzz(target, runs, options.seed, engine)
         results.append(result)
         print(f"  {result.name:24} {result.tried:9,} inputs, {result.tried / result.seconds:8,.0f}/s", flush=True)
         if result.violation:
             return _report(result, options.seed)
-    whole = sum(result.tried for result in results)
-    seconds = time.monotonic() - began
+        (WORK / "figures.md").write_text(describe(results) + "\n")
+    whole, seconds = sum(result.tried for result in results), time.monotonic() - began
     print(f"\n{describe(results)}\n\n{whole:,} inputs in {seconds:,.0f} s, seed {options.seed}, no violation")
     return 0
 
@@ -63,12 +61,15 @@ def _report(result: Result, seed: int) -> int:
 
 
 def _engine(wanted: str) -> str:
+    sys.path.insert(0, str(WORK / "atheris"))
     if wanted != "auto":
         return wanted
-    if importlib.util.find_spec("atheris") is not None:
-        return "atheris"
-    print("fuzz: no atheris for this Python here; going on with the project's own loop over executed lines")
-    return "lines"
+    try:
+        import_module("atheris")
+    except ImportError:
+        print("fuzz: no atheris for this Python here; going on with the project's own loop over executed lines")
+        return "lines"
+    return "atheris"
 
 
 def _repeat(options: argparse.Namespace) -> int:
@@ -95,14 +96,6 @@ def _corpus(options: argparse.Namespace) -> int:
 
 def _list(_options: argparse.Namespace) -> int:
     print("\n".join(f"{target.name:24} share {target.share}" for target in all_targets()))
-    return 0
-
-
-def _work(options: argparse.Namespace) -> int:
-    fields = json.loads(options.job)
-    paths = {name: Path(fields[name]) for name in ("folder", "corpus", "progress")}
-    numbers = {name: int(fields[name]) for name in ("runs", "seed")}
-    run_job(Job(**{**fields, **paths, **numbers}))
     return 0
 
 

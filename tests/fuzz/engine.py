@@ -7,10 +7,12 @@ own over the lines that the interpreter reports (sys.monitoring from Python 3.12
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import random
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +27,15 @@ MEASURE_EVERY = 64
 
 ENGINES = ("atheris", "lines")
 
+WATCHED = ("rlp", "eth_abi", "tarfile")
+"""Other packages whose branches count."""
+
 
 @dataclass(frozen=True)
 class Job:
     """What one process does.
 
     Attributes:
-        target, group: the parser, and the module that it is in.
         engine: one of `ENGINES`.
         runs: inputs.
         seed: of everything random.
@@ -40,8 +44,6 @@ class Job:
         progress: file that the parent looks into.
     """
 
-    target: str
-    group: str
     engine: str
     runs: int
     seed: int
@@ -67,25 +69,29 @@ class Examiner:
         self._progress.accepted += outcome is Outcome.ACCEPTED
 
 
-def run_job(job: Job) -> None:
-    """Runs a job to its end, or ends the process with 77 at the first violation."""
+def run_job(job: Job, target: Target) -> None:
+    """Runs a job to its end, in a process of its own; ends it with 77 at the first violation."""
     progress = Progress(job.progress)
-    ENGINE_LOOPS[job.engine](job, progress)
-
-
-def _load(job: Job) -> Target:
-    from tests.fuzz.registry import find_target  # noqa: PLC0415 - atheris instruments what is imported from here on
-
-    target = find_target(job.target, job.group)
     for data in target.seeds():
         examine(target, data)  # what is imported and made at first use is not the doing of an input
-    return target
+    ENGINE_LOOPS[job.engine](job, target, progress)
 
 
-def _run_atheris(job: Job, progress: Progress) -> None:
+def import_targets(engine: str, groups: Sequence[str]) -> None:
+    """Imports the modules of targets, and with them all that they parse with, so that the engine sees its branches.
+
+    Called before anything of the project is imported: only what is imported here is instrumented.
+    """
+    if engine != "atheris":
+        return
     atheris: Any = importlib.import_module("atheris")
-    with atheris.instrument_imports(include=[PROJECT, *_watched(job)]):
-        target = _load(job)
+    with redirect_stderr(io.StringIO()), atheris.instrument_imports(include=[PROJECT, *WATCHED]):
+        for group in groups:
+            importlib.import_module(f"tests.fuzz.{group}_targets")
+
+
+def _run_atheris(job: Job, target: Target, progress: Progress) -> None:
+    atheris: Any = importlib.import_module("atheris")
     examiner = Examiner(target, progress)
     folder = job.folder / "corpus"
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,19 +105,14 @@ def _run_atheris(job: Job, progress: Progress) -> None:
         found: bytes = atheris.Mutate(data, max_size)
         return found
 
-    options = [f"-runs={job.runs}", f"-seed={job.seed}", f"-max_len={target.limits.longest}", "-timeout=60"]
+    options = [f"-runs={job.runs}", f"-seed={job.seed}", f"-max_len={target.limits.longest}", "-timeout=1200"]
     options += ["-rss_limit_mb=6000", "-len_control=0", "-print_final_stats=1", f"-artifact_prefix={job.folder}/"]
     atheris.Setup([sys.argv[0], *options, str(folder), str(job.corpus)], examiner, custom_mutator=mutate)
     atheris.Fuzz()
 
 
-def _watched(job: Job) -> Sequence[str]:
-    """Of the module's other packages, without importing it: atheris can instrument only what is not loaded yet."""
-    return {"chain": ("rlp",), "data": ("tarfile",)}.get(job.group, ())
-
-
-def _run_lines(job: Job, progress: Progress) -> None:
-    target, rng = _load(job), random.Random(job.seed)  # noqa: S311 - repeatable on purpose
+def _run_lines(job: Job, target: Target, progress: Progress) -> None:
+    rng = random.Random(job.seed)  # noqa: S311 - repeatable on purpose
     examiner, coverage = Examiner(target, progress), LineCoverage(target.watched)
     pool = [path.read_bytes() for path in sorted(job.corpus.glob("*")) if path.is_file()] or [b""]
     for data in pool:
@@ -137,4 +138,4 @@ def make_input(target: Target, pool: Sequence[bytes], rng: random.Random) -> byt
     return edit_bytes(chosen, rng, pool)[: target.limits.longest]
 
 
-ENGINE_LOOPS: dict[str, Callable[[Job, Progress], None]] = {"atheris": _run_atheris, "lines": _run_lines}
+ENGINE_LOOPS: dict[str, Callable[[Job, Target, Progress], None]] = {"atheris": _run_atheris, "lines": _run_lines}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
@@ -23,19 +22,14 @@ def all_targets() -> list[Target]:
     return [target for group in GROUPS for target in targets_of(group)]
 
 
-def find_target(name: str, group: str | None = None) -> Target:
+def find_target(name: str) -> Target:
     """The target of that name.
-
-    Args:
-        name: of the target.
-        group: its module, if it is known: then no other one is imported.
 
     Raises:
         KeyError: there is none.
     """
-    groups: Iterable[str] = GROUPS if group is None else (group,)
-    for each in groups:
-        for target in targets_of(each):
+    for group in GROUPS:
+        for target in targets_of(group):
             if target.name == name:
                 return target
     raise KeyError(name)

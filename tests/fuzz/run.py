@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import faulthandler
 import hashlib
-import json
 import os
 import re
-import subprocess
+import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
-from tests.fuzz.engine import Job
-from tests.fuzz.progress import Progress, State
-from tests.fuzz.registry import CORPUS, GROUPS, targets_of
+from tests.fuzz.engine import Job, run_job
+from tests.fuzz.progress import Progress
+from tests.fuzz.registry import CORPUS, all_targets
 from tests.fuzz.target import Target
 
 ROOT = Path(__file__).parents[2]
 WORK = ROOT / "build" / "fuzz"
-STALL_SECONDS = 90.0
+STALL_SECONDS = 60.0
+"""Of the processor's time, for one input; and ten times as many by the clock."""
+
 LEAST_RUNS = 200
 
 
@@ -46,58 +49,86 @@ class Result:
     file: Path | None = None
 
 
-def plan(names: Sequence[str], runs: int) -> list[tuple[str, Target, int]]:
-    """Module, target and number of inputs of each, so that together they are at least `runs`."""
-    chosen = [(group, each) for group in GROUPS for each in targets_of(group) if not names or each.name in names]
-    whole = sum(target.share for _, target in chosen)
-    return [(group, target, max(LEAST_RUNS, -(-runs * target.share // whole))) for group, target in chosen]
+def plan(names: Sequence[str], runs: int) -> list[tuple[Target, int]]:
+    """Targets and the number of inputs of each, so that together they are at least `runs`."""
+    chosen = [target for target in all_targets() if not names or target.name in names]
+    whole = sum(target.share for target in chosen)
+    return [(target, max(LEAST_RUNS, -(-runs * target.share // whole))) for target in chosen]
 
 
-def fuzz(group: str, target: Target, runs: int, seed: int, engine: str) -> Result:
-    """Fuzzes one target."""
+def fuzz(target: Target, runs: int, seed: int, engine: str) -> Result:
+    """Fuzzes one target, in a process that is forked from this one: what is imported here is imported once."""
     folder = WORK / "work" / target.name
-    progress = folder / "progress"
-    watched = Progress(progress, create=True)
-    job = Job(target.name, group, engine, runs, seed, folder, CORPUS / target.name, progress)
+    watched = Progress(folder / "progress", create=True)
+    job = Job(engine, runs, seed, folder, CORPUS / target.name, folder / "progress")
     log = folder / "log"
-    with log.open("wb") as file:
-        command = [sys.executable, "-m", "tests.fuzz", "work", json.dumps({k: str(v) for k, v in asdict(job).items()})]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file, env=_environment())
-        stalled, seconds = _watch(process, watched)
+    log.write_bytes(b"")
+    pid = os.fork()
+    if pid == 0:
+        _run_child(job, target, log)
+    code, stalled, seconds = _watch(pid, watched)
     state, text = watched.read(), log.read_text(errors="replace")
-    violation = _violation(process.returncode, stalled, text)
+    violation = _violation(code, stalled, text)
     first, last = _coverage(text)
     kept = _keep(target.name, state.data) if violation else None
     return Result(target.name, state.tried, state.accepted, seconds, first, last, violation, kept)
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "PYTHONPATH": f"{WORK / 'atheris'}:{ROOT}"}
-
-
-def _watch(process: subprocess.Popen[bytes], watched: Progress) -> tuple[bool, float]:
-    """Waits for the end; stops a process whose input of now takes too long."""
-    state, since, began = watched.read(), time.monotonic(), 0.0
+def _run_child(job: Job, target: Target, log: Path) -> NoReturn:
+    """Never returns: whatever happens, this process does not go on with what the other one does."""
     try:
-        while process.poll() is None:
-            time.sleep(0.05)
-            now = watched.read()
-            if now.tried != state.tried:
-                state, since, began = now, time.monotonic(), began or time.monotonic()
-            elif time.monotonic() - since > STALL_SECONDS:
-                process.kill()
-                process.wait()
-                return True, time.monotonic() - began
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    return False, max(0.001, time.monotonic() - began) if began else 0.001
+        output = os.open(log, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(output, stream)
+        faulthandler.disable()
+        sys.stdout = sys.stderr = os.fdopen(2, "w", closefd=False)
+        run_job(job, target)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001 - told to the other process
+        os.write(2, f"violation: {type(error).__name__}: {error}\n".encode(errors="replace"))
+        os._exit(78)
+
+
+def _watch(pid: int, watched: Progress) -> tuple[int, bool, float]:
+    """Waits for the end; stops a process whose input of now takes too long.
+
+    Returns:
+        Exit code, negative for a signal; whether it was stopped; seconds since its first input.
+    """
+    state, since, began, used = watched.read(), time.monotonic(), 0.0, 0.0
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status), False, max(0.001, time.monotonic() - (began or since))
+        time.sleep(0.05)
+        now = watched.read()
+        if now.tried != state.tried:
+            state, since, began = now, time.monotonic(), began or time.monotonic()
+            used = _processor_seconds(pid)
+        elif _is_stalled(pid, used, since):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return -signal.SIGKILL, True, time.monotonic() - began
+
+
+def _is_stalled(pid: int, used: float, since: float) -> bool:
+    return _processor_seconds(pid) - used > STALL_SECONDS or time.monotonic() - since > 10 * STALL_SECONDS
+
+
+def _processor_seconds(pid: int) -> float:
+    """proc(5): fields 14 and 15 of /proc/PID/stat; 0 where there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _violation(code: int, stalled: bool, text: str) -> str:
     if stalled:
-        return f"hangs: no end after {STALL_SECONDS:.0f} s"
+        return f"hangs: no end after {STALL_SECONDS:.0f} s of work, or {10 * STALL_SECONDS:.0f} s of waiting"
     if code == 0:
         return ""
     found = re.findall(r"^violation: (.*)", text, re.M)
@@ -132,6 +163,3 @@ def describe(results: Sequence[Result]) -> str:
         for r in results
     ]
     return "\n".join(lines)
-
-
-__all__ = ["Result", "State", "describe", "fuzz", "plan"]
