@@ -1,9 +1,12 @@
-"""One history on two implementations of the EVM: the raw transactions of an Anvil, sent to a Ganache."""
+"""One history on two implementations of the EVM: the raw transactions of an Anvil, sent to a Ganache.
+
+A query's state binds the times of its steps, so every block is mined with the time that it had.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from eth_account.signers.local import LocalAccount
@@ -17,6 +20,7 @@ from deepring_chain.chain.devnet import Devnet
 from deepring_chain.protocol.events import Event, HopTimedOut, QueryWithdrawn
 from deepring_chain.types import QueryPhase
 from tests.chain.expect import refused
+from tests.chain.query_driver import settle_whole
 from tests.chain.ring_driver import Ledger, ScriptedRing, fund, named
 
 pytestmark = pytest.mark.ganache
@@ -36,16 +40,19 @@ def live(ring: ScriptedRing, querent: LocalAccount) -> None:
     resumed.judge()
     resumed.resume(2)
     resumed.advance(4).deliver()
+    settle_whole(*(ring.submit(querent).open_route() for _ in range(2)))
     ring.tamper(1, 3)
     ring.order_restore(1)
     ring.report(1)
     ring.attest(1)
 
 
-def raw_transactions(web3: Web3, first_block: int) -> Iterator[HexBytes]:
+def raw_transactions(web3: Web3, first_block: int) -> Iterator[tuple[int, HexBytes]]:
+    """Each with the time of its block."""
     for number in range(first_block, web3.eth.block_number + 1):
-        for transaction in web3.eth.get_block(number)["transactions"]:
-            yield web3.eth.get_raw_transaction(transaction)  # type: ignore[arg-type]
+        block = web3.eth.get_block(number)
+        for transaction in block["transactions"]:
+            yield block["timestamp"], web3.eth.get_raw_transaction(transaction)  # type: ignore[arg-type]
 
 
 def pass_time(web3: Web3, seconds: int) -> None:
@@ -53,10 +60,15 @@ def pass_time(web3: Web3, seconds: int) -> None:
         web3.provider.make_request(RPCEndpoint(method), arguments)
 
 
-def replay(web3: Web3, transactions: list[HexBytes]) -> None:
-    for transaction in transactions:
-        receipt = web3.eth.wait_for_transaction_receipt(web3.eth.send_raw_transaction(transaction), 20, 0.005)
+def replay(web3: Web3, transactions: list[tuple[int, HexBytes]]) -> None:
+    """Mines each in a block of its own."""
+    web3.provider.make_request(RPCEndpoint("miner_stop"), [])
+    for time, transaction in transactions:
+        sent = web3.eth.send_raw_transaction(transaction)
+        web3.provider.make_request(RPCEndpoint("evm_mine"), [time])
+        receipt = web3.eth.wait_for_transaction_receipt(sent, 20, 0.005)
         assert receipt["status"] == 1
+        assert web3.eth.get_block(receipt["blockNumber"])["timestamp"] == time
 
 
 def events_of(client: LedgerClient) -> list[Event]:
@@ -65,12 +77,6 @@ def events_of(client: LedgerClient) -> list[Event]:
 
 def raw_logs(web3: Web3, ledger: Ledger) -> list[tuple[Sequence[HexBytes], HexBytes]]:
     return [(log["topics"], log["data"]) for log in web3.eth.get_logs({"address": ledger.address, "fromBlock": 0})]  # type: ignore[typeddict-item]
-
-
-def untimed(ledger: Ledger, query: int) -> dict[str, Any]:
-    """A query without the times of its blocks: each node has its own clock."""
-    state: dict[str, Any] = ledger.read("queryAt", query)._asdict()
-    return {name: value for name, value in state.items() if name not in {"touchedAt", "submittedAt"}}
 
 
 def test_history_of_an_anvil_gives_the_same_ledger_on_a_ganache(
@@ -88,10 +94,11 @@ def test_history_of_an_anvil_gives_the_same_ledger_on_a_ganache(
         events = events_of(again.by(querent))
         assert events == events_of(ledger.by(querent))
         assert {type(event) for event in events} == set(get_args(Event)) - {HopTimedOut, QueryWithdrawn}
-        states = [untimed(again, query) for query in (1, 2, 3, 4)]
-        phases = [QueryPhase.DELIVERED, QueryPhase.INTERRUPTED, QueryPhase.REJECTED, QueryPhase.DELIVERED]
-        assert [state["phase"] for state in states] == phases
-        assert states == [untimed(ledger, query) for query in (1, 2, 3, 4)]
+        states = [again.query(query) for query in range(1, 7)]
+        phases = [QueryPhase.DELIVERED, QueryPhase.INTERRUPTED, QueryPhase.REJECTED, *[QueryPhase.DELIVERED] * 3]
+        assert [state.phase for state in states] == phases
+        assert states == [ledger.query(query) for query in range(1, 7)]
+        assert [again.word(query) for query in range(1, 7)] == [ledger.word(query) for query in range(1, 7)]
 
 
 def test_ring_lives_on_a_ganache_and_its_refusals_are_decoded(
