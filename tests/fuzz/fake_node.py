@@ -11,7 +11,8 @@ from unittest.mock import patch
 import requests
 from requests.adapters import HTTPAdapter
 
-URL = "http://127.0.0.1:1"
+URL = "http://node.example:8545"
+"""Not on this machine: there, requests are sent in another way."""
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from deepring_chain.audit.progress import AuditCounts, AuditIdentity, AuditState
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.client import BlockPlace
 from deepring_chain.chain.errors import RevertDecoder
-from deepring_chain.chain.events import EventDecoder, forgiving_codec
+from deepring_chain.chain.events import _BUILDERS, EventDecoder, forgiving_codec
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.errors import ChainError, DeepRingError, ProtocolError
 from deepring_chain.types import Domain
@@ -45,6 +45,11 @@ def _contract() -> Contract:
 def _entries(kind: str) -> list[dict[str, Any]]:
     found = [entry for entry in load_artifact().abi if entry["type"] == kind]
     return sorted(found, key=lambda entry: str(entry["name"]))
+
+
+def _events() -> list[dict[str, Any]]:
+    """The ledger's own; OpenZeppelin's EIP712 declares one that is never emitted."""
+    return [entry for entry in _entries("event") if entry["name"] in _BUILDERS]
 
 
 # ---------------------------------------------------------------------- seeds
@@ -72,7 +77,7 @@ def _sample(item: dict[str, Any]) -> Any:
 def _event_seeds() -> list[bytes]:
     """Which event, and its topics and data; the first topic follows from the first byte."""
     found = []
-    for number, entry in enumerate(_entries("event")):
+    for number, entry in enumerate(_events()):
         topics = b"".join(abi_encode([item["type"]], [_sample(item)]) for item in entry["inputs"] if item["indexed"])
         held = [item for item in entry["inputs"] if not item["indexed"]]
         found.append(bytes([number, len(topics) // 32]) + topics + abi_encode(_types(held), [*map(_sample, held)]))
@@ -137,7 +142,7 @@ def _decoder() -> EventDecoder:
 
 @lru_cache(maxsize=1)
 def _topics() -> list[bytes]:
-    return [keccak(text=f"{e['name']}({','.join(_types(e['inputs']))})") for e in _entries("event")]
+    return [keccak(text=f"{e['name']}({','.join(_types(e['inputs']))})") for e in _events()]
 
 
 def _event(data: bytes) -> object:

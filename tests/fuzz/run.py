@@ -6,6 +6,7 @@ import faulthandler
 import hashlib
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -59,6 +60,7 @@ def plan(names: Sequence[str], runs: int) -> list[tuple[Target, int]]:
 def fuzz(target: Target, runs: int, seed: int, engine: str) -> Result:
     """Fuzzes one target, in a process that is forked from this one: what is imported here is imported once."""
     folder = WORK / "work" / target.name
+    shutil.rmtree(folder, ignore_errors=True)  # a run depends on its seed and the committed corpus alone
     watched = Progress(folder / "progress", create=True)
     job = Job(engine, runs, seed, folder, CORPUS / target.name, folder / "progress")
     log = folder / "log"
