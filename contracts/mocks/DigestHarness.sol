@@ -5,6 +5,7 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {ILedger} from "../interfaces/ILedger.sol";
 import {BlockHashes} from "../libraries/BlockHashes.sol";
 import {Digests} from "../libraries/Digests.sol";
+import {QueryStates} from "../libraries/QueryStates.sol";
 import {Routes} from "../libraries/Routes.sol";
 import {Trails} from "../libraries/Trails.sol";
 import {BlockHash, Leaf, RouteLink, TrailHash} from "../types/Types.sol";
@@ -101,5 +102,26 @@ contract DigestHarness is EIP712 {
     /// @return the next trail
     function extendTrail(TrailHash trail, bytes32 digest, address signer) external pure returns (TrailHash) {
         return Trails.extend(trail, digest, signer);
+    }
+
+    /// @notice See `Trails.mark`, for a violation of eq. 13.
+    /// @param trail the trail so far
+    /// @return the next trail
+    function markViolation(TrailHash trail) external pure returns (TrailHash) {
+        return Trails.mark(trail, Trails.VIOLATION);
+    }
+
+    /// @notice See `Trails.mark`, for a beginning under another version of the model.
+    /// @param trail the trail so far
+    /// @return the next trail
+    function markRenewal(TrailHash trail) external pure returns (TrailHash) {
+        return Trails.mark(trail, Trails.RENEWAL);
+    }
+
+    /// @notice See `QueryStates.fold`.
+    /// @param query the state
+    /// @return the word that the ledger stores
+    function foldState(ILedger.Query calldata query) external pure returns (bytes32) {
+        return QueryStates.fold(query);
     }
 }
