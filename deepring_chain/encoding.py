@@ -125,9 +125,10 @@ class _Reader:
         raise ValueError("a tag")
 
     def _key(self) -> str:
-        key = self.read(MAX_LEVELS)
-        if type(key) is not str:
+        """A text, told by its first byte: a map as the key of a map as a key would be read without end."""
+        if self._data[self._at : self._at + 1] and self._data[self._at] >> 5 != _TEXT:
             raise ValueError("a key that is no text")
+        key: str = self.read(MAX_LEVELS)
         return key
 
     def _argument(self, low: int) -> int:
@@ -156,6 +157,7 @@ class _Reader:
 
 
 _KINDS = ("int", "int", "bytes", "str", "list", "dict", "a tag", "a simple value")
+_TEXT = 3
 _SIMPLE_VALUES = {20: False, 21: True, 22: None}
 _FLOATS = {25: ">e", 26: ">f", 27: ">d"}
 

@@ -294,3 +294,10 @@ def test_tag_is_32_bytes_and_names_its_purpose() -> None:
     assert tag("leaf") != tag("layer")
     with pytest.raises(ValueError, match="too long"):
         tag("x" * 21)
+
+
+@pytest.mark.parametrize("key", [b"\xa1", b"\xaf", b"\x81", b"\xa1\x81", b"\x81\xa1"])
+def test_keys_within_keys_without_end_are_refused(key: bytes) -> None:
+    for data in (key * 5000, b"\x83" + key * 5000):
+        with pytest.raises(ProtocolError, match="not CBOR as this program writes it"):
+            decode(data, "value")
