@@ -25,6 +25,9 @@ from deepring_chain.types import ComplaintKind, Digest, SignedUpdate, TensorByte
 LOG = logging.getLogger(__name__)
 
 
+COMPLAINTS = frozenset({Lie.FALSE_COMPLAINT, Lie.COMPLAINT_WITHOUT_KEY})
+
+
 class LabWorker(Worker):
     """Reads orders from its folder (`attacks.orders`)."""
 
@@ -66,6 +69,9 @@ class LabWorker(Worker):
     def _compute_turn(self, session: Session, note: RouteNote, layers: BlockLayers) -> SignedUpdate | None:
         if self._order is not None and self._order.lie is Lie.SILENCE:
             # Until the process is started again or another order comes.
+            return None
+        if self._order is not None and self._order.lie in COMPLAINTS and self._member.posting.settle_first(session):
+            # Like an honest complaint, a false one is taken of what the ledger knows: it waits until then.
             return None
         if self._obeys(Lie.FALSE_COMPLAINT):
             self._complain(session, note, ComplaintKind.ALTERED, "a lie")

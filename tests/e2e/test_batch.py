@@ -19,7 +19,7 @@ from deepring_chain.types import Address, Digest, Hop, QueryId, RingMode
 from tests.e2e.incidents import await_that, convicted, faults, hops_by_attempt, order, stopped
 from tests.e2e.live_ring import LiveRing, random_images, running_ring, tiny_model, wait_for
 
-DEADLINES = Deadlines(12, 90)
+DEADLINES = Deadlines(20, 90)
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +95,9 @@ def test_queries_side_by_side_share_transactions(ring: LiveRing) -> None:
 def test_kill_between_signing_and_settling_loses_nothing(ring: LiveRing, trouble: Path, actor: str, place: str) -> None:
     (trouble / f"{actor} {place}").touch()
     query = ring.querent().submit(images_of(2))
+    assert ring.processes.await_state(actor, "exited", 20).code == -9
+    ring.start(actor)
     assert_whole(ring, query, 2)
-    ring.await_mode(RingMode.QUERY)
 
 
 def relayed(ring: LiveRing, query: QueryId) -> int:
@@ -119,7 +120,6 @@ def test_relay_that_does_not_answer_is_passed_by(ring: LiveRing) -> None:
         ring.await_session(query, lambda session: session.next_hop == 4)
     transactions = assert_whole(ring, query, 3)
     assert ring.client().ouroboros not in {carrier(ring, transaction) for transaction in transactions[:-1]}
-    assert len(set(transactions[:3])) == 1
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_silent_worker_is_blamed_for_its_own_hop_and_nobody_before_it(ring: Live
     querent = ring.querent()
     with stopped(ring, "worker-2"):
         query = querent.submit(images_of(5))
-        ring.await_session(query, lambda session: bool(session.faults))
+        ring.await_session(query, lambda session: bool(session.faults), 45)
     assert wait_for(querent, query).output == ring.plain_output(images_of(5))
     assert faults(ring, query) == [(Hop(2), FaultKind.SILENT)]
     assert ring.audit().failure is None
