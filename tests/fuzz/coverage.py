@@ -62,7 +62,9 @@ class LineCoverage:
     def _register(self) -> None:
         monitoring: Any = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
         tool = monitoring.COVERAGE_ID
-        monitoring.use_tool_id(tool, "deepring fuzz")
+        if monitoring.get_tool(tool) is None:
+            monitoring.use_tool_id(tool, "deepring fuzz")
+        monitoring.restart_events()
         monitoring.register_callback(tool, monitoring.events.LINE, self._line)
         monitoring.set_events(tool, monitoring.events.LINE)
 
