@@ -65,9 +65,10 @@ class Players:
     # ------------------------------------------------------------------ the ring
 
     def register_model(self) -> Call:
-        """Another version, with as many layers as there are workers for; now and then with too few or many."""
+        """Another version; now and then without a root, or with a number of layers that cannot be."""
         layers = self.chance.choice([1, 2, 2, 3, 3, 4, 4, 4, 0, 2**16 - 3, 2**16 - 2])
-        return Call(self.owner, "registerModel", (self.word(), self.word(), layers))
+        root = self.word() if self.chance.random() < 0.8 else ZERO
+        return Call(self.owner, "registerModel", (root, self.word(), layers))
 
     def admit_workers(self) -> Call:
         """All who may get a seat, the ouroboros among them."""
@@ -176,7 +177,8 @@ class Players:
         runs = []
         for each in chosen:
             output, left = self.next_output(each), max(len(self.model.ring.seats) - self.state(each).hop, 1)
-            entries, rest = self.run(each, output, self.chance.randint(1, left))
+            length = 0 if self.chance.random() < 0.03 else self.chance.randint(1, left)
+            entries, rest = self.run(each, output, length)
             runs.append((each, self.place(each), output, rest, entries))
         return Call(self.chance.choice(self.accounts), "postRuns", (runs,))
 
@@ -240,20 +242,23 @@ class Players:
         if not known:
             anchor, signer, later, hop = (query, 1, 0, *[ZERO] * 4), self.owner, [], 0
         else:
-            index = self.chance.choice(self._usable(record, known) or known)
+            index = self._anchor(record, known)
             anchor, signer = self.updates[record.history[index].digest]
             later, hop = record.entries_after(index), anchor[2]
         route = self.draw_route(hop + 1) or self.word()
         return Call(self.owner, "resumeRoute", (query, record.state, anchor, signer, later, route, self.word()))
 
-    def _usable(self, record: QueryRecord, known: list[int]) -> list[int]:
-        """The entries from which an attempt can go on; none of them in one case of four."""
-        if self.chance.random() < 0.25:
-            return []
+    def _anchor(self, record: QueryRecord, known: list[int]) -> int:
+        """An entry to go on from: mostly a good one, else one that lies early enough and is none for another reason."""
         marks = [index for index, item in enumerate(record.history) if item.signer == NOBODY]
+        renewed = max((index for index in marks if record.history[index].digest == RENEWAL), default=-1)
+        last = len(self.model.ring.seats) - 1
         hops = {index: self.updates[record.history[index].digest][0][2] for index in known}
-        last = max((index for index in marks if record.history[index].digest == RENEWAL), default=-1)
-        return [i for i, hop in hops.items() if hop < record.state.hop and i > last and i + 1 not in marks]
+        early = [index for index, hop in hops.items() if hop < record.state.hop]
+        good = [i for i in early if i > renewed and i + 1 not in marks and hops[i] < last]
+        bad = [i for i in early if i not in good]
+        draw = self.chance.random()
+        return self.chance.choice((good if draw < 0.6 else bad if draw < 0.9 else known) or early or known)
 
     def time_out(self, query: int) -> Call:
         """Anyone."""

@@ -183,6 +183,12 @@ def test_signature_with_the_mirrored_s_is_refused() -> None:
         recover_signer(DOMAIN, UPDATE, R + word(ORDER - S) + bytes([55 - V]))
 
 
+def test_largest_low_s_is_no_high_s() -> None:
+    assert recover_signer(DOMAIN, UPDATE, R + word(ORDER // 2) + bytes([V])) != ACCOUNT.address
+    with pytest.raises(SignatureInvalid, match="high s"):
+        recover_signer(DOMAIN, UPDATE, R + word(ORDER // 2 + 1) + bytes([V]))
+
+
 @pytest.mark.parametrize("v", [0, 1, 2, 26, 29, 37, 255])
 def test_signature_with_another_v_is_refused(v: int) -> None:
     with pytest.raises(SignatureInvalid, match="v 27 or 28"):

@@ -139,6 +139,10 @@ def test_too_many_notes_are_refused_unopened() -> None:
         open_note(encode_fields("notes", [[b""] * (MAX_NOTES + 1)]), MEMBERS[0], INFO)
 
 
+def test_as_many_notes_as_are_allowed_are_read() -> None:
+    assert open_note(encode_fields("notes", [[b""] * MAX_NOTES]), MEMBERS[0], INFO) is None
+
+
 @pytest.mark.parametrize(
     "value",
     [
