@@ -25,7 +25,7 @@ def carry(query: ScriptedQuery, complaint: Complaint, signature: bytes, state: Q
 
 def expect_refusal(query: ScriptedQuery, complaint: Complaint, signature: bytes) -> None:
     """Neither the place that it was signed for is the query's, nor does the signature fit to the query's place."""
-    signed = {"attempt": complaint.attempt, "hop": complaint.hop, "trail": complaint.trail}
+    signed: dict[str, Any] = {"attempt": complaint.attempt, "hop": complaint.hop, "trail": complaint.trail}
     with refused_state(query):
         carry(query, complaint, signature, replace(query.state, **signed))
     at_place = replace(complaint, query=query.query, attempt=query.attempt, hop=query.hop, trail=query.trail)

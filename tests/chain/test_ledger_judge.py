@@ -82,7 +82,7 @@ def expect_stranger(query: ScriptedQuery, verdict: Verdict, signature: bytes) ->
 
 def expect_refusal(query: ScriptedQuery, verdict: Verdict, signature: bytes) -> None:
     """Neither the place that it was signed for is the query's, nor does the signature fit to the query's place."""
-    signed = {"attempt": verdict.attempt, "hop": verdict.hop, "trail": verdict.trail}
+    signed: dict[str, Any] = {"attempt": verdict.attempt, "hop": verdict.hop, "trail": verdict.trail}
     with refused_state(query):
         query.ring.owner_client.judge(replace(query.state, **signed), verdict, signature)
     at_place = replace(verdict, query=query.query, attempt=query.attempt, hop=query.hop, trail=query.trail)
