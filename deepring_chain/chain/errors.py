@@ -83,7 +83,7 @@ class RevertDecoder:
         try:
             values = abi_decode([item["type"] for item in inputs], data[4:])
             arguments = {item["name"]: _typed(item, value) for item, value in zip(inputs, values, strict=True)}
-        except (DecodingError, ValueError):  # ValueError: a number that the enum does not have
+        except (DecodingError, ValueError, OverflowError):  # a number that the enum does not have; an offset of 2**255
             return TransactionFailed(f"the contract reverted with malformed {entry['name']} {_quote(data)}")
         return LedgerReverted(entry["name"], arguments)
 

@@ -111,3 +111,11 @@ def test_arbitrary_data_is_one_line(selector: bytes, data: bytes) -> None:
 def test_long_revert_data_is_quoted_in_short() -> None:
     error = RevertDecoder(load_artifact().abi).decode(bytes(100_000))
     assert len(str(error)) < 500
+
+
+def test_an_offset_beyond_all_memory_is_quoted() -> None:
+    entry = {"type": "error", "name": "Told", "inputs": [{"name": "text", "type": "string"}]}
+    selector = function_signature_to_4byte_selector("Told(string)")
+    for offset in (2**255, 2**63, 2**62):
+        error = RevertDecoder([entry]).decode(selector + offset.to_bytes(32, "big"))
+        assert isinstance(error, TransactionFailed)
