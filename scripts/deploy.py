@@ -9,7 +9,7 @@ from brownie.exceptions import VirtualMachineError
 from deepring_chain.actors.deploy import find_deployment, fund_actors, register_ring, ring_accounts
 from deepring_chain.actors.init import init_ring
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
-from deepring_chain.chain.client import Deadlines
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.cli.console import errors_as_one_line, print_step
 from deepring_chain.cli.password import read_password
 from deepring_chain.crypto.keys import load_keys

@@ -8,8 +8,9 @@ from dataclasses import replace
 from web3 import Web3
 
 from deepring_chain.actors.ring_folder import MODEL_FILE, Deployment, RingFolder
-from deepring_chain.chain.client import Deadlines, LedgerClient, deploy_ledger
+from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import connect, node_errors
+from deepring_chain.chain.deployment import Deadlines, deploy_ledger
 from deepring_chain.chain.errors import NodeUnreachable, TransactionFailed
 from deepring_chain.crypto.keys import ActorKeys, load_keys, read_address
 from deepring_chain.errors import ChainError

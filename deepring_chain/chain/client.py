@@ -15,7 +15,7 @@ from web3.types import TxReceipt
 from deepring_chain.chain.artifact import Artifact, load_artifact
 from deepring_chain.chain.block_times import BlockTimes
 from deepring_chain.chain.connection import connect, node_errors, shown_url
-from deepring_chain.chain.errors import ContractMissing, RevertDecoder
+from deepring_chain.chain.errors import ContractMissing, LedgerReverted, RevertDecoder
 from deepring_chain.chain.events import EventDecoder, forgiving_codec
 from deepring_chain.chain.sender import TransactionSender
 from deepring_chain.chain.settlement import Settlement, deliver_call, post_call, settlement_calls
@@ -64,44 +64,6 @@ class BlockPlace:
     number: int
     block_hash: Digest
     parent: Digest | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class Deadlines:
-    """What a ledger is deployed with, in seconds.
-
-    Attributes:
-        hop: from one hop to the next; then anyone may end the attempt.
-        withdraw: from a query's submission until its querent may give it up.
-    """
-
-    hop: int = 60
-    withdraw: int = 600
-
-
-def deploy_ledger(
-    web3: Web3, url: str, deployer: LocalAccount, ouroboros: Address, deadlines: Deadlines | None = None
-) -> tuple[Address, int]:
-    """Deploys a ledger.
-
-    Args:
-        web3: connection.
-        url: its address, for messages.
-        deployer: account that pays.
-        ouroboros: account of the model's owner.
-        deadlines: the defaults of `Deadlines` if None.
-
-    Returns:
-        The ledger's address, and the block that it begins in.
-    """
-    artifact, chosen = load_artifact(), deadlines or Deadlines()
-    factory = web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
-    sender = TransactionSender(web3, url, deployer, RevertDecoder(artifact.abi))
-    receipt = sender.send(factory.constructor(ouroboros, chosen.hop, chosen.withdraw))
-    address = receipt["contractAddress"]
-    if address is None:
-        raise ChainError(f"{url}: the node's receipt names no contract address")
-    return Address(address), receipt["blockNumber"]
 
 
 class TransactionObserver(Protocol):
@@ -343,6 +305,8 @@ class LedgerClient:
         try:
             receipt = self._sender.send(self._contract.functions[function](*arguments), extra_gas, fixed_gas)
         except ChainError as error:
+            if isinstance(error, LedgerReverted) and error.name == "UnexpectedState":
+                self.forget_times()  # a block's time may be that of a chain which is gone
             if self._observer is not None:
                 self._observer.transaction_failed(function, error)
             raise

@@ -16,7 +16,7 @@ from deepring_chain.actors.options import ActorOptions, free_relay_address
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.actors.runtime import HONEST_HOST, ActorStatus, RingProcesses
 from deepring_chain.attacks.orders import DEVNET_CHAINS
-from deepring_chain.chain.client import Deadlines
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.cli.arguments import (
     DEFAULT_RING,

@@ -21,7 +21,8 @@ from deepring_chain.actors.querent import Querent
 from deepring_chain.actors.ring_folder import Deployment, RingFolder, WorkerEntry
 from deepring_chain.actors.runtime import RingProcesses
 from deepring_chain.attacks.orders import ORDER_FILE
-from deepring_chain.chain.client import Deadlines, LedgerClient
+from deepring_chain.chain.client import LedgerClient
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.errors import DeepRingError

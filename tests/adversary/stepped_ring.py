@@ -28,8 +28,9 @@ from deepring_chain.actors.querent import Querent
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.actors.worker import Worker
 from deepring_chain.audit.auditor import AuditReport, audit
-from deepring_chain.chain.client import Deadlines, LedgerClient
+from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import connect
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.crypto.keys import create_keys, load_keys
 from deepring_chain.errors import DeepRingError

@@ -6,7 +6,7 @@ import pytest
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 
-from deepring_chain.chain.client import Deadlines, deploy_ledger
+from deepring_chain.chain.deployment import Deadlines, deploy_ledger
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.types import ZERO, Address, RingMode
 from tests.chain.expect import refused

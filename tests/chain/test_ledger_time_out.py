@@ -8,7 +8,7 @@ import pytest
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 
-from deepring_chain.chain.client import Deadlines
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.protocol.events import HopTimedOut
 from deepring_chain.types import Attempt, Hop, QueryPhase, RingMode

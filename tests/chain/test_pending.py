@@ -15,8 +15,9 @@ from web3 import Web3
 from web3.types import RPCEndpoint, TxReceipt
 
 from deepring_chain.chain import sender as module
-from deepring_chain.chain.client import LedgerClient, deploy_ledger
+from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import NoHeads, connect
+from deepring_chain.chain.deployment import deploy_ledger
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.chain.pending import PendingTransactions
 from deepring_chain.chain.subscription import follow_heads

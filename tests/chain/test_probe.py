@@ -11,8 +11,8 @@ import pytest
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 
-from deepring_chain.chain.client import deploy_ledger
 from deepring_chain.chain.connection import connect, shown_url
+from deepring_chain.chain.deployment import deploy_ledger
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.chain.probe import find_first_block, look_at_account, look_at_code, look_at_node
 from deepring_chain.health.collect import Collector, TookTooLong, within

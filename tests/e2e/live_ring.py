@@ -24,8 +24,9 @@ from deepring_chain.actors.querent import Querent, QueryResult
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.actors.runtime import HONEST_HOST, ActorStatus, RingProcesses
 from deepring_chain.audit.auditor import AuditReport, audit
-from deepring_chain.chain.client import Deadlines, LedgerClient
+from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import connect
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.chain.node_command import NodeKind
 from deepring_chain.crypto.keys import create_keys, load_keys

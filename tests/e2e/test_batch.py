@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from deepring_chain.attacks.orders import Lie
-from deepring_chain.chain.client import Deadlines
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.protocol.events import AnswerDelivered, UpdatePosted
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.types import Address, Digest, Hop, QueryId, RingMode

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deepring_chain.attacks.orders import Lie
-from deepring_chain.chain.client import Deadlines
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.protocol.events import UpdatePosted
 from deepring_chain.protocol.update import decode_signed_update
 from deepring_chain.types import QueryId, QueryPhase, RingMode, SignedUpdate

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from deepring_chain.attacks.orders import Lie
-from deepring_chain.chain.client import Deadlines
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.types import Digest, Hop, QueryId, RingMode
 from tests.e2e.incidents import convicted, faults, hops_by_attempt, lose, order, stopped

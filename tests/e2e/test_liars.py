@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, give_order
-from deepring_chain.chain.client import Deadlines
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.types import Hop, RingMode
 from tests.e2e.live_ring import LiveRing, random_images, running_ring, tiny_model, wait_for

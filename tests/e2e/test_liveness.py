@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from deepring_chain.attacks.orders import Lie
-from deepring_chain.chain.client import Deadlines, LedgerClient
+from deepring_chain.chain.client import LedgerClient
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.protocol.events import HopTimedOut

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from deepring_chain.attacks.orders import Lie
-from deepring_chain.chain.client import Deadlines
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.types import Hop, RingMode
 from tests.e2e.incidents import PATIENCE, arrange, await_that, convicted, faults, hops_by_attempt, order, stopped

@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 from deepring_chain.attacks.orders import Lie
-from deepring_chain.chain.client import Deadlines
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.cli.explorer_demo import mine_slowly
 from deepring_chain.model.checkpoint import shipped_model
 from deepring_chain.model.samples import load_mnist_samples

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from deepring_chain.attacks.orders import Lie
-from deepring_chain.chain.client import Deadlines
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.cli.explorer_demo import mine_slowly
 from deepring_chain.types import QueryId, RingMode
 from tests.e2e.incidents import arrange, flip_in_memory, order

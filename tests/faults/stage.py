@@ -14,8 +14,9 @@ from unittest import mock
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.actors.running import HostRecord
-from deepring_chain.chain.client import Deadlines, LedgerClient
+from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import connect
+from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.quantised import QuantisedModel
