@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deepring_chain.actors import ouroboros
 from deepring_chain.chain.devnet import Devnet
 from tests.adversary.outcomes import Outcome
 from tests.adversary.stepped_ring import SteppedRing
@@ -58,3 +59,10 @@ def own_ring(attacked_node: Devnet, tmp_path: Path) -> SteppedRing:
 def relieved_ring(attacked_node: Devnet, tmp_path: Path) -> SteppedRing:
     """A ring with a standby for each layer."""
     return SteppedRing(tmp_path / "ring", attacked_node, standbys=1)
+
+
+@pytest.fixture
+def few_attempts(monkeypatch: pytest.MonkeyPatch) -> int:
+    """An ouroboros that turns a query down after so many attempts, where each one fails in the same way."""
+    monkeypatch.setattr(ouroboros, "MAX_ATTEMPTS", 3)
+    return 3

@@ -49,7 +49,7 @@ def sending(pointer_of: Callable[[Session], Digest]) -> type[Worker]:
     """Computes rightly, and points to some other blob than the envelope it should seal."""
 
     class Sender(Worker):
-        def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
+        def _send_output(self, session: Session, _note: RouteNote, _output: TensorBytes) -> Digest:
             return pointer_of(session)
 
     return Sender
@@ -85,7 +85,7 @@ def complaining(
 class Silent(Worker):
     """Attests, and never computes."""
 
-    def _compute_turn(self, session: Session, note: RouteNote, layers: BlockLayers) -> SignedUpdate | None:
+    def _compute_turn(self, *_turn: object) -> SignedUpdate | None:
         return None
 
 

@@ -22,6 +22,7 @@ from deepring_chain.actors.block import Block
 from deepring_chain.actors.deploy import deploy_ring, fund_actors
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.init import init_ring
+from deepring_chain.actors.leaves import OWN_SECONDS
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.querent import Querent
@@ -95,12 +96,9 @@ class SteppedRing:
 
     def _set_clocks(self, acting: Any) -> None:
         """Everything with a clock gets the ring's."""
-        parts = [
-            acting,
-            getattr(getattr(acting, "_arranger", None), "keeper", None),
-            *(getattr(acting, name, None) for name in ("_arranger", "_tracker", "_referee", "_leaves")),
-        ]
-        for part in [*parts, getattr(getattr(acting, "_arranger", None), "leaves", None)]:
+        arranger = getattr(acting, "_arranger", None)
+        parts = [acting, arranger, *(getattr(acting, name, None) for name in ("_tracker", "_referee", "_leaves"))]
+        for part in [*parts, getattr(arranger, "leaves", None), getattr(arranger, "keeper", None)]:
             if hasattr(part, "_clock"):
                 part._clock = lambda: self.now
 
@@ -153,6 +151,13 @@ class SteppedRing:
                 assert until is None, "nobody has anything to do, and it did not come to that"
                 return
         raise Unsettled(str(self.troubles))
+
+    def settle_patiently(self) -> None:
+        """As `settle`, and gives those time who wait for another's leaf before they act themselves."""
+        self.settle()
+        if self.state.mode is RingMode.ATTESTING:
+            self.wait(OWN_SECONDS + 1)
+            self.settle()
 
     def wait(self, seconds: float) -> None:
         """Time passes, on the chain as for the ouroboros."""
@@ -232,7 +237,8 @@ class SteppedRing:
 
     def give_up(self, query: QueryId) -> None:
         """The ouroboros turns an interrupted query down."""
-        self.member("ouroboros").client.reject_query(query, RejectReason.RING_FAULTY)
+        member = self.member("ouroboros")
+        member.client.reject_query(query, member.shown(self.session(query)), RejectReason.RING_FAULTY)
         self.settle()
 
     def arrange(self) -> None:
@@ -260,7 +266,7 @@ class SteppedRing:
 
     def expect_answered(self, query: QueryId, images: NDArray[np.uint8] | None = None) -> None:
         """The right answer is there, and the ring waits for the next query."""
-        self.settle()
+        self.settle_patiently()
         assert self.answer(query) == self.plain(images)
         assert self.state.mode is RingMode.QUERY
 

@@ -2,8 +2,8 @@
 
 Who: a recipient, with the rights in the store that every member has.
 Wants: an honest neighbor found guilty.
-Stopped by: DR-50, DR-51 (the referee repeats the check with the recipient's attested key), DR-53; what the store lost may be
-put back before anybody is blamed, whatever the complaint says.
+Stopped by: DR-50, DR-51 (the referee repeats the check with the recipient's attested key), DR-53; what the store
+lost may be put back before anybody is blamed, whatever the complaint says.
 Outcome: recorded, right blame: the one who complained falsely, or nobody.
 """
 
@@ -37,7 +37,7 @@ def test_complaint_about_a_good_envelope_convicts_the_complainer(
 
 @blamed
 def test_complaint_that_reveals_the_neighbors_key_convicts_the_complainer(attacked: SteppedRing) -> None:
-    """A key that it must have stolen: it opens no envelope of the complainer's, and would seem to prove the complaint."""
+    """A stolen key: it opens no envelope of the complainer's, and would seem to prove the complaint."""
     stolen = attacked.member("worker-2").sealing_key(attacked.arrangement).private_bytes_raw()
     with attacked.bribed("worker-3", complaining(ComplaintKind.UNREADABLE, stolen)):
         query = attacked.ask()

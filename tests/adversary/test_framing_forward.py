@@ -2,8 +2,8 @@
 
 Who: a sender; two neighbors who agree; a member that gives out another's public key as its own.
 Wants: an honest worker found guilty, or silent, and replaced.
-Stopped by: DR-26 with DR-53 (both sides are held against the truth), DR-27, DR-51; DR-22 (a worker knows its turn by the
-route's link, not by what it can open).
+Stopped by: DR-26 with DR-53 (both sides are held against the truth), DR-27, DR-51; DR-22 (a worker knows its turn by
+the route's link, not by what it can open).
 Outcome: recorded, right blame.
 """
 
@@ -69,7 +69,7 @@ def agreeing_on(value: TensorBytes) -> tuple[type[Worker], type[Worker]]:
 
     class Second(Worker):
         def _execute(
-            self, session: Session, note: RouteNote, received: TensorBytes, layers: BlockLayers
+            self, session: Session, note: RouteNote, _received: TensorBytes, _layers: BlockLayers
         ) -> SignedUpdate:
             pointer = self._send_output(session, note, value)
             update = next_update(session, pointer, commit_output(note.own_key, value), Digest(os.urandom(32)))
@@ -143,7 +143,7 @@ def test_not_stopped_two_neighbors_pass_a_wrong_value_and_an_honest_hop_continue
 
     class Second(Worker):
         def _execute(
-            self, session: Session, note: RouteNote, received: TensorBytes, layers: BlockLayers
+            self, session: Session, note: RouteNote, _received: TensorBytes, layers: BlockLayers
         ) -> SignedUpdate:
             pointer = self._send_output(session, note, value)
             following = run_layer(layers.following, value, self._device)

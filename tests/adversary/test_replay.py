@@ -58,7 +58,8 @@ def deliver_blob(ring: SteppedRing, query: QueryId, blob: Digest) -> None:
     true = ring.worker("ouroboros")
     output = true._receive(session)
     delivery = replace(true._close(session, output), answer=blob)
-    member.client.deliver(delivery, sign_message(member.keys.account, member.client.domain, delivery))
+    signature = sign_message(member.keys.account, member.client.domain, delivery)
+    member.client.deliver(member.shown(session), delivery, signature)
 
 
 def computed(ring: SteppedRing) -> QueryId:
@@ -83,7 +84,7 @@ def test_answer_to_another_query_is_refused_by_the_querent(
     assert answer is not None
     query = computed(own_ring)
     deliver_blob(own_ring, query, answer.answer)
-    with pytest.raises(ProtocolError, match="seal|open"):
+    with pytest.raises(ProtocolError, match=r"seal|open"):
         own_ring.answer(query)
 
 
@@ -96,8 +97,10 @@ def test_other_answer_than_the_last_hop_expects_is_stopped_by_the_ledger(attacke
     assert old is not None
     query = computed(attacked)
     member = attacked.member("ouroboros")
-    delivery = closing_delivery(attacked.session(query), old.answer, old.output)
-    member.client.deliver(delivery, sign_message(member.keys.account, member.client.domain, delivery))
+    session = attacked.session(query)
+    delivery = closing_delivery(session, old.answer, old.output)
+    signature = sign_message(member.keys.account, member.client.domain, delivery)
+    member.client.deliver(member.shown(session), delivery, signature)
     assert attacked.session(query).phase is QueryPhase.DISPUTED
     attacked.expect_answered(query, OTHER_IMAGES)
 

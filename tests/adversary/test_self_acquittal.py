@@ -2,12 +2,14 @@
 
 Who: the guilty worker of a disputed edge, alone or with delete rights in the store.
 Wants: to go on with the query unblamed, or to leave the dispute open for ever.
-Stopped by: DR-52 and DR-26 (a disputed query takes nothing but the ouroboros's verdict), DR-53 (the referee needs nothing
-from the accused; the input is kept while the query is open), I-6.
+Stopped by: DR-52 and DR-26 (a disputed query takes nothing but the ouroboros's verdict), DR-53 (the referee needs
+nothing from the accused; the input is kept while the query is open), I-6.
 Outcome: refused by the ledger, or recorded, right blame.
 """
 
 from __future__ import annotations
+
+import shutil
 
 import pytest
 
@@ -33,7 +35,9 @@ def acquit_itself(ring: SteppedRing, session: Session) -> None:
     """A verdict by the accused: the hop before was guilty."""
     member = ring.member("worker-2")
     verdict = Verdict(session.query, session.attempt, session.next_hop, True, False, session.trail, session.trail)
-    member.client.judge(verdict, sign_message(member.keys.account, member.client.domain, verdict))
+    member.client.judge(
+        member.shown(session), verdict, sign_message(member.keys.account, member.client.domain, verdict)
+    )
 
 
 @refused
@@ -49,8 +53,9 @@ def test_verdict_by_the_accused_is_refused(attacked: SteppedRing) -> None:
 def test_timeout_does_not_turn_a_dispute_into_a_mere_interruption(attacked: SteppedRing) -> None:
     query = caught(attacked)
     attacked.wait(attacked.client().hop_seconds + 1)
+    member = attacked.member("worker-2")
     with pytest.raises(LedgerReverted, match="UnexpectedPhase"):
-        attacked.member("worker-2").client.time_out(query)
+        member.client.time_out(query, member.shown(attacked.session(query)))
     attacked.expect_answered(query)
     assert attacked.guilt(query) == convicted(2)
 
@@ -68,7 +73,7 @@ def test_corrected_entry_after_the_fact_is_not_posted_over_the_wrong_one(attacke
 @blamed
 @pytest.mark.parametrize("restarted", [False, True], ids=["", "and the ouroboros restarted"])
 def test_deleting_the_querents_input_keeps_no_verdict_from_being_given(attacked: SteppedRing, restarted: bool) -> None:
-    """The verdict's evidence has the key of the input, which the referee reads: a liar could make that fail for ever."""
+    """The verdict's evidence has the key of the input, which the referee reads: it could be made to fail for ever."""
     query = caught(attacked)
     attacked.lose(attacked.session(query).sealed_input)
     if restarted:
@@ -88,7 +93,7 @@ def test_deleting_the_envelope_after_the_complaint_does_not_hide_what_it_held(at
     assert session.phase is QueryPhase.DISPUTED
     pointer = attacked.update_of(query, 2).signed.update.envelope
     attacked.lose(pointer)
-    attacked.member("worker-2").journal.forget(f"outbox/{query}/{pointer.hex()}")
+    shutil.rmtree(attacked.folder.path / "worker-2" / "outbox")
     attacked.settle()
     attacked.wait(2)
     attacked.expect_answered(query)
