@@ -68,6 +68,8 @@ ELSEWHERE = (
     ),
     _elsewhere("Doctored export", "chain/test_export", Outcome.REFUSED, "DR-64"),
     _elsewhere("False verdict by the ouroboros", "unit/actors/test_audit_evidence", Outcome.BLAMED, "DR-66"),
+    _elsewhere("Refusals of the relay, over HTTP", "unit/relay/test_relay", Outcome.REFUSED, "DR-23", "I-2"),
+    _elsewhere("Forged and foreign updates in a relay", "unit/relay/test_relayed", Outcome.REFUSED, "DR-22", "DR-23"),
     _elsewhere("Hostile text, stores and requests on a page", "explorer/test_hostile", Outcome.REFUSED, "DR-92"),
 )
 
