@@ -120,6 +120,11 @@ build/fuzz/.atheris: requirements/fuzz.txt $(VENV)/.installed
 	@$(BIN)/pip install --quiet --no-deps --only-binary :all: --target build/fuzz/atheris -r $< 2>build/fuzz/atheris.log || true
 	@touch $@
 
+.PHONY: adversary
+
+adversary: setup  ## try every attack of the catalogue (tests/adversary/README.md); prints counts, ends at the first violation
+	@$(BIN)/python -m tests.adversary
+
 .PHONY: faults soak
 
 SEED ?= 1
