@@ -76,6 +76,7 @@ class Arranger:
         self.leaves = LeafCollector(member, clock)
         self.keeper = BlobKeeper(member, clock)
         self._awaited: tuple[ArrangementId, float] | None = None
+        self._stranger: tuple[ArrangementId, float] | None = None
 
     def is_due(self) -> bool:
         """Whether new routes must wait for a new arrangement.
@@ -99,7 +100,9 @@ class Arranger:
         Args:
             is_quiet: no query's step runs, which may be about to open a route in the present arrangement.
         """
-        if is_quiet and ((self.is_due() and self._is_idle()) or self._is_overdue() or self._is_incurable()):
+        if is_quiet and (
+            (self.is_due() and self._is_idle()) or self._is_overdue() or self._is_incurable() or self._is_strange()
+        ):
             self._arrange()
             return True
         position = self._member.seat_due()
@@ -138,6 +141,21 @@ class Arranger:
             self._awaited = (arrangement, self._clock())
         overdue = self._clock() - self._awaited[1] > self._member.client.hop_seconds
         return overdue and self._can_replace(current)
+
+    def _is_strange(self) -> bool:
+        """Whether the ring has waited for as long as a hop may take in an arrangement that is not in the journal.
+
+        It was drawn by a copy of this folder, or the journal was set back: nobody knows here what its blocks must
+        attest, and so nothing could be restored.
+        """
+        current = self._member.state.arrangement
+        waiting = self._member.state.mode in {RingMode.ATTESTING, RingMode.TRACKING}
+        if current is None or not waiting or self.draw_of(current.arranged.arrangement).notes == current.arranged.notes:
+            self._stranger = None
+            return False
+        if self._stranger is None or self._stranger[0] != current.arranged.arrangement:
+            self._stranger = (current.arranged.arrangement, self._clock())
+        return self._clock() - self._stranger[1] > self._member.client.hop_seconds
 
     def _is_incurable(self) -> bool:
         """Whether a worker attests falsely after every restore, and another one could take its place."""
