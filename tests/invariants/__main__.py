@@ -78,8 +78,15 @@ def _print_counts(counts: Counts) -> None:
     _print_transitions("query", {(a.name, b.name): n for (a, b), n in counts.phases.items()}, len(PHASES))
     modes = {(a.name, b.name): n for (a, b), n in counts.modes.items() if a is not b}
     _print_transitions("ring", modes, len(MODES))
+    _print_errors({outcome for _, outcome in counts.outcomes})
     checked = sorted(counts.checked.items(), key=lambda item: int(item[0].removeprefix("I-")))
     print("invariants held:   " + ", ".join(f"{name} {count}" for name, count in checked))
+
+
+def _print_errors(seen: set[str]) -> None:
+    declared = {entry["name"] for entry in load_artifact().abi if entry["type"] == "error"}
+    never = ", ".join(sorted(declared - seen)) or "none"
+    print(f"errors of the ledger: {len(declared & seen)} of {len(declared)} seen; never: {never}")
 
 
 def _print_transitions(what: str, seen: dict[tuple[str, str], int], allowed: int) -> None:

@@ -106,11 +106,13 @@ class Players:
         return Call(self.chance.choice(self.accounts), "attest", (attestations, signatures))
 
     def order_restore(self) -> Call:
-        """Of the first block that differs, with the evidence; in vain now and then."""
+        """Of the first block that differs, with the evidence; now and then of one before it, or in vain."""
         ring = self.model.ring
         leaves = [self.leaf(ring.arrangement, position, seat.round) for position, seat in enumerate(ring.seats)]
         differing = [position for position, seat in enumerate(ring.seats) if seat.leaf != leaves[position]]
         position = differing[0] if differing else 0
+        if self.chance.random() < 0.2:
+            position = self.chance.randint(0, position)
         after = list(leaves)
         if position < len(ring.seats):
             following = (ring.arrangement, position, ring.seats[position].round + 1)
