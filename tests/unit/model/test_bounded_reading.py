@@ -1,4 +1,4 @@
-"""Small files that ask for much memory, or break a library's own reader, get one line and take no more than they have."""
+"""Small files that ask for much memory, or break a library's own reader, get one line and little memory."""
 
 from __future__ import annotations
 
