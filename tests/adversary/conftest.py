@@ -15,11 +15,6 @@ from tests.adversary.stepped_ring import SteppedRing
 HERE = Path(__file__).parent
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Makes the mark known."""
-    config.addinivalue_line("markers", "attack(outcome, paragraph): how the attack of this test ends")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test says its outcome, which goes with its report; what is not stopped is called so."""
     for item in items:
