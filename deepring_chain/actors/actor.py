@@ -205,5 +205,5 @@ def _open_ouroboros(ring: RingFolder, member: Member, device: torch.device, opti
     arranger = Arranger(member, owner, roster, options.arrange_every, router.failures, ring.ouroboros)
     tracker = Tracker(member, owner, roster, arranger)
     auditors = AuditorList(ring.ouroboros).keys
-    settler = None if options.relay is None else run_relay(member, options.relay)
+    settler = None if options.relay is None else run_relay(member, router, options.relay)
     return Ouroboros(member, owner, inputs, router, arranger, tracker, auditors=auditors, settler=settler)

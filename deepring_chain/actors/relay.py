@@ -17,14 +17,18 @@ from deepring_chain.encoding import decode_fields, encode_fields
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.relayed import RelayedHops, check_continues
+from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import decode_signed_update, encode_signed_update
-from deepring_chain.types import QueryId, SignedUpdate
+from deepring_chain.types import Address, QueryId, SignedUpdate
 
 LARGEST_UPDATE: Final = 2048
 """Bytes of an encoded signed update; it has about 400."""
 
 MOST_AT_ONCE = 512
 """Updates in one answer."""
+
+Listener = Callable[[Address | None], None]
+"""Is told whose turn it is after an update was taken in."""
 
 
 class Relay:
@@ -34,15 +38,22 @@ class Relay:
         hops: where they are held for the ouroboros itself.
         state: the ledger as last read.
         journal: where they survive.
+        due: whose turn a query's next hop is; the ouroboros's when all hops are in.
 
     Attributes:
         epoch: of this run: a reader that knows another one begins anew.
     """
 
-    def __init__(self, hops: RelayedHops, state: Callable[[], LedgerState], journal: Journal) -> None:
-        self._hops, self._state, self._journal = hops, state, journal
+    def __init__(
+        self,
+        hops: RelayedHops,
+        state: Callable[[], LedgerState],
+        journal: Journal,
+        due: Callable[[Session], Address | None] = lambda _session: None,
+    ) -> None:
+        self._hops, self._state, self._journal, self._due = hops, state, journal, due
         self._taking = threading.Lock()
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Listener] = []
         self._first, self._log = 0, list[tuple[QueryId, bytes]]()
         self._forgotten: set[QueryId] = set()
         self.epoch = secrets.token_bytes(8)
@@ -69,7 +80,7 @@ class Relay:
             self._journal.record_once(_key(signed), lambda: encode_signed_update(signed))
             self._hops.add(event)
             self._log.append((update.query, encode_signed_update(signed)))
-        self.tell()
+        self.tell(self._due(self._hops.view(session)))
 
     def read(self, epoch: bytes, after: int) -> bytes | None:
         """What was taken in after the first `after` updates, encoded; None if there is nothing yet."""
@@ -98,7 +109,7 @@ class Relay:
         self._forgotten = ended & {query for query, _ in self._log}
 
     @contextmanager
-    def listening(self, listener: Callable[[], None]) -> Iterator[None]:
+    def listening(self, listener: Listener) -> Iterator[None]:
         """`listener` is called, from any thread, after each update that is taken in, as long as the block runs."""
         self._listeners.append(listener)
         try:
@@ -106,10 +117,10 @@ class Relay:
         finally:
             self._listeners.remove(listener)
 
-    def tell(self) -> None:
-        """Wakes whoever listens."""
+    def tell(self, due: Address | None) -> None:
+        """Tells all listeners whose turn it is now; None if that is not known."""
         for listener in list(self._listeners):
-            listener()
+            listener(due)
 
     def _restore(self, data: bytes) -> None:
         signed = decode_signed_update(data)

@@ -15,7 +15,7 @@ from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.relayed import RelayedHops
 from deepring_chain.protocol.update import encode_signed_update
-from deepring_chain.types import SignedUpdate
+from deepring_chain.types import Address, SignedUpdate
 
 LOG = logging.getLogger(__name__)
 
@@ -34,9 +34,11 @@ class RelayClient:
     Args:
         url: the relay's http address.
         hops: where they are held.
+        me: the worker's account: its turn is news at once, others' a little later.
     """
 
-    def __init__(self, url: str, hops: RelayedHops) -> None:
+    def __init__(self, url: str, hops: RelayedHops, me: Address) -> None:
+        self._me = me
         self._url = f"{url.rstrip('/')}/updates"
         self._hops = hops
         self._local = threading.local()
@@ -87,7 +89,7 @@ class RelayClient:
             RequestException: the relay is away, or answers with an error.
             ProtocolError: what it answers is no news.
         """
-        query = {"epoch": self._epoch.hex(), "after": str(self._after)}
+        query = {"epoch": self._epoch.hex(), "after": str(self._after), "account": self._me}
         with self._session().get(self._url, params=query, timeout=LONGEST_WAIT + SEND_SECONDS, stream=True) as answer:
             answer.raise_for_status()
             if answer.status_code == requests.codes.no_content:

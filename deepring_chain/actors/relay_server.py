@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import uvicorn
 from starlette.applications import Starlette
@@ -23,10 +24,13 @@ from deepring_chain.actors.relay import LARGEST_UPDATE, Relay
 from deepring_chain.errors import ConfigError, DeepRingError, ProtocolError
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.update import decode_signed_update
-from deepring_chain.types import SignedUpdate
+from deepring_chain.types import Address, SignedUpdate
 
 LONGEST_WAIT = 20.0
 """Seconds that a reader without news is kept waiting."""
+
+LATER_SECONDS = 1.0
+"""A reader whose turn it is not is told after this, of all that came meanwhile: it may have to settle it one day."""
 
 MOST_CONNECTIONS = 1024
 STOP_SECONDS = 3.0
@@ -38,11 +42,13 @@ class RelayServer:
     Args:
         relay: what is served.
         url: http address to listen at.
+        me: the ouroboros's account.
     """
 
-    def __init__(self, relay: Relay, url: str) -> None:
+    def __init__(self, relay: Relay, url: str, me: Address) -> None:
         self._relay = relay
         self._url = url
+        self._me = me
 
     def send(self, signed: SignedUpdate) -> str:
         """Takes an update of the ouroboros's own in; why not, empty if it was taken."""
@@ -58,7 +64,7 @@ class RelayServer:
 
     @contextmanager
     def opened(self, wake: Callable[[], None]) -> Iterator[None]:
-        """Serves as long as the block runs; each update that is taken in wakes the ouroboros.
+        """Serves as long as the block runs; the ouroboros is woken when it is its turn.
 
         Raises:
             ConfigError: the address cannot be listened at.
@@ -67,7 +73,12 @@ class RelayServer:
         waiting = _Waiting()
         server = uvicorn.Server(_configuration(_Endpoints(self._relay, waiting).app()))
         thread = threading.Thread(target=server.run, args=([listener],), name="relay", daemon=True)
-        with self._relay.listening(wake), self._relay.listening(waiting.tell):
+
+        def wake_owner(due: Address | None) -> None:
+            if due in (None, self._me):
+                wake()
+
+        with self._relay.listening(wake_owner), self._relay.listening(waiting.tell):
             thread.start()
             try:
                 yield
@@ -78,35 +89,52 @@ class RelayServer:
                 listener.close()
 
 
+@dataclass(frozen=True, eq=False)
+class _Reader:
+    """Who waits for news: whose turn ends the wait at once; None if it is not said."""
+
+    loop: asyncio.AbstractEventLoop
+    event: asyncio.Event
+    account: str | None
+
+    def tell(self, *, is_due: bool) -> None:
+        """From any thread. Whose turn it is not reads a little later, much in one answer."""
+        if self.loop.is_closed():
+            return
+        if is_due:
+            self.loop.call_soon_threadsafe(self.event.set)
+        else:
+            self.loop.call_soon_threadsafe(self.loop.call_later, LATER_SECONDS, self.event.set)
+
+
 class _Waiting:
     """Readers that wait for news, in the server's event loop; told from any thread."""
 
     def __init__(self) -> None:
-        self._readers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._readers: set[_Reader] = set()
         self._has_ended = False
 
     @contextmanager
-    def reader(self) -> Iterator[asyncio.Event]:
+    def reader(self, account: str | None) -> Iterator[asyncio.Event]:
         """An event that is set at the next news, also at those that come before it is waited for."""
-        entry = (asyncio.get_running_loop(), asyncio.Event())
+        entry = _Reader(asyncio.get_running_loop(), asyncio.Event(), account)
         self._readers.add(entry)
         if self._has_ended:
-            entry[1].set()
+            entry.event.set()
         try:
-            yield entry[1]
+            yield entry.event
         finally:
             self._readers.discard(entry)
 
-    def tell(self) -> None:
-        """There are news."""
-        for loop, event in list(self._readers):
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(event.set)
+    def tell(self, due: Address | None) -> None:
+        """There are news, after which it is somebody's turn."""
+        for reader in list(self._readers):
+            reader.tell(is_due=due is None or reader.account in (None, due))
 
     def end(self) -> None:
         """Nobody waits any more."""
         self._has_ended = True
-        self.tell()
+        self.tell(None)
 
 
 class _Endpoints:
@@ -142,7 +170,7 @@ class _Endpoints:
             epoch, after = bytes.fromhex(request.query_params["epoch"]), int(request.query_params["after"])
         except (LookupError, ValueError):
             return PlainTextResponse("epoch: hexadecimal, after: a number", 400)
-        with self._waiting.reader() as told:
+        with self._waiting.reader(request.query_params.get("account")) as told:
             news = self._relay.read(epoch, after)
             if news is None:
                 with suppress(asyncio.TimeoutError):

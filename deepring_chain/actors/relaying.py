@@ -8,6 +8,7 @@ from deepring_chain.actors.posting import RelayedPosting, Transport
 from deepring_chain.actors.relay import Relay
 from deepring_chain.actors.relay_client import RelayClient
 from deepring_chain.actors.relay_server import RelayServer
+from deepring_chain.actors.router import Router
 from deepring_chain.actors.settler import Settler
 from deepring_chain.protocol.relayed import RelayedHops
 
@@ -20,15 +21,15 @@ def join_relay(member: Member, url: str) -> None:
     """
     relay_place(url)
     hops = RelayedHops(member.client.domain)
-    _post_through(member, hops, RelayClient(url, hops))
+    _post_through(member, hops, RelayClient(url, hops, member.keys.address))
 
 
-def run_relay(member: Member, url: str) -> Settler:
+def run_relay(member: Member, router: Router, url: str) -> Settler:
     """The ouroboros relays at this http address, and settles what it takes in."""
-    hops = RelayedHops(member.client.domain)
-    relay = Relay(hops, lambda: member.state, member.journal)
-    _post_through(member, hops, RelayServer(relay, url))
-    return Settler(member.client, hops, relay.tell)
+    hops, me = RelayedHops(member.client.domain), member.keys.address
+    relay = Relay(hops, lambda: member.state, member.journal, router.signer_due)
+    _post_through(member, hops, RelayServer(relay, url, me))
+    return Settler(member.client, hops, lambda: relay.tell(me))
 
 
 def _post_through(member: Member, hops: RelayedHops, transport: Transport) -> None:

@@ -20,7 +20,7 @@ from deepring_chain.protocol.history import entries_after
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.route import RouteNote, build_route, route_context
 from deepring_chain.protocol.session import Fault, FaultKind, Session
-from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, ComplaintKind, Digest, Hop
+from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, ComplaintKind, Digest, Hop, QueryPhase
 
 LOG = logging.getLogger(__name__)
 
@@ -73,6 +73,12 @@ class Router:
                 f"query {session.query}: the journal has no route for attempt {attempt}; restore the ouroboros's folder"
             )
         return RouteDraw.decode(drawn)
+
+    def signer_due(self, session: Session) -> Address | None:
+        """Whose turn it is: this account's after the last hop; None if no hop is due."""
+        if session.phase is QueryPhase.COMPUTED:
+            return self._member.keys.address
+        return self.draw_of(session).signers[session.next_hop] if session.phase is QueryPhase.ROUTED else None
 
     def links(self, draw: RouteDraw) -> list[Digest]:
         """The route's links, from the attempt's first hop on."""

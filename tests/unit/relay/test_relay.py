@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import requests
-from relay_script import DOMAIN, HOPS, digest, relayed, routed, signed_for, state_of
+from relay_script import DOMAIN, HOPS, address, digest, relayed, routed, signed_for, state_of
 
 from deepring_chain.actors.journal import Journal
 from deepring_chain.actors.options import free_relay_address, relay_place
 from deepring_chain.actors.relay import LARGEST_UPDATE, MOST_AT_ONCE, Relay, decode_news, encode_news
 from deepring_chain.actors.relay_client import RelayClient
-from deepring_chain.actors.relay_server import RelayServer
+from deepring_chain.actors.relay_server import LATER_SECONDS, RelayServer
 from deepring_chain.errors import ConfigError, ProtocolError
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.relayed import RelayedHops
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import encode_signed_update
-from deepring_chain.types import QueryPhase, SignedUpdate
+from deepring_chain.types import Address, QueryPhase, SignedUpdate
 
 WAIT = 10.0
 
@@ -162,15 +163,15 @@ def test_malformed_news_are_refused(data: bytes) -> None:
 def served(tmp_path: Path) -> Iterator[tuple[Owner, str, Session]]:
     session = routed()
     owner, url = Owner(tmp_path, session), free_relay_address()
-    with RelayServer(owner.relay, url).opened(lambda: None):
+    with RelayServer(owner.relay, url, address(0x99)).opened(lambda: None):
         yield owner, url, session
 
 
 def test_worker_hears_at_once_what_another_hands_in(served: tuple[Owner, str, Session]) -> None:
     _, url, session = served
-    sender, listener = RelayClient(url, RelayedHops(DOMAIN)), RelayedHops(DOMAIN)
+    sender, listener = RelayClient(url, RelayedHops(DOMAIN), address(2)), RelayedHops(DOMAIN)
     heard = threading.Semaphore(0)
-    with RelayClient(url, listener).opened(heard.release):
+    with RelayClient(url, listener, address(2)).opened(heard.release):
         for number, signed in enumerate(honest(session, 3), 1):
             assert sender.send(signed) == ""
             assert heard.acquire(timeout=WAIT)
@@ -180,29 +181,71 @@ def test_worker_hears_at_once_what_another_hands_in(served: tuple[Owner, str, Se
 def test_ouroboros_is_woken_and_holds_what_was_handed_in(tmp_path: Path) -> None:
     session, woken = routed(), threading.Semaphore(0)
     owner, url = Owner(tmp_path, session), free_relay_address()
-    with RelayServer(owner.relay, url).opened(woken.release):
-        assert RelayClient(url, RelayedHops(DOMAIN)).send(honest(session, 1)[0]) == ""
+    with RelayServer(owner.relay, url, address(0x99)).opened(woken.release):
+        assert RelayClient(url, RelayedHops(DOMAIN), address(2)).send(honest(session, 1)[0]) == ""
         assert woken.acquire(timeout=WAIT)
     assert owner.hops.view(session).next_hop == 1
 
 
+class Scheduled(Owner):
+    """A relay that knows whose turn it is: the signer of hop i is account i + 1, and the ouroboros account 1."""
+
+    def __init__(self, path: Path, *sessions: Session) -> None:
+        super().__init__(path, *sessions)
+        self.relay = Relay(self.hops, lambda: self.state, Journal(path / "turns.sqlite"), self.turn)
+
+    def turn(self, session: Session) -> Address:
+        return address(1 if session.phase is QueryPhase.COMPUTED else session.next_hop + 1)
+
+
+def test_news_reach_whose_turn_it_is_at_once_and_others_a_little_later(tmp_path: Path) -> None:
+    session, url = routed(), free_relay_address()
+    owner, due, later = Scheduled(tmp_path, session), threading.Event(), threading.Event()
+    asleep = threading.Event()
+    with (
+        RelayServer(owner.relay, url, address(1)).opened(asleep.set),
+        RelayClient(url, RelayedHops(DOMAIN), address(2)).opened(due.set),
+        RelayClient(url, RelayedHops(DOMAIN), address(3)).opened(later.set),
+    ):
+        time.sleep(0.5)  # both listen
+        owner.relay.take(honest(session, 1)[0])
+        begun = time.monotonic()
+        assert due.wait(WAIT)
+        assert later.wait(WAIT)
+        assert time.monotonic() - begun >= LATER_SECONDS / 2
+        assert not asleep.is_set()
+
+
+def test_ouroboros_is_woken_when_all_hops_are_in(tmp_path: Path) -> None:
+    session, url = routed(), free_relay_address()
+    owner, woken = Scheduled(tmp_path, session), threading.Event()
+    with RelayServer(owner.relay, url, address(1)).opened(woken.set):
+        for signed in honest(session, HOPS)[:-1]:
+            owner.relay.take(signed)
+        assert not woken.is_set()
+        owner.relay.take(honest(session, HOPS)[-1])
+        assert woken.wait(WAIT)
+
+
 def test_refusal_comes_back_in_words(served: tuple[Owner, str, Session]) -> None:
     _, url, session = served
-    assert "hop 0 of attempt 1 is due" in RelayClient(url, RelayedHops(DOMAIN)).send(honest(session, 2)[1])
+    assert "hop 0 of attempt 1 is due" in RelayClient(url, RelayedHops(DOMAIN), address(2)).send(honest(session, 2)[1])
 
 
 def test_relay_that_is_away_is_a_refusal_and_no_error(tmp_path: Path) -> None:
     del tmp_path
-    assert "ConnectionError" in RelayClient(free_relay_address(), RelayedHops(DOMAIN)).send(honest(routed(), 1)[0])
+    assert "ConnectionError" in RelayClient(free_relay_address(), RelayedHops(DOMAIN), address(2)).send(
+        honest(routed(), 1)[0]
+    )
 
 
 def test_worker_catches_up_after_the_relay_was_started_again(tmp_path: Path) -> None:
     session, url = routed(), free_relay_address()
     updates, listener, heard = honest(session, 2), RelayedHops(DOMAIN), threading.Semaphore(0)
-    with RelayClient(url, listener).opened(heard.release):
+    with RelayClient(url, listener, address(2)).opened(heard.release):
         for number, signed in enumerate(updates, 1):
             owner = Owner(tmp_path, session)
-            with RelayServer(owner.relay, url).opened(lambda: None):
+            with RelayServer(owner.relay, url, address(0x99)).opened(lambda: None):
                 owner.relay.take(signed)
                 assert heard.acquire(timeout=WAIT)
                 assert listener.view(session).next_hop == number
@@ -231,18 +274,18 @@ def test_forged_news_do_not_move_a_worker(served: tuple[Owner, str, Session]) ->
     forged = signed_for(session, signer=7)
     owner.relay._log.append((session.query, encode_signed_update(forged)))
     listener, heard = RelayedHops(DOMAIN), threading.Semaphore(0)
-    with RelayClient(url, listener).opened(heard.release):
+    with RelayClient(url, listener, address(2)).opened(heard.release):
         assert heard.acquire(timeout=WAIT)
         assert listener.view(session) is session
 
 
 def test_taken_port_is_one_line(served: tuple[Owner, str, Session]) -> None:
     owner, url, _ = served
-    with pytest.raises(ConfigError, match="--relay"), RelayServer(owner.relay, url).opened(lambda: None):
+    with pytest.raises(ConfigError, match="--relay"), RelayServer(owner.relay, url, address(0x99)).opened(lambda: None):
         raise AssertionError("two servers at one port")
 
 
-@pytest.mark.parametrize("address", ["", "127.0.0.1:1", "https://127.0.0.1:1", "http://127.0.0.1", "http://x:99999"])
-def test_address_that_is_none_is_refused(address: str) -> None:
+@pytest.mark.parametrize("text", ["", "127.0.0.1:1", "https://127.0.0.1:1", "http://127.0.0.1", "http://x:99999"])
+def test_address_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="http://"):
-        relay_place(address)
+        relay_place(text)
