@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from tests.mutants.mutant import Mutant  # noqa: E402
 from tests.mutants.schema import TEST, Schema, make_schema  # noqa: E402
 from tests.mutants.targets import all_mutants  # noqa: E402
 
+NEAREST = 4
+"""So many test files are run for a survivor of the contracts that is explained; for all others all that there are."""
 PRELOADED = ("pytest", "hypothesis", "numpy", "web3", "eth_account", "cryptography", "solcx", "torch", "xdist")
 """Imported once, before the forks; none of it belongs to the product."""
 _scratch: list[Path] = []
@@ -109,7 +112,9 @@ def _judge(mutant: Mutant) -> Judgement:
     began = time.monotonic()
     found = _schemas[0].judge(mutant) if mutant in _schemas[0].numbers else None
     if found is None:
-        return judge(mutant, _scratch[0])
+        is_explained = mutant.file.endswith(".sol") and mutant.name in read_explained(PAGE)
+        judgement = judge(replace(mutant, tests=mutant.tests[:NEAREST]) if is_explained else mutant, _scratch[0])
+        return replace(judgement, mutant=mutant)
     return Judgement(mutant, "killed", f"{TEST}: {found[:70]}", time.monotonic() - began, mutant.line(ROOT))
 
 
@@ -129,6 +134,7 @@ def _summarize(judgements: list[Judgement], explained: dict[str, str], unknown: 
         print(f"mutants: no test noticed: {name}")
     for name in [*unknown, *vain]:
         print(f"mutants: {PAGE.name} explains a survivor that is none: {name}")
+    _print_modules(judgements)
     counts = Counter(each.result for each in judgements)
     kinds = Counter("contract" if each.mutant.file.endswith(".sol") else "Python" for each in judgements)
     print(
@@ -137,6 +143,13 @@ def _summarize(judgements: list[Judgement], explained: dict[str, str], unknown: 
         f"{len(bad)} of these unexplained"
     )
     return 1 if bad or unknown or vain else 0
+
+
+def _print_modules(judgements: list[Judgement]) -> None:
+    """A line for each file."""
+    for file in sorted({each.mutant.file for each in judgements}):
+        counts = Counter(each.result for each in judgements if each.mutant.file == file)
+        print(f"{file}: {counts.total()} mutants, " + ", ".join(f"{n} {result}" for result, n in counts.items()))
 
 
 if __name__ == "__main__":

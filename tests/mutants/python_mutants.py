@@ -1,4 +1,4 @@
-"""Mutants of Python modules: guarded `raise`s, calls of checks, operands and bounds of their conditions."""
+"""Mutants of Python modules: guarded `raise`s, calls of checks, their operands and bounds, what a digest binds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from tests.mutants.mutant import Mutant, numbered
 CHECK = re.compile(r"^_?(check|verify|require|expect|refuse)(_|$)")
 STEP_CHECKS = frozenset({"equal", "require", "member", "signed", "nonzero"})
 """Methods of `audit_step.Step`, each of which raises when its check fails."""
+DIGESTS = frozenset({"keccak256", "sha256", "abi_encode"})
+"""Functions whose last argument consists of what a digest binds."""
+STRUCTS = frozenset({"as_struct", "place"})
+"""Methods that give what the ledger is shown, and what its word of a query binds."""
+NOTHING = '(0 if isinstance({0}, int) else bytes(32) if isinstance({0}, bytes) else "0x" + "0" * 40)'
+"""A value of the same type, whatever was there."""
 BOUNDS: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.Lt: ("<", "<="),
     ast.LtE: ("<=", "<"),
@@ -63,6 +69,19 @@ class _Finder(ast.NodeVisitor):
             self._add(node, "pass", "check dropped")
         self.generic_visit(node)
 
+    def visit_Call(self, node: ast.Call) -> None:
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if name in DIGESTS and node.args:
+            self._bound_values(node.args[-1])
+        elif name == "update" and self._text(node.func) == "digest.update":
+            self._add(node.args[0], 'b""', "value not bound")
+        self.generic_visit(node)
+
+    def visit_Dict(self, node: ast.Dict) -> None:
+        for value in node.values if self.places[-1:] and self.places[-1] in STRUCTS else []:
+            self._add(value, NOTHING.format(self._text(value)), "value not bound")
+        self.generic_visit(node)
+
     def visit_BoolOp(self, node: ast.BoolOp) -> None:
         if self.branches:
             self._operands(node)
@@ -84,6 +103,19 @@ class _Finder(ast.NodeVisitor):
             is_step = isinstance(owner, ast.Name) and owner.id == "step"
             return bool(CHECK.match(function.attr)) or (is_step and function.attr in STEP_CHECKS)
         return isinstance(function, ast.Name) and bool(CHECK.match(function.id))
+
+    def _bound_values(self, argument: ast.expr) -> None:
+        if isinstance(argument, ast.BinOp):
+            for part in (argument.left, argument.right):
+                self._bound_values(part)
+                if not isinstance(part, ast.BinOp):
+                    self._add(part, 'b""', "value not bound")
+        for part in argument.elts if isinstance(argument, ast.List) else []:
+            if isinstance(part, ast.Starred):
+                text = f"*({NOTHING.format('each')} for each in {self._text(part.value)})"
+            else:
+                text = NOTHING.format(self._text(part))
+            self._add(part, text, "value not bound")
 
     def _condition(self, test: ast.expr, kind: str) -> None:
         self._add(test, f"False and ({self._text(test)})", kind)

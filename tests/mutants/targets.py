@@ -28,9 +28,10 @@ VERIFIER_TESTS = tuple(
         "verifier_dispute_forgeries",
         "verifier_attempt_forgeries",
         "verifier_restore_forgeries",
-        "verifier_mutations",
+        "verifier_marks",
         "entries",
         "plain",
+        "verifier_mutations",
     )
 )
 
@@ -50,10 +51,6 @@ def unit(part: str, *names: str) -> tuple[str, ...]:
 
 
 TARGETS = (
-    *(
-        Target(f"{PROTOCOL}/{name}.py", VERIFIER_TESTS, branches=True)
-        for name in ("verifier", "verifier_query", "verifier_ring", "audit_step")
-    ),
     Target(f"{PROTOCOL}/session.py", unit("protocol", "session", "ledger_state"), branches=True),
     Target(f"{PROTOCOL}/ledger_state.py", unit("protocol", "ledger_state", "session"), branches=True),
     Target(f"{PROTOCOL}/validation.py", unit("protocol", "validation"), branches=True),
@@ -63,16 +60,26 @@ TARGETS = (
     Target(f"{PROTOCOL}/update.py", unit("protocol", "update", "entries"), branches=True),
     Target(f"{PROTOCOL}/evidence.py", unit("protocol", "evidence")),
     Target(f"{PROTOCOL}/restore.py", unit("protocol", "restore"), branches=True),
+    Target(f"{PROTOCOL}/run.py", unit("protocol", "run"), branches=True),
+    Target(f"{PROTOCOL}/trail.py", unit("protocol", "query_state", "run") + LIBRARY_TESTS, branches=True),
+    Target(f"{PROTOCOL}/query_state.py", unit("protocol", "query_state"), branches=True),
+    Target(f"{PROTOCOL}/block_hash.py", LIBRARY_TESTS, branches=True),
+    Target(f"{PROTOCOL}/relayed.py", unit("relay", "relayed", "posting"), branches=True),
     Target(f"{PROTOCOL}/tracking.py", unit("actors", "tracker") + unit("protocol", "restore"), branches=True),
     Target("deepring_chain/encoding.py", (f"{UNIT}/test_encoding.py", f"{UNIT}/test_encoding_tensors.py")),
     Target("deepring_chain/crypto/signing.py", unit("crypto", "signing"), branches=True),
     Target("deepring_chain/store/content.py", unit("store", "content")),
-    Target(f"{ACTORS}/member.py", unit("actors", "disputes", "worker", "ouroboros")),
-    Target(f"{ACTORS}/worker.py", unit("actors", "worker", "disputes")),
+    Target(f"{ACTORS}/member.py", unit("actors", "refusals", "disputes", "worker", "ouroboros")),
+    Target(f"{ACTORS}/worker.py", unit("actors", "refusals", "worker", "disputes")),
     Target(f"{ACTORS}/block.py", unit("actors", "block", "worker")),
-    Target(f"{ACTORS}/leaves.py", unit("actors", "leaves", "forged_leaves")),
-    Target(f"{ACTORS}/querent.py", unit("actors", "querent")),
+    Target(f"{ACTORS}/leaves.py", unit("actors", "refusals", "leaves", "forged_leaves")),
+    Target(f"{ACTORS}/querent.py", unit("actors", "querent", "querent_after_a_reorganization")),
     Target(f"{ACTORS}/guard.py", unit("actors", "guard")),
+    Target(f"{ACTORS}/posting.py", unit("relay", "posting"), branches=True),
+    *(
+        Target(f"{PROTOCOL}/{name}.py", VERIFIER_TESTS)
+        for name in ("audit_step", "verifier_ring", "verifier_query", "verifier")
+    ),
 )
 
 

@@ -22,7 +22,7 @@ def checked(value: int, limit: int) -> int:
     check_digests("value", value)
     if value is None or value >= limit:
         raise ValueError(value)
-    return value
+    return sha256(TAG + limit)
 '''
 
 
@@ -48,6 +48,7 @@ def test_every_check_of_a_module_is_found(tmp_path: Path) -> None:
         ("raise dropped", "False and (value is None or value >= limit)"),
         ("operand dropped", "False"),
         ("bound moved", " > "),
+        ("value not bound", 'b""'),
     }
 
 

@@ -100,6 +100,23 @@ def test_worker_that_accuses_an_honest_neighbor_is_found_guilty(ring: FakeRing) 
     assert judged(ring) == [f"judge {query} False True"]
 
 
+class WorkerWithBadNeighbors(Worker):
+    """The two before it agreed on a tensor that no layer can take."""
+
+    def _receive(self, *_: object) -> TensorBytes:
+        return TensorBytes("uint8", (1, 5), bytes(5))
+
+
+def test_worker_complains_of_a_tensor_that_its_layer_cannot_take(ring: FakeRing) -> None:
+    """It fits its commitment, so nothing else would keep this worker from timing out."""
+    query = ask_up_to(ring, 2)
+    ring.replace_worker(2, WorkerWithBadNeighbors)
+    ring.step(2)
+    session = session_of(ring, query)
+    assert isinstance(session.dispute, EnvelopeDisputed)
+    assert (session.dispute.complaint.kind, session.dispute.complaint.hop) == (ComplaintKind.UNREADABLE, 2)
+
+
 class WrongWorker(Worker):
     """Computes something else, and commits to it."""
 

@@ -148,13 +148,23 @@ def test_who_signed_nothing_that_waits_is_never_stuck() -> None:
     assert not scene.posting.is_stuck(view)
 
 
-def test_ended_queries_are_forgotten_and_unknown_ones_kept() -> None:
+def test_ended_queries_are_forgotten_and_open_or_unknown_ones_kept() -> None:
     scene = Scene()
     relayed(scene.session, scene.hops, 1)
-    scene.posting.forget_ended(LedgerState())
-    assert scene.hops.queries() == [scene.session.query]
+    for state in (LedgerState(), scene.state):
+        scene.posting.forget_ended(state)
+        assert scene.hops.queries() == [scene.session.query]
     scene.posting.forget_ended(state_of(replace(scene.session, phase=QueryPhase.WITHDRAWN)))
     assert scene.hops.queries() == []
+
+
+def test_query_that_the_ledger_does_not_have_any_more_is_not_settled() -> None:
+    """A reorganization took it, together with the view that an actor holds."""
+    scene = Scene()
+    view = relayed(scene.session, scene.hops, 2)
+    scene.state = LedgerState()
+    assert not scene.posting.settle_first(view)
+    assert scene.client.posted == []
 
 
 def test_hop_that_was_relayed_since_the_look_at_the_query_is_no_trouble() -> None:
