@@ -34,6 +34,8 @@ _scratch: list[Path] = []
 """The scratch copy of a process of the pool."""
 _schemas: list[Schema] = []
 """The compiled ledger with its mutants; made before the pool, which inherits it."""
+_explained: set[str] = set()
+"""Names of the survivors that are explained; likewise."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,6 +71,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _judge_all(mutants: list[Mutant], jobs: int, explained: dict[str, str], *, baseline: bool) -> Iterator[Judgement]:
+    _explained.update(explained)
     for name in PRELOADED:
         __import__(name)
     with tempfile.TemporaryDirectory(prefix="deepring-mutants-") as folder:
@@ -112,7 +115,7 @@ def _judge(mutant: Mutant) -> Judgement:
     began = time.monotonic()
     found = _schemas[0].judge(mutant) if mutant in _schemas[0].numbers else None
     if found is None:
-        is_explained = mutant.file.endswith(".sol") and mutant.name in read_explained(PAGE)
+        is_explained = mutant.file.endswith(".sol") and mutant.name in _explained
         judgement = judge(replace(mutant, tests=mutant.tests[:NEAREST]) if is_explained else mutant, _scratch[0])
         return replace(judgement, mutant=mutant)
     return Judgement(mutant, "killed", f"{TEST}: {found[:70]}", time.monotonic() - began, mutant.line(ROOT))
