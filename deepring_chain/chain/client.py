@@ -47,9 +47,6 @@ FOLD_GAS_PER_SEAT = 45_000
 TIMED_GAS = 100_000
 """More than a timeout or a withdrawal takes, but for the trail."""
 
-POST_GAS = 70_000
-"""More than a hop takes. Without an estimate it costs a request less; a refusal is decoded from the receipt."""
-
 GAS_PER_TRAIL_ENTRY = 3_000
 """More than an entry of the trail takes, in a withdrawal."""
 
@@ -273,7 +270,7 @@ class LedgerClient:
             ProtocolError: they are no run.
         """
         call = post_call(state, updates)
-        return self._send(call.function, *call.arguments, fixed_gas=POST_GAS if call.function == "post" else None)
+        return self._send(call.function, *call.arguments)
 
     def deliver(self, state: QueryState, delivery: Delivery, signature: bytes) -> TxReceipt:
         """`ILedger.deliver`; the delivery's place is the state's."""

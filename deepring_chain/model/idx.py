@@ -71,7 +71,10 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     shape = struct.unpack_from(f">{dimensions}I", data, 4)
     if len(data) != header + prod(shape):
         raise ModelError(f"IDX file {path}: {len(data) - header} bytes of data, sizes {shape} need {prod(shape)}")
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    try:
+        return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    except ValueError as error:  # no elements, and sizes that numpy cannot multiply
+        raise ModelError(f"IDX file {path}: sizes {shape} ({error})") from None
 
 
 def _unpack(path: Path, data: bytes) -> bytes:

@@ -29,9 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.user_properties.append(("attack", mark.args[0].value))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def attacked_node() -> Iterator[Devnet]:
-    """A node for the rings that are attacked."""
+    """A node for the rings that are attacked in one file; its first account has funds for about ten of them."""
     with Devnet() as node:
         yield node
 

@@ -164,7 +164,7 @@ def test_entry_with_too_little_gas_is_mallorys_loss(attacked: SteppedRing) -> No
     transaction: Any = {
         "to": attacked.deployment.ledger,
         "data": data,
-        "gas": 30_000,
+        "gas": 36_000,
         "gasPrice": 2 * web3.eth.gas_price,
         "nonce": web3.eth.get_transaction_count(MALLORY.address),
         "chainId": web3.eth.chain_id,

@@ -158,7 +158,7 @@ def test_tampered_with_ring_passes_the_audit(ring: Path, terminal: Terminal) -> 
         (("perturb", "worker-9"), "no such worker"),
         (("perturb", "worker-1", "--lie", "noisy-input", "--noise", "inf"), "noise of inf steps"),
         (("kill", "worker-9"), "no such process runs"),
-        (("withdraw", "99"), "QueryNotOpen"),
+        (("withdraw", "99"), "the ledger has no such query"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "refused",
 )

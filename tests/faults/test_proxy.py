@@ -75,7 +75,7 @@ def test_cut_road_resets_open_connections_and_refuses_new_ones(proxy: Proxy) -> 
         proxy.set_road(Road.CUT)
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
-    with open_connection(proxy) as connection, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), open_connection(proxy) as connection:
         connection.recv(1)
     proxy.set_road(Road.OPEN)
     with open_connection(proxy) as connection:
