@@ -19,7 +19,9 @@ from typing import NoReturn
 from tests.mutants.mutant import Mutant
 
 LIMIT = 300.0
-"""Seconds for one mutant; tests that hang have noticed it."""
+"""Seconds for one mutant of a Python module; tests that hang have noticed it."""
+LONG_LIMIT = 1800.0
+"""For a mutant of the contracts, which all their tests may have to try, and for all tests at once: neither hangs."""
 DOES_NOT_COMPILE, BROKEN = 90, 91
 """Exit codes of the process that judges, beside pytest's: it is the mutant's fault, or the machine's."""
 JUDGING = frozenset({0, 1, 2, DOES_NOT_COMPILE})
@@ -91,7 +93,8 @@ def judge(mutant: Mutant, scratch: Path) -> Judgement:
     began, line = time.monotonic(), mutant.line(scratch)
     before = mutant.apply(scratch)
     try:
-        status, log = run_tests(scratch, mutant.tests, _artifacts(mutant))
+        limit = LONG_LIMIT if mutant.file.endswith(".sol") else LIMIT
+        status, log = run_tests(scratch, mutant.tests, _artifacts(mutant), limit)
     finally:
         (scratch / mutant.file).write_bytes(before)
     if status == BROKEN or status not in {None, *JUDGING}:
@@ -109,13 +112,16 @@ def _artifacts(mutant: Mutant) -> tuple[str, ...]:
     return ALL_ARTIFACTS if "/libraries/" in mutant.file else ALL_ARTIFACTS[:1]
 
 
-def run_tests(scratch: Path, tests: tuple[str, ...], compiled: tuple[str, ...]) -> tuple[int | None, str]:
+def run_tests(
+    scratch: Path, tests: tuple[str, ...], compiled: tuple[str, ...], limit: float = LONG_LIMIT
+) -> tuple[int | None, str]:
     """Runs tests in a scratch copy until the first failure.
 
     Args:
         scratch: the copy.
         tests: test files in it.
         compiled: names of the contracts that are compiled first.
+        limit: seconds.
 
     Returns:
         pytest's exit code, None when it took too long; and what was printed.
@@ -124,7 +130,7 @@ def run_tests(scratch: Path, tests: tuple[str, ...], compiled: tuple[str, ...]) 
     child = os.fork()
     if child == 0:
         _be_child(scratch, tests, log, compiled)
-    status = _wait(child, LIMIT)
+    status = _wait(child, limit)
     return status, log.read_text(encoding="utf-8", errors="replace")
 
 

@@ -156,6 +156,7 @@ def test_memory_is_bounded_in_histories_and_queries() -> None:
 
     assert sum(at(1, trail) for trail in range(MOST_UPDATES + 5)) == MOST_UPDATES
     assert sum(at(query, 1) for query in range(2, MOST_QUERIES + 10)) == MOST_QUERIES - 1
+    assert at(2, 2)  # of a query that is known already
     hops.forget(QueryId(1))
     assert at(1, 1)
     assert not at(1, 1)
