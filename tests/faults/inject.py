@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -283,6 +284,7 @@ def bring_back(store: Path, away: Path) -> None:
             place = store / path.relative_to(meanwhile)
             place.parent.mkdir(exist_ok=True)
             path.replace(place)
+    shutil.rmtree(meanwhile, ignore_errors=True)  # or the next time there is something in its way
 
 
 def _flip_middle(blob: bytes) -> bytes:
