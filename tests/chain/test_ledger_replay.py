@@ -12,6 +12,7 @@ from deepring_chain.chain.devnet import Devnet
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.signing import recover_signer
 from deepring_chain.types import Domain, QueryPhase, SignedUpdate
+from tests.chain.clock import Clock
 from tests.chain.expect import refused, refused_state
 from tests.chain.ring_driver import Ledger, ScriptedQuery, ScriptedRing, fund
 
@@ -71,9 +72,11 @@ def test_update_of_one_query_is_refused_in_another(ring: ScriptedRing, querent: 
                 second.carry(update, state=shown)
 
 
+@pytest.mark.usefixtures("clock")
 def test_update_for_another_ledger_is_refused(
     ring: ScriptedRing, other_ring: ScriptedRing, querent: LocalAccount
 ) -> None:
+    """The clock stands still, so that the two queries are the same in all but their ledger."""
     here, there = ring.submit(querent).open_route(), other_ring.submit(querent).open_route()
     assert (here.query, here.trail, here.links) == (there.query, there.trail, there.links)
     signed = there.sign(there.update())
@@ -83,6 +86,7 @@ def test_update_for_another_ledger_is_refused(
     here.post()
 
 
+@pytest.mark.usefixtures("clock")
 def test_delivery_for_another_ledger_is_refused(
     ring: ScriptedRing, other_ring: ScriptedRing, querent: LocalAccount
 ) -> None:
@@ -105,6 +109,11 @@ def test_history_replayed_on_another_chain_is_refused_at_the_first_signature(
 ) -> None:
     with Devnet() as one, Devnet(chain_id=4242) as other:
         rings = [fresh_ring(node, owner, workers, querent) for node in (one, other)]
+        clocks = [Clock(ring.ledger.web3) for ring in rings]
+        now = max(clock.now for clock in clocks) + 10
+        for clock in clocks:
+            clock.advance(now - clock.now)
+            clock.stop()
         here, there = (ring.submit(querent).open_route() for ring in rings)
         assert rings[0].ledger.address == rings[1].ledger.address
         assert (here.trail, here.links) == (there.trail, there.links)
