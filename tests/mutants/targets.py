@@ -64,7 +64,7 @@ TARGETS = (
     Target(f"{PROTOCOL}/run.py", unit("protocol", "run"), branches=True),
     Target(f"{PROTOCOL}/trail.py", unit("protocol", "query_state", "run") + LIBRARY_TESTS, branches=True),
     Target(f"{PROTOCOL}/query_state.py", unit("protocol", "query_state"), branches=True),
-    Target(f"{PROTOCOL}/block_hash.py", LIBRARY_TESTS, branches=True),
+    Target(f"{PROTOCOL}/block_hash.py", unit("protocol", "block_hash") + LIBRARY_TESTS[:1], branches=True),
     Target(f"{PROTOCOL}/relayed.py", unit("relay", "relayed", "posting"), branches=True),
     Target(f"{PROTOCOL}/tracking.py", unit("actors", "tracker") + unit("protocol", "restore"), branches=True),
     Target("deepring_chain/encoding.py", ENCODING_TESTS),
@@ -121,6 +121,7 @@ def _contract_tests(root: Path, callers: dict[str, set[str]], file: str, place: 
         todo += new
     every = sorted((root / "tests/chain").glob("test_ledger_*.py"))
     words = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in reached if name}
+    words = {"deployment" if word == "constructor" else word for word in words}
     near = [path for path in every if any(path.stem.startswith(f"test_ledger_{word}") for word in words)]
     for path in [*near, *(path for path in every if path not in near)]:
         yield str(path.relative_to(root))
