@@ -11,9 +11,10 @@ from protocol_tools import digest
 
 from deepring_chain.crypto.digest import commit_output, hop_key
 from deepring_chain.encoding import layer_header
+from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.block_hash import block_leaf, fold_leaves
 from deepring_chain.protocol.tracking import find_first_mismatch
-from deepring_chain.protocol.validation import UnexpectedOutput, check_received
+from deepring_chain.protocol.validation import UnexpectedOutput, check_form, check_received
 from deepring_chain.types import Digest, Hop, LayerContent, LayerIndex, QueryId, TensorBytes
 
 # ---------------------------------------------------------------- the recipient's check
@@ -55,6 +56,16 @@ def test_commitment_of_another_hop_or_query_does_not_pass() -> None:
     for key in (hop_key(digest(1), Hop(1)), hop_key(digest(2), Hop(2)), digest(1)):
         with pytest.raises(UnexpectedOutput):
             check_received(QueryId(1), Hop(2), SENT, KEY, commit_output(key, SENT))
+
+
+@pytest.mark.parametrize("sent", [replace(SENT, dtype="uint8"), replace(SENT, shape=(1, 6))], ids=["dtype", "shape"])
+def test_tensor_of_a_form_that_the_layer_does_not_give_is_refused(sent: TensorBytes) -> None:
+    with pytest.raises(ProtocolError, match="query 1, hop 2: sent .*; its layer gives int8"):
+        check_form(QueryId(1), Hop(2), sent, SENT)
+
+
+def test_another_batch_size_is_no_other_form() -> None:
+    check_form(QueryId(1), Hop(2), replace(SENT, shape=(1, 3), data=b"abc"), SENT)
 
 
 # ---------------------------------------------------------------- leaves
