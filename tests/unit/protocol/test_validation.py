@@ -60,7 +60,7 @@ def test_commitment_of_another_hop_or_query_does_not_pass() -> None:
 
 @pytest.mark.parametrize("sent", [replace(SENT, dtype="uint8"), replace(SENT, shape=(1, 6))], ids=["dtype", "shape"])
 def test_tensor_of_a_form_that_the_layer_does_not_give_is_refused(sent: TensorBytes) -> None:
-    with pytest.raises(ProtocolError, match="query 1, hop 2: sent .*; its layer gives int8"):
+    with pytest.raises(ProtocolError, match=r"query 1, hop 2: sent .*; its layer gives int8"):
         check_form(QueryId(1), Hop(2), sent, SENT)
 
 
