@@ -14,6 +14,7 @@ from deepring_chain.protocol.evidence import (
     WRAPPED_KEY_BYTES,
     Evidence,
     decode_shared,
+    seal_shared,
 )
 from deepring_chain.types import Digest, Hop, TensorBytes
 
@@ -86,3 +87,20 @@ def test_shared_message_for_its_readers_is_read(count: int) -> None:
 def test_shared_message_of_another_form_is_refused(wrapped: list[Any], size: int) -> None:
     with pytest.raises(ProtocolError):
         decode_shared(shared(wrapped, bytes(size)))
+
+
+def readers(count: int) -> list[Digest]:
+    """Public keys; 9 is the base point, and the next ones will do."""
+    return [Digest((9 + number).to_bytes(32, "little")) for number in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, MAX_READERS])
+def test_message_is_shared_with_as_many_as_can_be_read(count: int) -> None:
+    wrapped, _ = decode_shared(seal_shared(readers(count) * 2, b"message", b"place"))
+    assert len(wrapped) == count
+
+
+@pytest.mark.parametrize("count", [0, MAX_READERS + 1])
+def test_message_for_nobody_or_too_many_is_refused(count: int) -> None:
+    with pytest.raises(ProtocolError, match="readers of one message"):
+        seal_shared(readers(count), b"message", b"place")
