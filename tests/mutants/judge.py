@@ -31,8 +31,6 @@ QUICK = {"optimizer": {"enabled": True, "runs": 1}, "viaIR": False}
 """Settings under which the contracts compile in a third of the time, and are small enough for a node."""
 LINKED = ("node_modules",)
 LEFT_OUT = ("docs/", "benchmarks/")
-LEFT_TO_THE_SUITE = "not test_every_swap_is_found and not test_every_failure_names_subject"
-"""Each tries thousands of trails for a minute; what is changed in a trail is tried by the tests beside them."""
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 
@@ -213,5 +211,5 @@ def _pytest(scratch: Path, tests: tuple[str, ...]) -> int:
     import pytest  # noqa: PLC0415  (its plugins must see the scratch copy alone)
 
     there = [name for name in tests if (scratch / name).exists()]
-    options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "--tb=line", "--timeout=60", "-k", LEFT_TO_THE_SUITE]
+    options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "--tb=line", "--timeout=60"]
     return int(pytest.main([*options, *there]))

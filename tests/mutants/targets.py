@@ -18,22 +18,6 @@ PROTOCOL = "deepring_chain/protocol"
 ACTORS = "deepring_chain/actors"
 UNIT = "tests/unit"
 LIBRARY_TESTS = ("tests/differential/test_vectors.py", "tests/differential/test_digests.py")
-VERIFIER_TESTS = tuple(
-    f"{UNIT}/protocol/test_{name}.py"
-    for name in (
-        "verifier_order",
-        "verifier_deadlines",
-        "verifier_query_forgeries",
-        "verifier_ring_forgeries",
-        "verifier_dispute_forgeries",
-        "verifier_attempt_forgeries",
-        "verifier_restore_forgeries",
-        "verifier_marks",
-        "entries",
-        "plain",
-        "verifier_mutations",
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -75,10 +59,6 @@ TARGETS = (
     Target(f"{ACTORS}/querent.py", unit("actors", "querent", "querent_after_a_reorganization")),
     Target(f"{ACTORS}/guard.py", unit("actors", "guard")),
     Target(f"{ACTORS}/posting.py", unit("relay", "posting"), branches=True),
-    *(
-        Target(f"{PROTOCOL}/{name}.py", VERIFIER_TESTS)
-        for name in ("audit_step", "verifier_ring", "verifier_query", "verifier")
-    ),
 )
 
 

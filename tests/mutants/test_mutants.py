@@ -33,7 +33,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(600)
 def test_sample_of_mutants_is_killed() -> None:
-    done = run("--sample", "4", "--seed", "3")
+    done = run("--sample", "4", "--seed", "5")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "0 of these unexplained" in done.stdout
 
