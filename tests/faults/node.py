@@ -70,6 +70,7 @@ class Node:
     def kill(self) -> None:
         """kill -9; what the node will know when it is back is what it knows now."""
         self.wake()
+        self._hold()
         self._state.write_bytes(
             gzip.decompress(bytes.fromhex(self.call("anvil_dumpState", self._keeps_history, seconds=DUMP_SECONDS)[2:]))
         )
@@ -79,6 +80,7 @@ class Node:
     def stop(self) -> None:
         """Ends in order."""
         self.wake()
+        self._hold()
         os.kill(self.devnet.process_id, signal.SIGTERM)
         deadline = time.monotonic() + DUMP_SECONDS
         while self.devnet.is_alive() and time.monotonic() < deadline:  # it writes all that it knows to its file
@@ -100,16 +102,19 @@ class Node:
         with suppress(ChainError, ProcessLookupError):
             os.kill(self.devnet.process_id, signal.SIGCONT)
 
+    def _hold(self) -> None:
+        """No block from now on: what Anvil 1.7.1 saves while it mines is a state that its blocks do not lead to."""
+        self.call("evm_setAutomine", False)
+        self.call("evm_setIntervalMining", 0)
+        time.sleep(SETTLE_SECONDS)
+
     @contextmanager
     def _still(self) -> Iterator[None]:
         """No block meanwhile.
 
-        One that Anvil 1.7.1 mines in a revert keeps its number, and those below it are gone; a snapshot that it takes
-        while it mines has a state that its blocks do not lead to.
+        One that Anvil 1.7.1 mines in a revert keeps its number, and those below it are gone.
         """
-        self.call("evm_setAutomine", False)
-        self.call("evm_setIntervalMining", 0)
-        time.sleep(SETTLE_SECONDS)
+        self._hold()
         try:
             yield
         finally:

@@ -11,6 +11,7 @@ import queue
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -123,7 +124,8 @@ class Conductor:
 
     def crashes(self) -> list[str]:
         """What no querent should meet."""
-        return [f"a querent's program broke: {asker.crash!r}" for asker in self._askers if asker.crash is not None]
+        broken = [asker.crash for asker in self._askers if asker.crash is not None]
+        return ["a querent's program broke: " + "".join(traceback.format_exception(crash)) for crash in broken]
 
     @property
     def is_asked(self) -> bool:
@@ -135,7 +137,7 @@ class Conductor:
         return lambda: self.is_asked or self.watch.events >= events or time.monotonic() - since > self._stall
 
     def _pass_until(self, reached: Callable[[], bool]) -> None:
-        while not reached():
+        while not reached() and not self.crashes():
             self.injector.end_due()
             self.watch.look(self._eye)
             self._on_look()

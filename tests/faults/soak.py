@@ -7,6 +7,8 @@ bounds below, ends it with exit code 1.
 from __future__ import annotations
 
 import argparse
+import faulthandler
+import signal
 import sys
 import tempfile
 import time
@@ -167,6 +169,7 @@ def soak(options: argparse.Namespace, say: Callable[[str], None]) -> list[str]:
 def main() -> int:
     """1 at a violation."""
     enter_namespace("tests.faults.soak")
+    faulthandler.register(signal.SIGUSR1)  # kill -USR1 tells where it stands
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--queries", type=int, default=1000)
