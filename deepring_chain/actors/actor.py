@@ -111,7 +111,7 @@ class Actor:
             watch.look_again()
         moved = False
         if watch.is_due():
-            moved = self.member.follower.refresh()
+            moved = self.member.follower.refresh(watch.announced())
             watch.looked(moved=moved)
             self.member.metrics.follows(is_announced=watch.heads.is_live)
             self.member.metrics.recovered(RING)

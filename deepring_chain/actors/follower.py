@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 
 from deepring_chain.actors.continuity import take_in
 from deepring_chain.actors.metrics import ActorMetrics
-from deepring_chain.chain.client import BlockPlace, LedgerClient
+from deepring_chain.chain.block_place import BlockPlace
+from deepring_chain.chain.client import LedgerClient
 from deepring_chain.errors import ChainError, ProtocolError
+from deepring_chain.protocol.events import LoggedEvent
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import QueryId
@@ -49,17 +52,52 @@ class LedgerFollower:
         self._keeps_ended = keeps_ended
         self.state = LedgerState(keeps_ended)
 
-    def refresh(self) -> bool:
+    def refresh(self, announced: Sequence[BlockPlace] = ()) -> bool:
         """Takes in what happened since the last call.
 
         A block that was taken in and is gone (a reorganization, a node that was set back) makes it start anew: nothing
         but the chain decides what happened.
 
+        Args:
+            announced: the blocks that the node announced last, oldest first. Where they lead on from the last block
+                that was taken in, their logs are all that has to be asked for.
+
         Returns:
             Whether the chain moved.
         """
         with self._lock:
-            return self._refresh()
+            following = self._following(announced)
+            return self._refresh() if following is None else self._take_announced(following)
+
+    def _following(self, announced: Sequence[BlockPlace]) -> list[BlockPlace] | None:
+        """The announced blocks after the last one that was taken in; None if they do not lead on from it."""
+        last = self._cursor
+        if last is None or not announced:
+            return None
+        found: list[BlockPlace] = []
+        for place in announced:
+            if place.follows(last):
+                found.append(place)
+                last = place
+        return found if last == announced[-1] else None
+
+    def _take_announced(self, blocks: Sequence[BlockPlace]) -> bool:
+        """Takes blocks in, of which is known that each one follows the last."""
+        self._client.note_times(blocks)
+        for place in blocks:
+            self._metrics.saw_head(blocks[-1].number)
+            self._take_in(self._client.events_of(place))
+            self._cursor = place
+        if blocks:
+            self._metrics.took_in(blocks[-1].number, self.state)
+        return bool(blocks)
+
+    def _take_in(self, events: Sequence[LoggedEvent]) -> None:
+        try:
+            take_in(self.state, events)
+        except ProtocolError:  # the chain changed between two answers, or the node lies: half a piece is no good
+            self._start_anew()
+            raise
 
     def _refresh(self) -> bool:
         head = self._client.head()
@@ -79,11 +117,7 @@ class LedgerFollower:
         for first in range(start, head.number + 1, PIECE):
             last = min(first + PIECE - 1, head.number)
             place = head if last == head.number else self._client.block_at(last)
-            try:
-                take_in(self.state, self._client.events(first, last))
-            except ProtocolError:  # the chain changed between two answers, or the node lies: half a piece is no good
-                self._start_anew()
-                raise
+            self._take_in(self._client.events(first, last))
             self._cursor = place
 
     def _start_anew(self) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from deepring_chain.chain.client import BlockPlace, LedgerClient
+from deepring_chain.chain.block_place import BlockPlace
+from deepring_chain.chain.client import LedgerClient
 from deepring_chain.protocol.events import Event, LoggedEvent, query_of
 from deepring_chain.types import Digest, QueryId
 

@@ -119,9 +119,11 @@ class Querent:
         """
         deadline = time.monotonic() + timeout
         with self._listening() as heads:
+            asked = heads.count
             while True:
                 seen = heads.count
-                moved = self._follower.refresh()
+                moved = self._follower.refresh(heads.newest if heads.count != asked else ())
+                asked = seen
                 session = self._own_session(query)
                 if moved:
                     on_progress(session, self._follower.state.mode)

@@ -12,7 +12,8 @@ from deepring_chain.audit.inputs import InputAuditor
 from deepring_chain.audit.progress import AuditCounts, AuditIdentity, AuditState, ProgressFile
 from deepring_chain.audit.report import AuditReport, not_checked
 from deepring_chain.audit.storage import StorageAuditor, read_terms
-from deepring_chain.chain.client import BlockPlace, LedgerClient
+from deepring_chain.chain.block_place import BlockPlace
+from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.node_blocks import NodeBlocks
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.audit_step import AuditFailure, Place, show

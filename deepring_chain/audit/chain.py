@@ -12,7 +12,8 @@ from web3.types import LogReceipt
 
 from deepring_chain.audit.names import subject_of
 from deepring_chain.chain.artifact import load_artifact
-from deepring_chain.chain.client import BlockPlace, LedgerClient
+from deepring_chain.chain.block_place import BlockPlace
+from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.events import EventDecoder
 from deepring_chain.chain.raw_block import (
     Header,

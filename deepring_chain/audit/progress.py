@@ -13,7 +13,7 @@ from pathlib import Path
 from deepring_chain.audit.blobs import BlobState
 from deepring_chain.audit.evidence import EvidenceState
 from deepring_chain.chain.artifact import load_artifact
-from deepring_chain.chain.client import BlockPlace
+from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.encoding import decode_fields, encode_fields
 from deepring_chain.errors import ConfigError, ProtocolError

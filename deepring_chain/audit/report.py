@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from deepring_chain.audit.evidence import EvidenceReport
 from deepring_chain.audit.formats import BlobKind
 from deepring_chain.audit.progress import AuditCounts
-from deepring_chain.chain.client import BlockPlace
+from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.protocol.audit_step import AuditFailure
 from deepring_chain.protocol.verifier_report import TrailReport
 from deepring_chain.types import Address, Domain

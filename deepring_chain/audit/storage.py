@@ -11,7 +11,8 @@ from eth_typing import ChecksumAddress
 from web3.contract.contract import ContractFunctions
 
 from deepring_chain.chain.artifact import load_artifact
-from deepring_chain.chain.client import BlockPlace, LedgerClient
+from deepring_chain.chain.block_place import BlockPlace
+from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import node_errors
 from deepring_chain.protocol.audit_step import AuditFailure, Place, Terms, show
 from deepring_chain.protocol.events import ModelRegistered

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from typing import Protocol, cast
 
 from eth_account.signers.local import LocalAccount
@@ -13,10 +13,12 @@ from web3.contract import Contract
 from web3.types import TxReceipt
 
 from deepring_chain.chain.artifact import Artifact, load_artifact
+from deepring_chain.chain.block_place import BlockPlace, read_header
 from deepring_chain.chain.block_times import BlockTimes
 from deepring_chain.chain.connection import connect, node_errors, shown_url
 from deepring_chain.chain.errors import ContractMissing, LedgerReverted, RevertDecoder
 from deepring_chain.chain.events import EventDecoder, forgiving_codec
+from deepring_chain.chain.raw_request import read_logs, request
 from deepring_chain.chain.sender import TransactionSender
 from deepring_chain.chain.settlement import Settlement, deliver_call, post_call, settlement_calls
 from deepring_chain.crypto.signing import as_struct
@@ -52,15 +54,6 @@ GAS_PER_TRAIL_ENTRY = 3_000
 
 LOG_RANGE = 5_000
 """Blocks per `eth_getLogs` request; public nodes limit the range."""
-
-
-@dataclass(frozen=True)
-class BlockPlace:
-    """A block by number and hash; with the hash of the block before it, where that is at hand."""
-
-    number: int
-    block_hash: Digest
-    parent: Digest | None = field(default=None, compare=False)
 
 
 class TransactionObserver(Protocol):
@@ -133,10 +126,17 @@ class LedgerClient:
         """Unix time of a block, in seconds; remembered until `forget_times`."""
         known = self._times.get(number)
         if known is None:
-            with node_errors(self.url):
-                known = int(self.web3.eth.get_block(number)["timestamp"])
-            self._times.keep(number, known)
+            self._block(number)
+            known = self._times.get(number)
+        if known is None:
+            raise ChainError(f"{self.url}: the node answers with another block than number {number}")
         return known
+
+    def note_times(self, blocks: Iterable[BlockPlace]) -> None:
+        """Remembers the times of blocks that were announced."""
+        for block in blocks:
+            if block.time is not None:
+                self._times.keep(block.number, block.time)
 
     def forget_times(self) -> None:
         """To be called after a reorganization: a block's number then stands for another block."""
@@ -153,9 +153,17 @@ class LedgerClient:
         with node_errors(self.url):
             for start in range(first_block, last_block + 1, LOG_RANGE):
                 end = min(start + LOG_RANGE - 1, last_block)
-                logs = self.web3.eth.get_logs({"address": self._contract.address, "fromBlock": start, "toBlock": end})
-                found.extend(logged for log in logs for logged in self._decoder.decode(log))
+                found.extend(self._events({"fromBlock": hex(start), "toBlock": hex(end)}))
         return found
+
+    def events_of(self, block: BlockPlace) -> list[LoggedEvent]:
+        """All events of the ledger in one block, which the node must have, in order."""
+        with node_errors(self.url):
+            return self._events({"blockHash": f"0x{block.block_hash.hex()}"})
+
+    def _events(self, where: Mapping[str, str]) -> list[LoggedEvent]:
+        logs = read_logs(request(self.web3, "eth_getLogs", {"address": self._contract.address, **where}))
+        return [logged for log in logs for logged in self._decoder.decode(log)]
 
     def balance(self) -> int:
         """What this connection's account has, in wei.
@@ -313,9 +321,13 @@ class LedgerClient:
 
     def _block(self, which: int | str) -> BlockPlace:
         with node_errors(self.url):
-            block = self.web3.eth.get_block(which)  # type: ignore[arg-type]
-            self._times.keep(block["number"], block["timestamp"])
-            return BlockPlace(block["number"], Digest(bytes(block["hash"])), Digest(bytes(block["parentHash"])))
+            named = which if isinstance(which, str) else hex(which)
+            header = request(self.web3, "eth_getBlockByNumber", named, False)
+            if header is None:
+                raise ChainError(f"{self.url}: the node has no block {which}")
+            block = read_header(header)
+        self.note_times([block])
+        return block
 
     def _check_code(self, artifact: Artifact, address: Address) -> None:
         code = bytes(self.web3.eth.get_code(address))  # type: ignore[arg-type]

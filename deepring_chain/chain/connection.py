@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -16,6 +16,7 @@ from web3 import Web3
 from web3.exceptions import BadFunctionCallOutput, BadResponseFormat, Web3RPCError, Web3ValueError
 from web3.providers.rpc.utils import ExceptionRetryConfiguration
 
+from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.chain.errors import NodeSilent, NodeUnreachable, TransactionFailed, WrongChain
 from deepring_chain.errors import ChainError
 
@@ -46,6 +47,10 @@ class Heads(Protocol):
     def count(self) -> int:
         """How many were announced so far."""
 
+    @property
+    def newest(self) -> Sequence[BlockPlace]:
+        """The last ones without a gap in what was heard, oldest first; empty if what was announced tells no place."""
+
     def wait(self, seen: int, seconds: float) -> bool:
         """Waits for a block after the first `seen` ones."""
 
@@ -55,6 +60,7 @@ class NoHeads:
 
     is_live = False
     count = 0
+    newest: Sequence[BlockPlace] = ()
 
     def wait(self, seen: int, seconds: float) -> bool:
         """Waits in vain."""

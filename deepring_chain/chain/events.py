@@ -9,12 +9,12 @@ from eth_abi.codec import ABICodec
 from eth_abi.decoding import StringDecoder
 from eth_abi.exceptions import DecodingError
 from eth_abi.registry import BaseEquals
-from eth_utils import to_checksum_address
+from eth_utils import event_abi_to_log_topic, to_checksum_address
 from web3._utils.abi import build_strict_registry
 from web3.contract import Contract
-from web3.exceptions import Web3Exception
 from web3.types import LogReceipt
 
+from deepring_chain.chain.event_layout import EventLayout
 from deepring_chain.errors import ChainError, ProtocolError
 from deepring_chain.protocol import events as records
 from deepring_chain.protocol.run import HopEntry, Run
@@ -208,7 +208,9 @@ class EventDecoder:
 
     def __init__(self, contract: Contract, domain: Domain) -> None:
         self._domain = domain
-        self._events = {bytes.fromhex(contract.events[name]().topic[2:]): contract.events[name]() for name in _BUILDERS}
+        self._codec = contract.w3.codec
+        abis = [entry for entry in contract.abi if entry["type"] == "event"]
+        self._layouts = {event_abi_to_log_topic(abi): EventLayout.of(abi) for abi in abis if abi["name"] in _BUILDERS}
 
     def decode(self, log: LogReceipt) -> list[records.LoggedEvent]:
         """The records of `log`: one, or one for each hop of a run.
@@ -216,16 +218,15 @@ class EventDecoder:
         Raises:
             ChainError: no event of the ledger, or malformed.
         """
-        event = self._events.get(bytes(log["topics"][0])) if log["topics"] else None
+        layout = self._layouts.get(bytes(log["topics"][0])) if log["topics"] else None
         where = f"log {log['logIndex']} of block {log['blockNumber']}"
-        if event is None:
+        if layout is None:
             raise ChainError(f"{where} is no event of the ledger")
         try:
-            data = event.process_log(log)
-            record = _BUILDERS[data["event"]](data["args"])
+            record = _BUILDERS[layout.name](layout.read(self._codec, log["topics"], log["data"]))
             found = record.expand(self._domain) if isinstance(record, Run) else [record]
-        except (DecodingError, Web3Exception, ProtocolError, ValueError, TypeError, OverflowError) as error:
-            raise ChainError(f"{where} is a malformed {event.event_name} ({_one_line(error)})") from None
+        except (DecodingError, ProtocolError, ValueError, TypeError, OverflowError) as error:
+            raise ChainError(f"{where} is a malformed {layout.name} ({_one_line(error)})") from None
         return [_logged(log, each, part) for part, each in enumerate(found)]
 
 

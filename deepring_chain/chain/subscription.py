@@ -1,7 +1,8 @@
 """A node's announcements of new blocks over WebSocket (`eth_subscribe`), so that nobody has to keep asking.
 
-An announcement only says that it is time to look: what happened is read by HTTP, as without it. A node that announces
-nothing, or a connection that is lost, costs nothing but time: whoever waits here then asks again and again as before.
+An announcement says that it is time to look, and where its block stands; what happened in the block is read by HTTP, as
+without it. A node that announces nothing, or a connection that is lost, costs nothing but time: whoever waits here then
+asks again and again as before.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
@@ -21,6 +23,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
+from deepring_chain.chain.block_place import BlockPlace, read_header
 from deepring_chain.chain.connection import Node, NoHeads, is_loopback, shown_url
 
 LOG = logging.getLogger(__name__)
@@ -31,6 +34,9 @@ OPEN_SECONDS = 5.0
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
 """Seconds until a lost connection is tried again."""
+
+BLOCKS_KEPT = 64
+"""Announced blocks whose places are remembered: an actor that is further behind asks the node."""
 
 MAX_MESSAGE = 2**20
 """Bytes of an announcement: a block's header has about 2,000."""
@@ -56,6 +62,7 @@ class HeadFeed:
         self._is_live = False
         self._told = ""
         self._suspected: int | None = None
+        self._newest: deque[BlockPlace] = deque(maxlen=BLOCKS_KEPT)
         self.count = 0
 
     def __enter__(self) -> HeadFeed:
@@ -72,6 +79,12 @@ class HeadFeed:
     def is_live(self) -> bool:
         """Whether new blocks are announced just now."""
         return self._is_live
+
+    @property
+    def newest(self) -> Sequence[BlockPlace]:
+        """The blocks that were announced last, oldest first; empty if the last announcement told no block."""
+        with self._changed:
+            return tuple(self._newest)
 
     def wait(self, seen: int, seconds: float) -> bool:
         """Waits for a block after the first `seen` ones; returns whether there is one.
@@ -115,8 +128,9 @@ class HeadFeed:
             self._subscribe(socket)
             self._set_live(is_live=True)
             for message in socket:
-                if _read(message).get("method") == "eth_subscription":
-                    self._announce()
+                told = _read(message)
+                if told.get("method") == "eth_subscription":
+                    self._announce(told.get("params"))
 
     def _subscribe(self, socket: Connection) -> None:
         request = {"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]}
@@ -125,8 +139,16 @@ class HeadFeed:
         if "result" not in answer:
             raise ValueError(f"the node refused: {answer.get('error')}")
 
-    def _announce(self) -> None:
+    def _announce(self, told: Any) -> None:
+        try:
+            place = read_header(told["result"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            place = None  # an announcement all the same: who looks will ask
         with self._changed:
+            if place is None:
+                self._newest.clear()
+            else:
+                self._newest.append(place)
             self.count += 1
             self._changed.notify_all()
         self._on_news()
@@ -143,6 +165,8 @@ class HeadFeed:
     def _ended(self, reason: str) -> None:
         """Says once what became of the subscription."""
         self._connection = None
+        with self._changed:
+            self._newest.clear()
         if self._is_live:
             self._set_live(is_live=False)
         if not self._told and not self._closed.is_set():

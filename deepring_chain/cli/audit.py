@@ -16,7 +16,8 @@ from deepring_chain.audit.auditor import audit as run_audit
 from deepring_chain.audit.chain import BlockSource
 from deepring_chain.audit.evidence import Admission
 from deepring_chain.audit.progress import ProgressFile
-from deepring_chain.chain.client import BlockPlace, LedgerClient
+from deepring_chain.chain.block_place import BlockPlace
+from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.export_file import ExportFile, connect_export
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
 from deepring_chain.cli.audit_output import conclude

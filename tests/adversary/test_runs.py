@@ -95,7 +95,7 @@ def test_state_of_the_carriers_choosing_is_refused(
     """A hop that is said to have begun at no time is as old as the ring: whether it is late is looked at first."""
     state = query.state
     false = replace(state, **change(query))  # type: ignore[arg-type]
-    with pytest.raises(LedgerReverted, match="UnexpectedState|DeadlinePassed"):
+    with pytest.raises(LedgerReverted, match=r"UnexpectedState|DeadlinePassed"):
         query.ring.ledger.by(mallory).post(false, query.sign(query.update()))
     assert query.state == state
     query.post()

@@ -21,7 +21,7 @@ from deepring_chain.audit.evidence import EvidenceState
 from deepring_chain.audit.inputs import _CALLS, MULTICALL, _parts
 from deepring_chain.audit.progress import AuditCounts, AuditIdentity, AuditState
 from deepring_chain.chain.artifact import load_artifact
-from deepring_chain.chain.client import BlockPlace
+from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.chain.errors import RevertDecoder
 from deepring_chain.chain.events import _BUILDERS, EventDecoder, forgiving_codec
 from deepring_chain.crypto.digest import sha256

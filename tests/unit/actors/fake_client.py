@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from fake_ledger import DOMAIN, FakeLedger
 
-from deepring_chain.chain.client import BlockPlace
+from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.signing import message_digest, recover_signer
 from deepring_chain.protocol.block_hash import fold_leaves
@@ -72,6 +72,7 @@ class FakeClient:
         self._times: dict[int, int] = {}
         self.calls: list[str] = []
         self.ranges: list[tuple[int, int]] = []
+        self.singles: list[int] = []
 
     def head(self) -> BlockPlace:
         return self.block_at(self.ledger.height)
@@ -83,6 +84,9 @@ class FakeClient:
         """Remembered until `forget_times`, as by `LedgerClient`."""
         return self._times.setdefault(number, self.ledger.times[number])
 
+    def note_times(self, blocks: Iterable[BlockPlace]) -> None:
+        self._times.update({block.number: block.time for block in blocks if block.time is not None})
+
     def forget_times(self) -> None:
         self._times.clear()
 
@@ -92,6 +96,10 @@ class FakeClient:
     def events(self, first_block: int, last_block: int) -> list[LoggedEvent]:
         self.ranges.append((first_block, last_block))
         return [entry for entry in self.ledger.logged if first_block <= entry.block_number <= last_block]
+
+    def events_of(self, block: BlockPlace) -> list[LoggedEvent]:
+        self.singles.append(block.number)
+        return [entry for entry in self.ledger.logged if entry.block_hash == block.block_hash]
 
     # ------------------------------------------------------------------ transactions
 

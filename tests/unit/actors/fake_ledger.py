@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.protocol.events import (
     Event,
     LoggedEvent,
@@ -72,6 +73,10 @@ class FakeLedger:
         for place, events in enumerate(logs):
             for part, event in enumerate(events):
                 self.logged.append(LoggedEvent(event, number, self.hashes[-1], self.hashes[-1], place, part))
+
+    def announcement(self, number: int) -> BlockPlace:
+        """What a node announces of a block."""
+        return BlockPlace(number, self.hashes[number], self.hashes[number - 1], self.times[number])
 
     def set_back(self, height: int) -> None:
         """Drops the blocks above `height`; those that follow have other hashes."""

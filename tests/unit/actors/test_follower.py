@@ -12,7 +12,7 @@ from fake_ledger import FakeLedger
 from fake_ring import make_keys
 
 from deepring_chain.actors.follower import LedgerFollower
-from deepring_chain.chain.client import BlockPlace
+from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.events import ModelRegistered, WorkerAdmitted
 from deepring_chain.types import Address, Digest
@@ -179,3 +179,114 @@ def test_node_that_fails_midway_loses_no_event(ledger: FakeLedger, monkeypatch: 
     assert known(follower) == MEMBERS[:1]
     assert follower.refresh()
     assert known(follower) == MEMBERS[:2]
+
+
+# ---------------------------------------------------------------- announced blocks
+
+
+def announced(ledger: FakeLedger, first: int, last: int) -> list[BlockPlace]:
+    return [ledger.announcement(number) for number in range(first, last + 1)]
+
+
+@pytest.fixture
+def heads_asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The blocks that the node is asked for."""
+    asked: list[int] = []
+    block_at = FakeClient.block_at
+
+    def ask(client: FakeClient, number: int) -> BlockPlace:
+        asked.append(number)
+        return block_at(client, number)
+
+    monkeypatch.setattr(FakeClient, "block_at", ask)
+    return asked
+
+
+def test_announced_blocks_are_read_one_by_one_and_no_head_is_asked_for(
+    ledger: FakeLedger, heads_asked: list[int]
+) -> None:
+    follower, client = follow(ledger)
+    follower.refresh()
+    admit(ledger, 1, 2)
+    heads_asked.clear()
+    assert follower.refresh(announced(ledger, 1, 4))
+    assert known(follower) == MEMBERS[:3]
+    assert (client.singles, heads_asked) == ([3, 4], [])
+    assert client.block_time(4) == ledger.times[4]
+
+
+def test_announced_block_that_is_known_already_needs_no_request(ledger: FakeLedger, heads_asked: list[int]) -> None:
+    follower, client = follow(ledger)
+    follower.refresh()
+    heads_asked.clear()
+    assert not follower.refresh(announced(ledger, 1, 2))
+    assert (client.singles, heads_asked) == ([], [])
+
+
+def test_first_refresh_does_not_begin_with_an_announced_block(ledger: FakeLedger) -> None:
+    follower, client = follow(ledger)
+    assert follower.refresh(announced(ledger, 2, 2))
+    assert client.ranges == [(1, 2)]
+
+
+def test_gap_before_the_announced_blocks_is_read_from_the_node(ledger: FakeLedger) -> None:
+    follower, client = follow(ledger)
+    follower.refresh()
+    admit(ledger, 1, 2, 3)
+    assert follower.refresh(announced(ledger, 4, 5))
+    assert known(follower) == MEMBERS[:4]
+    assert client.singles == []
+
+
+def test_announcements_that_lag_behind_do_not_hide_what_the_node_has(ledger: FakeLedger) -> None:
+    follower, _ = follow(ledger)
+    admit(ledger, 1)
+    follower.refresh()
+    admit(ledger, 2)
+    assert follower.refresh(announced(ledger, 1, 2))
+    assert known(follower) == MEMBERS[:3]
+
+
+def test_announced_reorganization_makes_it_start_anew(ledger: FakeLedger) -> None:
+    follower, _ = follow(ledger)
+    admit(ledger, 1)
+    heard = announced(ledger, 1, 3)
+    follower.refresh(heard)
+    ledger.set_back(2)
+    admit(ledger, 2, 3)
+    assert follower.refresh([*heard, *announced(ledger, 3, 4)])
+    assert known(follower) == [MEMBERS[0], *MEMBERS[2:4]]
+
+
+def test_announced_block_of_another_fork_is_not_taken_for_the_next_one(ledger: FakeLedger) -> None:
+    """Mallory's node announces a block that does not follow: the chain is asked, and has none of it."""
+    follower, client = follow(ledger)
+    follower.refresh()
+    false = BlockPlace(3, KEY, KEY, 7)
+    assert not follower.refresh([false])
+    assert client.singles == []
+    admit(ledger, 1)
+    assert follower.refresh([false, *announced(ledger, 3, 3)])
+    assert known(follower) == MEMBERS[:2]
+
+
+def test_node_that_fails_between_announced_blocks_loses_no_event(
+    ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower, client = follow(ledger)
+    follower.refresh()
+    admit(ledger, 1, 2)
+    events_of = client.events_of
+
+    def fail_at_4(block: BlockPlace) -> Any:
+        if block.number == 4:
+            raise ChainError("away")
+        return events_of(block)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "events_of", fail_at_4)
+        with pytest.raises(ChainError, match="away"):
+            follower.refresh(announced(ledger, 1, 4))
+    assert known(follower) == MEMBERS[:2]
+    assert follower.refresh(announced(ledger, 1, 4))
+    assert known(follower) == MEMBERS[:3]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deepring_chain.actors.follower import PIECE, LedgerFollower
-from deepring_chain.chain.client import BlockPlace
+from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.chain.errors import NodeUnreachable
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import Event, LoggedEvent, QueryRejected, QuerySubmitted

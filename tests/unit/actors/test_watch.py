@@ -16,6 +16,7 @@ class Heads:
         self.is_live = True
         self.count = 0
         self.suspected = 0
+        self.newest = ("a block",)
 
     def suspect(self) -> None:
         self.suspected += 1
@@ -87,3 +88,34 @@ def test_silence_is_not_trusted_for_long(loop: Loop) -> None:
     loop.now += LOOK_SECONDS
     assert loop.turn(moved=True)
     assert loop.heads.suspected == 1
+
+
+def test_look_at_an_announcement_goes_by_it(loop: Loop) -> None:
+    loop.heads.count += 1
+    assert loop.watch.is_due()
+    assert loop.watch.announced() == loop.heads.newest
+
+
+def test_after_an_own_deed_the_node_is_asked(loop: Loop) -> None:
+    """What was sent may not be announced yet, and what is due next depends on it."""
+    loop.watch.look_again()
+    loop.heads.count += 1
+    assert loop.watch.is_due()
+    assert loop.watch.announced() == ()
+    loop.watch.looked(moved=True)
+    loop.heads.count += 1
+    assert loop.watch.is_due()
+    assert loop.watch.announced() == loop.heads.newest
+
+
+def test_overdue_look_asks_the_node(loop: Loop) -> None:
+    loop.heads.count += 1
+    loop.now += LOOK_SECONDS
+    assert loop.watch.is_due()
+    assert loop.watch.announced() == ()
+
+
+def test_without_announcements_the_node_is_asked(loop: Loop) -> None:
+    loop.heads.is_live = False
+    assert loop.watch.is_due()
+    assert loop.watch.announced() == ()

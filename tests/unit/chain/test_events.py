@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import astuple, replace
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from web3 import Web3
 
 from deepring_chain.chain.artifact import load_artifact
+from deepring_chain.chain.event_layout import EventLayout
 from deepring_chain.chain.events import EventDecoder, forgiving_codec
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.events import LoggedEvent, UpdatePosted
@@ -129,6 +131,52 @@ def test_run_of_another_chain_has_other_signers() -> None:
 def test_withdrawal_is_a_record() -> None:
     (logged,) = decoded(log_of("QueryWithdrawn", query=7))
     assert (type(logged.event).__name__, logged.part) == ("QueryWithdrawn", 0)
+
+
+WORDS = st.binary(min_size=32, max_size=32)
+
+
+def values_of(item: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+    kind = item["type"]
+    if kind.startswith("tuple"):
+        one = st.tuples(*(values_of(member) for member in item["components"]))
+        return st.lists(one, max_size=3) if kind.endswith("[]") else one
+    if kind == "address[]":
+        return st.lists(values_of({"type": "address"}), max_size=4)
+    plain: dict[str, st.SearchStrategy[Any]] = {
+        "address": st.binary(min_size=20, max_size=20).map(lambda data: "0x" + data.hex()),
+        "bool": st.booleans(),
+        "bytes": st.binary(max_size=70),
+        "bytes32": WORDS,
+        "string": st.text(max_size=40),
+    }
+    return plain[kind] if kind in plain else st.integers(0, 2 ** int(kind.removeprefix("uint")) - 1)
+
+
+@pytest.mark.parametrize("name", sorted(ABI))
+@given(data=st.data())
+@settings(max_examples=20, deadline=None)
+def test_fields_are_those_that_web3_finds(name: str, data: st.DataObject) -> None:
+    values = {item["name"]: data.draw(values_of(item)) for item in ABI[name]["inputs"]}
+    log: Any = log_of(name, **values)
+    contract = Web3().eth.contract(abi=load_artifact().abi)
+    expected = contract.events[name]().process_log(log)["args"]
+    found = EventLayout.of(ABI[name]).read(contract.w3.codec, log["topics"], log["data"])
+    assert lowered(found) == lowered(json.loads(Web3.to_json(dict(expected))))
+
+
+def lowered(value: Any) -> Any:
+    """Values in one form: web3 gives checksummed addresses, and its own dictionaries."""
+    match value:
+        case dict():
+            return {name: lowered(part) for name, part in value.items()}
+        case list() | tuple():
+            return [lowered(part) for part in value]
+        case bytes():
+            return "0x" + value.hex()
+        case str() if len(value) == 42:
+            return value.lower()
+    return value
 
 
 # ---------------------------------------------------------------- what a lying node may tell

@@ -111,6 +111,55 @@ def test_each_block_is_news(node: ScriptedNode) -> None:
     assert [asked["params"] for asked in node.asked] == [["newHeads"]]
 
 
+def announcement(number: int) -> dict[str, Any]:
+    header = {"number": hex(number), "timestamp": hex(1000 + number), "hash": block_hash(number)}
+    params = {"subscription": "0x1", "result": {**header, "parentHash": block_hash(number - 1)}}
+    return {"jsonrpc": "2.0", "method": "eth_subscription", "params": params}
+
+
+def block_hash(number: int) -> str:
+    return "0x" + number.to_bytes(32, "big").hex()
+
+
+def hear(node: ScriptedNode, feed: HeadFeed, *messages: dict[str, Any]) -> None:
+    before = feed.count
+    for message in messages:
+        node.announce(message)
+    await_true(lambda: feed.count == before + len(messages))
+
+
+def test_announced_blocks_are_told_with_their_places(node: ScriptedNode) -> None:
+    with live(node) as feed:
+        hear(node, feed, *(announcement(number) for number in (7, 8)))
+        first, second = feed.newest
+    assert (first.number, first.time, second.number, second.time) == (7, 1007, 8, 1008)
+    assert second.follows(first)
+    assert first.block_hash.hex() == block_hash(7)[2:]
+
+
+def test_so_many_blocks_are_kept(node: ScriptedNode) -> None:
+    with live(node) as feed:
+        hear(node, feed, *(announcement(number) for number in range(1, module.BLOCKS_KEPT + 3)))
+        assert [place.number for place in feed.newest] == list(range(3, module.BLOCKS_KEPT + 3))
+
+
+@pytest.mark.parametrize("name", ["number", "timestamp", "hash", "parentHash"])
+@pytest.mark.parametrize("value", [None, 7, "", "0x", "0xzz", "0x1ff"[:4] * 30])
+def test_announcement_that_is_no_header_counts_and_tells_no_block(node: ScriptedNode, name: str, value: object) -> None:
+    with live(node) as feed:
+        strange = announcement(8)
+        strange["params"]["result"][name] = value
+        hear(node, feed, announcement(7), strange)
+        assert feed.newest == ()
+
+
+def test_lost_connection_leaves_a_gap_in_what_was_heard(node: ScriptedNode) -> None:
+    with live(node) as feed:
+        hear(node, feed, announcement(7))
+        node.hang_up()
+        await_true(lambda: not feed.newest)
+
+
 def test_wait_without_a_block_ends_in_time(node: ScriptedNode) -> None:
     with live(node) as feed:
         assert not feed.wait(0, 0.01)
