@@ -37,7 +37,6 @@ class Seating:
         recorded_hash: HASH of the last seat that the ouroboros expects now; a restore order replaces it.
         leaves: attested, by seat.
         hashes: HASH_j of the folded seats.
-        is_derived: whether the flag was derived from them.
         authentic_since: Unix time at which it became true; 0 before.
         rounds: restore orders by seat; 0 where there was none.
         reported: the last round that the seat's worker reported on.
@@ -47,7 +46,6 @@ class Seating:
     recorded_hash: Digest
     leaves: dict[Position, Digest] = field(default_factory=dict)
     hashes: list[Digest] = field(default_factory=list)
-    is_derived: bool = False
     authentic_since: int = 0
     rounds: Counter[Position] = field(default_factory=Counter)
     reported: Counter[Position] = field(default_factory=Counter)
@@ -94,7 +92,7 @@ class RingVerifier:
     def due(self) -> BlockHashed | AuthenticityDerived | None:
         """The event that must come next, in the same call: the next hash (eq. 1-2), or the flag after the last."""
         seating = self.seating
-        if seating is None or seating.is_derived:
+        if seating is None:
             return None
         arrangement, position = seating.arranged.arrangement, Position(len(seating.hashes))
         if position in seating.leaves:
@@ -117,7 +115,6 @@ class RingVerifier:
         if isinstance(consequence, BlockHashed):
             seating.hashes.append(consequence.block_hash)
             return
-        seating.is_derived = True
         if consequence.is_authentic:
             seating.authentic_since = time
 
@@ -193,7 +190,7 @@ class RingVerifier:
         _check_evidence(step, subject, seating, event)
         seating.rounds[position] = event.round
         del seating.leaves[position], seating.hashes[position:]
-        seating.recorded_hash, seating.is_derived = event.recorded_last, False
+        seating.recorded_hash = event.recorded_last
 
     def report_restore(self, step: Step, event: RestoreReported) -> None:
         """What a restore changed: by the seat's worker, once after each order."""

@@ -15,6 +15,8 @@ DIGESTS = frozenset({"keccak256", "sha256", "abi_encode"})
 """Functions whose last argument consists of what a digest binds."""
 STRUCTS = frozenset({"as_struct", "place"})
 """Methods that give what the ledger is shown, and what its word of a query binds."""
+KEEPING = frozenset({"add", "append", "clear", "pop", "update"})
+"""Methods of a list, set or dictionary that change what it holds."""
 NOTHING = '(0 if isinstance({0}, int) else bytes(32) if isinstance({0}, bytes) else "0x" + "0" * 40)'
 """A value of the same type, whatever was there."""
 BOUNDS: dict[type[ast.cmpop], tuple[str, str]] = {
@@ -25,7 +27,9 @@ BOUNDS: dict[type[ast.cmpop], tuple[str, str]] = {
 }
 
 
-def python_mutants(root: Path, file: str, tests: tuple[str, ...], *, branches: bool = False) -> list[Mutant]:
+def python_mutants(
+    root: Path, file: str, tests: tuple[str, ...], *, branches: bool = False, state: bool = False
+) -> list[Mutant]:
     """All mutants of one module.
 
     Args:
@@ -33,8 +37,9 @@ def python_mutants(root: Path, file: str, tests: tuple[str, ...], *, branches: b
         file: the module's path in it.
         tests: the test files that should find them.
         branches: whether conditions that guard no `raise` are changed too.
+        state: whether what an object keeps is not kept, and each choice (`a if b else c`) is made one way only, too.
     """
-    finder = _Finder(root, file, tests, branches)
+    finder = _Finder(root, file, tests, branches, state)
     finder.visit(finder.tree)
     return list(numbered(finder.found))
 
@@ -42,8 +47,8 @@ def python_mutants(root: Path, file: str, tests: tuple[str, ...], *, branches: b
 class _Finder(ast.NodeVisitor):
     """Walks over a module and notes what can be taken out."""
 
-    def __init__(self, root: Path, file: str, tests: tuple[str, ...], branches: bool) -> None:
-        self.file, self.tests, self.branches = file, tests, branches
+    def __init__(self, root: Path, file: str, tests: tuple[str, ...], branches: bool, state: bool) -> None:
+        self.file, self.tests, self.branches, self.state = file, tests, branches, state
         self.source = (root / file).read_bytes()
         self.tree = ast.parse(self.source)
         self.lines = [0, *(match.end() for match in re.finditer(rb"\n", self.source))]
@@ -67,6 +72,23 @@ class _Finder(ast.NodeVisitor):
     def visit_Expr(self, node: ast.Expr) -> None:
         if isinstance(node.value, ast.Call) and self._is_check(node.value.func):
             self._add(node, "pass", "check dropped")
+        elif isinstance(node.value, ast.Call) and self._keeps(node.value.func):
+            self._add(node, "pass", "call dropped")
+        self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self._assignment(node, node.targets)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self._assignment(node, [node.target])
+
+    def visit_Delete(self, node: ast.Delete) -> None:
+        self._assignment(node, node.targets)
+
+    def visit_IfExp(self, node: ast.IfExp) -> None:
+        if self.state:
+            self._add(node, f"({self._text(node.body)})", "always the first choice")
+            self._add(node, f"({self._text(node.orelse)})", "always the second choice")
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
@@ -96,6 +118,17 @@ class _Finder(ast.NodeVisitor):
         self.places.append(node.name)
         self.generic_visit(node)
         self.places.pop()
+
+    def _assignment(self, node: ast.Assign | ast.AugAssign | ast.Delete, targets: list[ast.expr]) -> None:
+        """What a constructor sets is missed at once; a local name likewise."""
+        parts = [part for target in targets for part in (target.elts if isinstance(target, ast.Tuple) else [target])]
+        is_kept = self.state and "__init__" not in self.places
+        if is_kept and self.places and all(isinstance(part, ast.Attribute | ast.Subscript) for part in parts):
+            self._add(node, "pass", "assignment dropped")
+        self.generic_visit(node)
+
+    def _keeps(self, function: ast.expr) -> bool:
+        return self.state and isinstance(function, ast.Attribute) and function.attr in KEEPING
 
     def _is_check(self, function: ast.expr) -> bool:
         if isinstance(function, ast.Attribute):

@@ -22,17 +22,32 @@ LIBRARY_TESTS = ("tests/differential/test_vectors.py", "tests/differential/test_
 
 @dataclass(frozen=True)
 class Target:
-    """A Python module with its tests; `branches`: whether all its conditions are changed, or only those of checks."""
+    """A Python module with its tests.
+
+    Attributes:
+        file, tests: its path, and those of the tests that should notice.
+        branches: whether all its conditions are changed, or only those of checks.
+        state: whether what it keeps is not kept, and its choices are made one way only.
+    """
 
     file: str
     tests: tuple[str, ...]
     branches: bool = False
+    state: bool = False
 
 
 def unit(part: str, *names: str) -> tuple[str, ...]:
     """Test files of one package."""
     return tuple(f"{UNIT}/{part}/test_{name}.py" for name in names)
 
+
+FORGERIES = tuple(f"{part}_forgeries" for part in ("query", "attempt", "dispute", "restore", "ring"))
+VERIFIER_TESTS = unit(
+    "protocol", *(f"verifier_{part}" for part in ("state", "order", "marks", "deadlines", "ring_state", *FORGERIES))
+)
+"""Scripted trails with one lie each: two seconds for all of them. The ring's rules are tried from the last on."""
+ENCODING_TESTS = tuple(f"{UNIT}/test_encoding_{part}.py" for part in ("refusals", "tensors", "bounds"))
+"""Those that need no generated values, which take half a minute."""
 
 TARGETS = (
     Target(f"{PROTOCOL}/session.py", unit("protocol", "session", "ledger_state", "ended_sessions")),
@@ -47,9 +62,14 @@ TARGETS = (
     Target(f"{PROTOCOL}/run.py", unit("protocol", "run"), branches=True),
     Target(f"{PROTOCOL}/trail.py", unit("protocol", "query_state", "run") + LIBRARY_TESTS, branches=True),
     Target(f"{PROTOCOL}/query_state.py", unit("protocol", "query_state"), branches=True),
+    Target(f"{PROTOCOL}/verifier.py", VERIFIER_TESTS, branches=True, state=True),
+    Target(f"{PROTOCOL}/verifier_query.py", VERIFIER_TESTS, branches=True, state=True),
+    Target(f"{PROTOCOL}/verifier_ring.py", VERIFIER_TESTS[::-1], branches=True, state=True),
+    Target(f"{PROTOCOL}/audit_step.py", unit("protocol", "audit_step") + VERIFIER_TESTS, branches=True, state=True),
     Target(f"{PROTOCOL}/block_hash.py", unit("protocol", "block_hash") + LIBRARY_TESTS[:1], branches=True),
     Target(f"{PROTOCOL}/relayed.py", unit("relay", "relayed", "posting"), branches=True),
     Target(f"{PROTOCOL}/tracking.py", unit("actors", "tracker") + unit("protocol", "restore"), branches=True),
+    Target("deepring_chain/encoding.py", ENCODING_TESTS, branches=True),
     Target("deepring_chain/crypto/signing.py", unit("crypto", "signing"), branches=True),
     Target("deepring_chain/store/content.py", unit("store", "messages", "content")),
     Target(f"{ACTORS}/member.py", unit("actors", "refusals", "disputes", "worker", "ouroboros")),
@@ -58,6 +78,7 @@ TARGETS = (
     Target(f"{ACTORS}/leaves.py", unit("actors", "refusals", "leaves", "forged_leaves")),
     Target(f"{ACTORS}/querent.py", unit("actors", "querent", "querent_after_a_reorganization")),
     Target(f"{ACTORS}/guard.py", unit("actors", "guard")),
+    Target(f"{ACTORS}/settler.py", unit("relay", "settler"), branches=True, state=True),
     Target(f"{ACTORS}/posting.py", unit("relay", "posting"), branches=True),
 )
 
@@ -69,7 +90,7 @@ def all_mutants(root: Path) -> list[Mutant]:
     contracts = {file: tree for file, tree in trees.items() if "/interfaces/" not in file and "/mocks/" not in file}
     found = solidity_mutants(root, contracts, lambda file, place: tuple(_contract_tests(root, callers, file, place)))
     for target in TARGETS:
-        found += python_mutants(root, target.file, target.tests, branches=target.branches)
+        found += python_mutants(root, target.file, target.tests, branches=target.branches, state=target.state)
     return found
 
 

@@ -101,6 +101,11 @@ def test_restore_order_out_of_count_is_refused(tampered: ScriptedTrail, round_: 
     assert failure_of(tampered).field == "RestoreOrdered.round"
 
 
+def test_restore_order_over_another_hash_than_the_attested_one_is_refused(tampered: ScriptedTrail) -> None:
+    tampered.order_restore(1, recomputed_hash=named("another"))
+    assert failure_of(tampered).field == "RestoreOrdered.recomputed_hash"
+
+
 def test_flag_over_the_old_recorded_hash_is_refused(tampered: ScriptedTrail) -> None:
     before = tampered.recorded
     tampered.order_restore(1)
@@ -189,3 +194,9 @@ def test_report_of_another_worker_round_arrangement_or_size_is_refused(
     tampered.order_restore(1)
     tampered.report_restore(1, **change)
     assert failure_of(tampered).field == f"RestoreReported.{field}"
+
+
+def test_longest_report_is_accepted(tampered: ScriptedTrail) -> None:
+    tampered.order_restore(1)
+    tampered.report_restore(1, changed="x" * 256)
+    assert verify(tampered).events["RestoreReported"] == 1
