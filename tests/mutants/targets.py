@@ -78,7 +78,7 @@ TARGETS = (
     Target(f"{ACTORS}/leaves.py", unit("actors", "refusals", "leaves", "forged_leaves")),
     Target(f"{ACTORS}/querent.py", unit("actors", "querent", "querent_after_a_reorganization")),
     Target(f"{ACTORS}/guard.py", unit("actors", "guard")),
-    Target(f"{ACTORS}/settler.py", unit("relay", "settler"), branches=True, state=True),
+    Target(f"{ACTORS}/settler.py", unit("relay", "settler", "settler_timing"), branches=True, state=True),
     Target(f"{ACTORS}/posting.py", unit("relay", "posting"), branches=True),
 )
 

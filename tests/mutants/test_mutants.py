@@ -25,6 +25,20 @@ def checked(value: int, limit: int) -> int:
     return sha256(TAG + limit)
 '''
 
+KEEPER = """class Keeper:
+    def __init__(self) -> None:
+        self.seen, self.last, self.count = [], None, 0
+
+    def keep(self, value: int) -> int | None:
+        local = value
+        self.last, self.count = value, 2
+        self.count += 1
+        del self.seen[0]
+        self.seen.append(value)
+        self.seen.count(local)
+        return value if self.count else None
+"""
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.mutants", "--no-baseline", "--jobs", "1", *arguments]
@@ -49,6 +63,22 @@ def test_every_check_of_a_module_is_found(tmp_path: Path) -> None:
         ("operand dropped", "False"),
         ("bound moved", " > "),
         ("value not bound", 'b""'),
+    }
+
+
+def test_what_an_object_keeps_and_how_it_chooses_is_found(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(KEEPER)
+    found = {
+        (mutant.kind, mutant.found, mutant.replacement)
+        for mutant in python_mutants(tmp_path, "module.py", (), state=True)
+    }
+    assert found == {
+        ("assignment dropped", "self.last, self.count = value, 2", "pass"),
+        ("assignment dropped", "self.count += 1", "pass"),
+        ("assignment dropped", "del self.seen[0]", "pass"),
+        ("call dropped", "self.seen.append(value)", "pass"),
+        ("always the first choice", "value if self.count else None", "(value)"),
+        ("always the second choice", "value if self.count else None", "(None)"),
     }
 
 

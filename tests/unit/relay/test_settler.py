@@ -2,75 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-from relay_script import DOMAIN, HOPS, digest, relayed, routed
+from relay_script import HOPS, digest, relayed
+from settler_script import HOP_SECONDS, Scene
 
-from deepring_chain.actors.settler import BYTES_PER_HOP, BYTES_PER_QUERY, GATHER_SECONDS, MOST_BYTES, Settler
+from deepring_chain.actors.settler import BYTES_PER_HOP, BYTES_PER_QUERY, GATHER_SECONDS, MOST_BYTES
 from deepring_chain.chain.errors import LedgerReverted, NodeUnreachable
-from deepring_chain.chain.settlement import Settlement
-from deepring_chain.errors import ChainError
-from deepring_chain.protocol.relayed import RelayedHops
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import Delivery, QueryId
-
-HOP_SECONDS = 60
-
-
-@dataclass
-class ScriptedClient:
-    """A ledger that takes settlements, but for those of some queries."""
-
-    refused: dict[QueryId, ChainError] = field(default_factory=dict)
-    settled: list[list[QueryId]] = field(default_factory=list)
-    parts: list[Settlement] = field(default_factory=list)
-    hop_seconds: int = HOP_SECONDS
-
-    def block_time(self, number: int) -> int:
-        return number
-
-    def settle(self, settlements: Sequence[Settlement]) -> dict[str, int]:
-        queries = [_query(each) for each in settlements]
-        for query in queries:
-            if query in self.refused:
-                raise self.refused[query]
-        self.settled.append(queries)
-        self.parts.extend(settlements)
-        return {"gasUsed": 1}
-
-
-def _query(settlement: Settlement) -> QueryId:
-    if settlement.updates is not None:
-        return settlement.updates[1][0].update.query
-    assert settlement.delivery is not None
-    return settlement.delivery[1].query
-
-
-class Scene:
-    """A settler, over queries whose hops are relayed by hand."""
-
-    def __init__(self, queries: int) -> None:
-        self.now, self.ended = 0.0, threading.Semaphore(0)
-        self.client, self.hops = ScriptedClient(), RelayedHops(DOMAIN)
-        self.sessions = [routed(query) for query in range(1, queries + 1)]
-        client: Any = self.client
-        self.settler = Settler(client, self.hops, self.ended.release, lambda: self.now)
-
-    def finish(self, *queries: int) -> None:
-        """All hops and the answer of these queries are there."""
-        for query in queries:
-            view = relayed(self.sessions[query - 1], self.hops, HOPS)
-            self.settler.hold(view, Delivery(view.query, view.attempt, digest(1), digest(2), view.trail), bytes(65))
-
-    def act(self) -> list[QueryId]:
-        """One turn of the main loop; which queries it settled."""
-        before = len(self.client.settled)
-        if self.settler.act(self.sessions):
-            assert self.ended.acquire(timeout=10)
-        return [query for batch in self.client.settled[before:] for query in batch]
+from deepring_chain.types import QueryId
 
 
 def test_query_is_settled_at_once_when_no_other_is_computed() -> None:
