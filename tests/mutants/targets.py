@@ -43,7 +43,8 @@ def unit(part: str, *names: str) -> tuple[str, ...]:
 
 FORGERIES = tuple(f"{part}_forgeries" for part in ("query", "attempt", "dispute", "restore", "ring"))
 VERIFIER_TESTS = unit(
-    "protocol", *(f"verifier_{part}" for part in ("state", "order", "marks", "deadlines", "ring_state", *FORGERIES))
+    "protocol",
+    *(f"verifier_{part}" for part in ("state", "order", "query_state", "marks", "deadlines", "ring_state", *FORGERIES)),
 )
 """Scripted trails with one lie each: two seconds for all of them. The ring's rules are tried from the last on."""
 ENCODING_TESTS = tuple(f"{UNIT}/test_encoding_{part}.py" for part in ("refusals", "tensors", "bounds"))

@@ -210,3 +210,16 @@ def test_size_that_is_not_in_the_shortest_form_is_refused(width: int, size: int)
     written = bytes([0x58 | width]) + size.to_bytes(1 << width, "big")
     with pytest.raises(ProtocolError, match="message: not in deterministic encoding"):
         split_payload(head + written + bytes(size), "message", [int])
+
+
+def test_longer_form_of_a_size_does_not_make_up_for_a_missing_byte() -> None:
+    """The whole is as long as it should be, one byte of the size in place of one of the payload."""
+    head = encode_before_payload("message", [7], 0)[:-1]
+    with pytest.raises(ProtocolError, match="message: not in deterministic encoding"):
+        split_payload(head + b"\x58\x05" + bytes(4), "message", [int])
+
+
+@pytest.mark.parametrize("data", [b"", b"\x83", b"\x85" + MESSAGE[1:], b"\x87" + MESSAGE[1:], b"\xa6" + MESSAGE[1:]])
+def test_message_of_another_number_of_fields_is_refused_at_its_first_byte(data: bytes) -> None:
+    with pytest.raises(ProtocolError, match="the bytes are not a message of 4 fields"):
+        split_payload(data, "message", KINDS)

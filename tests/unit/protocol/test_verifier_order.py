@@ -56,12 +56,18 @@ def test_transaction_that_is_taken_up_again_is_refused(script: ScriptedTrail) ->
         verifier.check(replace(three, log_index=2, transaction_hash=named("a")), Witness(1))
 
 
-@pytest.mark.parametrize("hashes", [("a", "b", 5, 5), ("a", "a", 5, 6)])
+KNOWN = f"0x{named('a').hex()}"
+
+
+@pytest.mark.parametrize(
+    ("hashes", "expected"),
+    [(("a", "b", 5, 5), KNOWN), (("a", "a", 5, 6), f"another than {KNOWN} of block 5")],
+)
 def test_block_number_and_hash_that_disagree_are_refused(
-    script: ScriptedTrail, hashes: tuple[str, str, int, int]
+    script: ScriptedTrail, hashes: tuple[str, str, int, int], expected: str
 ) -> None:
     (first, second), (one, other, number, next_number) = logged_events(script)[:2], hashes
-    with pytest.raises(AuditFailure, match="block_hash"):
+    with pytest.raises(AuditFailure, match=f"block_hash is wrong: expected {expected}, found"):
         checked_pair(
             replace(first, block_number=number, block_hash=named(one), log_index=0),
             replace(second, block_number=next_number, block_hash=named(other), log_index=1),
@@ -71,7 +77,7 @@ def test_block_number_and_hash_that_disagree_are_refused(
 def test_block_whose_events_have_two_times_is_refused(script: ScriptedTrail) -> None:
     first, second = logged_events(script)[:2]
     assert first.block_number == second.block_number
-    with pytest.raises(AuditFailure, match="its time"):
+    with pytest.raises(AuditFailure, match="expected 5, found 6"):
         checked_pair(first, second, (5, 6))
 
 
@@ -80,6 +86,23 @@ def test_time_that_goes_back_is_refused(script: ScriptedTrail) -> None:
     assert first.block_number < second.block_number
     with pytest.raises(AuditFailure, match="expected 5 or later, found 4"):
         checked_pair(first, second, (5, 4))
+
+
+def test_place_before_the_last_event_is_refused(script: ScriptedTrail) -> None:
+    first, second = logged_events(script)[:2]
+    assert first.block_number == second.block_number
+    with pytest.raises(AuditFailure, match=f"expected a place after block {second.block_number}, transaction .*, log"):
+        checked_pair(second, first)
+
+
+def test_transactions_of_older_blocks_are_not_kept(script: ScriptedTrail) -> None:
+    """Memory does not grow with the trail."""
+    for _ in range(10):
+        script.submit()
+    verifier = TrailVerifier(TERMS)
+    for logged, witness in script.placed():
+        verifier.check(logged, witness)
+    assert len(verifier.save().finished_transactions) <= 1
 
 
 def test_finished_queries_leave_nothing_behind(script: ScriptedTrail) -> None:

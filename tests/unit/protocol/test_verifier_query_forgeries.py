@@ -78,6 +78,7 @@ def test_route_that_goes_on_after_the_last_hop_is_refused(script: ScriptedTrail)
     query.open_route().post().post().post().post()
     failure = failure_of(script)
     assert (failure.subject, failure.field) == ("query 1, hop 3", "UpdatePosted.signed.next_route")
+    assert failure.expected == "zero after the last hop"
 
 
 def test_route_that_ends_early_is_refused(script: ScriptedTrail) -> None:
@@ -85,7 +86,8 @@ def test_route_that_ends_early_is_refused(script: ScriptedTrail) -> None:
     signers = [Address(signer.address) for signer in query.signers[:2]]
     query.links = build_route(signers, query.salts()[:2])
     query.open_route().post().post()
-    assert failure_of(script).subject == "query 1, hop 1"
+    failure = failure_of(script)
+    assert (failure.subject, failure.expected) == ("query 1, hop 1", "a link to the next hop")
 
 
 @pytest.mark.parametrize(("attempt", "hop"), [(2, 0), (0, 0), (1, 1)])
