@@ -120,3 +120,7 @@ def test_arrangement_of_another_number_of_seats_is_refused(script: ScriptedTrail
     script.arrange(seats)
     failure = failure_of(script)
     assert (failure.field, failure.expected, failure.found) == ("RingArranged.seats (how many)", "4", str(len(seats)))
+
+
+def test_nothing_is_due_of_a_ring_that_is_not_seated() -> None:
+    assert RingVerifier(TERMS.ouroboros).due() is None
