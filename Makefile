@@ -144,7 +144,7 @@ JOBS ?= 2
 invariants: setup  ## play CALLS=100000 random calls, SEED=1, against the ledger and a model of it; ends at the first violation
 	@$(BIN)/python -m tests.invariants --seed $(SEED) --calls $(CALLS)
 
-mutants: setup  ## take each check of the ledger and the protocol out in turn, ONLY=TEXT for some; a test must fail for each
+mutants: setup  ## take each check of the ledger, the protocol and the verifier out in turn, ONLY=TEXT for some; a test must fail for each
 	@$(BIN)/python -m tests.mutants --jobs $(JOBS) --only "$(ONLY)"
 
 slither: setup build/slither/.installed  ## hold what slither finds in the ledger against docs/assurance-slither.md
