@@ -15,6 +15,7 @@ from web3.types import TxReceipt
 from deepring_chain.chain.artifact import Artifact, load_artifact
 from deepring_chain.chain.block_place import BlockPlace, read_header
 from deepring_chain.chain.block_times import BlockTimes
+from deepring_chain.chain.calldata import CallEncoder
 from deepring_chain.chain.connection import connect, node_errors, shown_url
 from deepring_chain.chain.errors import ContractMissing, LedgerReverted, RevertDecoder
 from deepring_chain.chain.events import EventDecoder, forgiving_codec
@@ -85,6 +86,7 @@ class LedgerClient:
         web3.codec = forgiving_codec()
         url = self.url
         self._contract: Contract = web3.eth.contract(address=cast(ChecksumAddress, address), abi=artifact.abi)
+        self._encoder = CallEncoder(artifact.abi, web3.codec)
         self._sender = (
             TransactionSender(web3, url, account, RevertDecoder(artifact.abi)) if account is not None else None
         )
@@ -294,8 +296,7 @@ class LedgerClient:
         calls = settlement_calls(settlements)
         if len(calls) == 1:
             return self._send(calls[0].function, *calls[0].arguments)
-        encode = self._contract.encode_abi
-        return self._send("multicall", [encode(call.function, list(call.arguments)) for call in calls])
+        return self._send("multicall", [self._encoder.encode(call.function, call.arguments) for call in calls])
 
     def state_of(self, query: QueryId) -> Digest:
         """`ILedger.stateOf`: the word that stands for a query's state."""
@@ -308,7 +309,8 @@ class LedgerClient:
         if self._sender is None:
             raise ChainError(f"{function}: this connection has no account to sign with")
         try:
-            receipt = self._sender.send(self._contract.functions[function](*arguments), extra_gas, fixed_gas)
+            data = self._encoder.encode(function, arguments)
+            receipt = self._sender.send(self.domain.ledger, data, extra_gas, fixed_gas)
         except ChainError as error:
             if isinstance(error, LedgerReverted) and error.name == "UnexpectedState":
                 self.forget_times()  # a block's time may be that of a chain which is gone

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eth_account.signers.local import LocalAccount
+from hexbytes import HexBytes
 from web3 import Web3
 
 from deepring_chain.chain.artifact import load_artifact
@@ -45,7 +46,8 @@ def deploy_ledger(
     artifact, chosen = load_artifact(), deadlines or Deadlines()
     factory = web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
     sender = TransactionSender(web3, url, deployer, RevertDecoder(artifact.abi))
-    receipt = sender.send(factory.constructor(ouroboros, chosen.hop, chosen.withdraw))
+    code = factory.constructor(ouroboros, chosen.hop, chosen.withdraw).data_in_transaction
+    receipt = sender.send(None, HexBytes(code))
     address = receipt["contractAddress"]
     if address is None:
         raise ChainError(f"{url}: the node's receipt names no contract address")

@@ -42,7 +42,7 @@ class EventLayout:
         inputs: Sequence[Entry] = abi["inputs"]
         indexed = tuple(item for item in inputs if item["indexed"])
         plain = tuple(item for item in inputs if not item["indexed"])
-        return cls(abi["name"], indexed, plain, tuple(map(_type_of, indexed)), tuple(map(_type_of, plain)))
+        return cls(abi["name"], indexed, plain, tuple(map(type_of, indexed)), tuple(map(type_of, plain)))
 
     def read(self, codec: ABICodec, topics: Sequence[bytes], data: bytes) -> dict[str, Any]:
         """The parameters by name; structs as dictionaries.
@@ -60,7 +60,8 @@ class EventLayout:
         }
 
 
-def _type_of(item: Entry) -> str:
+def type_of(item: Entry) -> str:
+    """A parameter's type as eth-abi names it: structs by their members."""
     return collapse_if_tuple(dict(item))
 
 

@@ -20,9 +20,10 @@ from eth_account.signers.local import LocalAccount
 from hexbytes import HexBytes
 from web3 import Web3
 from web3.exceptions import TransactionNotFound, Web3RPCError
-from web3.types import BlockIdentifier, TxReceipt
+from web3.types import TxReceipt
 
 from deepring_chain.chain.errors import TransactionFailed
+from deepring_chain.chain.raw_request import request
 
 LOG = logging.getLogger(__name__)
 
@@ -193,8 +194,8 @@ class PendingTransactions:
 
     # ------------------------------------------------------------------ mending
 
-    def _count(self, block: BlockIdentifier) -> int:
-        return self._web3.eth.get_transaction_count(self._account.address, block)
+    def _count(self, block: str) -> int:
+        return int(request(self._web3, "eth_getTransactionCount", self._account.address, block), 16)
 
     def _is_known(self, sent: Sent) -> bool:
         try:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from eth_account.signers.local import LocalAccount
+from hexbytes import HexBytes
 from web3 import Web3
-from web3.contract.contract import ContractConstructor, ContractFunction
 from web3.exceptions import ContractCustomError, ContractLogicError
-from web3.types import TxReceipt
+from web3.types import TxParams, TxReceipt
 
 from deepring_chain.chain.connection import heads_of, node_errors
 from deepring_chain.chain.errors import RevertDecoder, TransactionFailed
 from deepring_chain.chain.pending import PendingTransactions, Sent, Superseded
 from deepring_chain.errors import ChainError
+from deepring_chain.types import Address
 
 LOG = logging.getLogger(__name__)
 
@@ -60,13 +61,12 @@ class TransactionSender:
         """The account's address."""
         return str(self._account.address)
 
-    def send(
-        self, call: ContractFunction | ContractConstructor, extra_gas: int = 0, fixed_gas: int | None = None
-    ) -> TxReceipt:
-        """Sends `call` and waits until it is mined.
+    def send(self, to: Address | None, data: bytes, extra_gas: int = 0, fixed_gas: int | None = None) -> TxReceipt:
+        """Sends a call and waits until it is mined.
 
         Args:
-            call: a bound contract function or constructor.
+            to: the contract; None makes a new one.
+            data: of the call, or the new contract's code and the arguments of its constructor.
             extra_gas: to add to the estimate, where the work depends on what others do meanwhile.
             fixed_gas: gas limit to use without an estimate, for calls that depend on the time: an estimate runs at the
                 last block's time, which stands still on a chain without blocks.
@@ -76,18 +76,22 @@ class TransactionSender:
             TransactionFailed: no funds, not mined in time, or failed without a reason.
             NodeUnreachable: the node went away.
         """
+        call: dict[str, Any] = {"data": HexBytes(data), "value": 0, **({} if to is None else {"to": to})}
         with node_errors(self._url):
             gas = fixed_gas or int(self._estimate(call) * GAS_MARGIN) + extra_gas
-            receipt = self._deliver(_fields(call, gas))
+            receipt = self._deliver({"to": b"", **call, "gas": gas})
             if receipt["status"] != 1:
                 raise self._reason(call, receipt)
             return receipt
 
-    def _estimate(self, call: ContractFunction | ContractConstructor) -> int:
+    def _estimate(self, call: Mapping[str, Any]) -> int:
         try:
-            return int(call.estimate_gas({"from": self._account.address}))
+            return int(self._web3.eth.estimate_gas(self._from_here(call)))
         except (ContractCustomError, ContractLogicError) as error:
             raise self._decoded(error) from None
+
+    def _from_here(self, call: Mapping[str, Any]) -> TxParams:
+        return cast(TxParams, {"from": self._account.address, **call})
 
     def _deliver(self, fields: Mapping[str, Any]) -> TxReceipt:
         """Sends until it is mined."""
@@ -128,12 +132,11 @@ class TransactionSender:
             time.sleep(pause)
         return heads.count
 
-    def _reason(self, call: ContractFunction | ContractConstructor, receipt: TxReceipt) -> ChainError:
-        if isinstance(call, ContractFunction):
-            try:
-                call.call({"from": self._account.address}, block_identifier=receipt["blockNumber"])
-            except (ContractCustomError, ContractLogicError) as error:
-                return self._decoded(error)
+    def _reason(self, call: Mapping[str, Any], receipt: TxReceipt) -> ChainError:
+        try:
+            self._web3.eth.call(self._from_here(call), receipt["blockNumber"])
+        except (ContractCustomError, ContractLogicError) as error:
+            return self._decoded(error)
         return TransactionFailed(f"transaction {receipt['transactionHash'].to_0x_hex()} failed without a reason")
 
     def _decoded(self, error: ContractLogicError) -> ChainError:
@@ -142,10 +145,3 @@ class TransactionSender:
         if isinstance(data, str) and data.startswith("0x") and len(data) >= 10:
             return self._decoder.decode(bytes.fromhex(data[2:]))
         return TransactionFailed(f"the contract reverted: {error.message or error}")
-
-
-def _fields(call: ContractFunction | ContractConstructor, gas: int) -> dict[str, Any]:
-    """What is signed, but for nonce and fees: all that web3 would look up is given already."""
-    given: Any = {"gas": gas, "value": 0, "chainId": 0, "maxFeePerGas": 0, "maxPriorityFeePerGas": 0}
-    built = call.build_transaction(given)
-    return {"to": built.get("to", b""), "data": built["data"], "value": 0, "gas": gas}

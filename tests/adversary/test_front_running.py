@@ -33,10 +33,10 @@ class Stolen(Exception):
 def steal_next(ring: SteppedRing, name: str) -> bytes:
     """What an actor was about to send: Mallory sees it in the pool, and it never arrives."""
     client: Any = ring.member(name).client
-    sender, taken = client._sender, []
+    sender, taken = client._sender, list[bytes]()
 
-    def take(call: Any, *_options: Any) -> None:
-        taken.append(bytes.fromhex(call.build_transaction({"gas": 1, "gasPrice": 1})["data"][2:]))
+    def take(_to: str, data: bytes, *_options: Any) -> None:
+        taken.append(data)
         raise Stolen
 
     sender.send = take
@@ -45,7 +45,7 @@ def steal_next(ring: SteppedRing, name: str) -> bytes:
             ring.step(name)
     finally:
         del sender.send
-    return taken[0]  # type: ignore[no-any-return]
+    return taken[0]
 
 
 def send(ring: SteppedRing, data: bytes, account: LocalAccount = MALLORY, to: str | None = None) -> TxReceipt:

@@ -13,7 +13,7 @@ import pytest
 from eth_abi.abi import encode as abi_encode
 from eth_utils import event_abi_to_log_topic
 from hexbytes import HexBytes
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from web3 import Web3
 
@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "protocol"))
 from protocol_tools import DOMAIN, OTHER_CHAIN, address, digest, signed_run
 
 ABI = {entry["name"]: entry for entry in load_artifact().abi if entry["type"] == "event"}
+CONTRACT = Web3().eth.contract(abi=load_artifact().abi)
 BLOCK, TRANSACTION = digest(201), digest(202)
 SIGNED = signed_run()
 
@@ -155,13 +156,12 @@ def values_of(item: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("name", sorted(ABI))
 @given(data=st.data())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_fields_are_those_that_web3_finds(name: str, data: st.DataObject) -> None:
     values = {item["name"]: data.draw(values_of(item)) for item in ABI[name]["inputs"]}
     log: Any = log_of(name, **values)
-    contract = Web3().eth.contract(abi=load_artifact().abi)
-    expected = contract.events[name]().process_log(log)["args"]
-    found = EventLayout.of(ABI[name]).read(contract.w3.codec, log["topics"], log["data"])
+    expected = CONTRACT.events[name]().process_log(log)["args"]
+    found = EventLayout.of(ABI[name]).read(CONTRACT.w3.codec, log["topics"], log["data"])
     assert lowered(found) == lowered(json.loads(Web3.to_json(dict(expected))))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from deepring_chain.actors.journal import Journal
 from deepring_chain.actors.options import free_relay_address, relay_place
 from deepring_chain.actors.relay import LARGEST_UPDATE, MOST_AT_ONCE, Relay, decode_news, encode_news
 from deepring_chain.actors.relay_client import RelayClient
-from deepring_chain.actors.relay_server import LATER_SECONDS, RelayServer
+from deepring_chain.actors.relay_server import LATER_SECONDS, RelayServer, _bind
 from deepring_chain.errors import ConfigError, ProtocolError
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.relayed import RelayedHops
@@ -289,3 +290,11 @@ def test_taken_port_is_one_line(served: tuple[Owner, str, Session]) -> None:
 def test_address_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="http://"):
         relay_place(text)
+
+
+def test_answer_of_the_relay_is_sent_at_once_and_not_held_back_for_an_acknowledgment() -> None:
+    """Each hop waited 40 ms for its news: asyncio turns Nagle's algorithm off where the socket names its protocol."""
+    with _bind(free_relay_address()) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.proto == socket.IPPROTO_TCP
