@@ -21,6 +21,9 @@ from deepring_chain.types import Address, Attestation, Complaint, Delivery, Dige
 DOMAIN_NAME = "DeepRing"
 DOMAIN_VERSION = "1"
 SIGNATURE_BYTES = 65
+REMEMBERED = 512
+"""Digests and signers of the last messages: an entry is looked at when it is relayed, and again when it is settled."""
+
 _CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
@@ -106,6 +109,7 @@ def as_struct(message: SignedMessage) -> dict[str, Any]:
     return {name: getattr(message, attribute) for name, _, attribute in _SCHEMAS[type(message)].members}
 
 
+@lru_cache(maxsize=REMEMBERED)
 def message_digest(domain: Domain, message: SignedMessage) -> Digest:
     """The 32 bytes that are signed: keccak256(0x1901, domain separator, hashStruct(message)) (EIP-712).
 
@@ -137,6 +141,7 @@ def sign_message(account: LocalAccount, domain: Domain, message: SignedMessage) 
     return bytes(account.unsafe_sign_hash(Hash32(message_digest(domain, message))).signature)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def recover_signer(domain: Domain, message: SignedMessage, signature: bytes) -> Address:
     """Who signed `message` for `domain`, by the ledger's own rules (OpenZeppelin ECDSA).
 

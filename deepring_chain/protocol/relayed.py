@@ -98,13 +98,16 @@ class RelayedHops:
     def _view(self, session: Session) -> _View:
         with self._lock:
             known, version = self._views.get(session.query), self._versions.get(session.query, 0)
-            if known is None or known.chain is not session or known.version != version:
-                known = self._views[session.query] = self._extend(session, version)
+            if known is None or known.chain is not session:
+                known = _View(session, -1, session, ())
+            if known.version != version:
+                known = self._views[session.query] = self._extend(known, version)
             return known
 
-    def _extend(self, session: Session, version: int) -> _View:
-        updates: list[SignedUpdate] = []
-        found, by_trail = session, self._updates.get(session.query, {})
+    def _extend(self, known: _View, version: int) -> _View:
+        """Goes on from where an earlier look ended: what came since continues that, or is of no use."""
+        session, found, updates = known.chain, known.session, list(known.updates)
+        by_trail = self._updates.get(session.query, {})
         moment = Moment(session.arrangement, session.hops, session.model_version, session.touched_block)
         while (event := _next(found, by_trail.get(found.trail, []))) is not None:
             updates.append(event.signed)
