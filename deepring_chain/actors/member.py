@@ -62,6 +62,7 @@ class Member:
     rng: random.Random = field(default_factory=random.SystemRandom)
     metrics: ActorMetrics = field(default_factory=ActorMetrics)
     posting: Posting = field(init=False)
+    _sealing_keys: dict[ArrangementId, X25519PrivateKey] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.posting = DirectPosting(self.client)
@@ -86,6 +87,12 @@ class Member:
         Raises:
             ConfigError: the journal holds something else, or under another password.
         """
+        known = self._sealing_keys.get(arrangement)
+        if known is None:
+            known = self._sealing_keys[arrangement] = self._read_sealing_key(arrangement)
+        return known
+
+    def _read_sealing_key(self, arrangement: ArrangementId) -> X25519PrivateKey:
         pem = self.journal.record_once(f"sealing-key/{arrangement}", self._new_sealing_key)
         try:
             key = load_pem_private_key(pem, self.password.encode())
@@ -111,8 +118,10 @@ class Member:
         needed = {a for session in self.state.open_sessions() for a in session.arrangements.values()}
         oldest = min({current.arranged.arrangement - KEPT_ARRANGEMENTS, *needed})
         for key in self.journal.keys("sealing-key/"):
-            if int(key.rpartition("/")[2]) < oldest:
+            arrangement = ArrangementId(int(key.rpartition("/")[2]))
+            if arrangement < oldest:
                 self.journal.forget(key)
+                self._sealing_keys.pop(arrangement, None)
 
     def read_output(self, update: Update, key: X25519PrivateKey, commitment_key: Digest) -> TensorBytes:
         """The recipient's check, and the referee's repetition of it: what a hop sent, held against its commitment.

@@ -95,7 +95,9 @@ class Worker:
             return None
         if self._member.posting.is_stuck(session):
             return self._member.posting.settle_first
-        return None if session.next_hop == 0 or self._is_anothers(session) else self._take_turn
+        if session.next_hop == 0:
+            return None if _place(session) in self._notes else self._read_notes
+        return None if self._is_anothers(session) else self._take_turn
 
     def _is_anothers(self, session: Session) -> bool:
         """Whether the hop is known to be another worker's; before the note is opened it may be this one's."""
@@ -189,6 +191,11 @@ class Worker:
         else:
             return self._execute(session, note, received, layers)
         return None
+
+    def _read_notes(self, session: Session) -> bool:
+        """Opens the route's notes while the ouroboros enters the input: later the query would wait for that."""
+        self._notes_of(session)
+        return False
 
     def _note_due(self, session: Session) -> RouteNote | None:
         """The note for the hop that is due, if it is this block's turn: its signature opens the ledger's route link.

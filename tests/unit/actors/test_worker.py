@@ -59,6 +59,20 @@ def test_queries_run_side_by_side(ring: FakeRing) -> None:
 # ---------------------------------------------------------------- turns
 
 
+def test_route_notes_are_opened_before_the_first_hop(ring: FakeRing) -> None:
+    """A store that loses them then is no matter any more: each worker knows its part of the route."""
+    ring.settle()
+    query = ring.ask()
+    while session_of(ring, query).phase is not QueryPhase.ROUTED:
+        assert ring.step(0)
+    assert not ring.step(1)
+    notes = session_of(ring, query).notes
+    ring.members[1].store._fs.rm_file(ring.members[1].store._path(notes))
+    assert ring.step(0)
+    assert ring.step(1)
+    assert posts(ring, 1) == [f"post {query} 1"]
+
+
 def test_worker_waits_for_its_turn(ring: FakeRing) -> None:
     query = ask_up_to(ring, 1)
     assert not ring.step(2)
@@ -221,6 +235,7 @@ def test_attested_key_is_kept_and_forgotten_when_no_query_needs_it(
     kept: list[Member] = ring.members
     expected = {f"sealing-key/{arrangement}" for arrangement in (2, 3, 4)}
     assert [set(member.journal.keys("sealing-key/")) for member in kept] == [expected] * 4
+    assert all(set(member._sealing_keys) <= {2, 3, 4} for member in kept)
 
 
 def test_attested_key_of_an_arrangement_that_a_reorganization_may_bring_back_is_kept(ring: FakeRing) -> None:
