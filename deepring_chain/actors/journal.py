@@ -15,6 +15,9 @@ from typing import Any
 
 from deepring_chain.errors import ConfigError
 
+CACHE_KIB = 256
+"""Of the file that SQLite keeps in memory: old records are hardly ever read again."""
+
 _SCHEMA = "CREATE TABLE IF NOT EXISTS record (key TEXT PRIMARY KEY, payload BLOB NOT NULL) WITHOUT ROWID"
 
 
@@ -30,6 +33,7 @@ class Journal:
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
+            self._database.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
             self._database.execute(_SCHEMA)
         except (OSError, sqlite3.Error, ValueError) as error:  # a ValueError: a text that is no UTF-8
             raise ConfigError(

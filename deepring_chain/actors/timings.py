@@ -11,11 +11,11 @@ from typing import Any
 
 from deepring_chain.types import Attempt, Hop, QueryId
 
-KEPT = 4096
-"""Most hops that an actor remembers: about 1 MB."""
+KEPT = 1024
+"""Most hops that an actor remembers."""
 
 
-@dataclass
+@dataclass(slots=True)
 class HopTiming:
     """One turn of an actor. A turn that failed and was tried again is told twice.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-TIMES_KEPT = 4096
+TIMES_KEPT = 1024
 """Blocks whose times are remembered."""
 
 
