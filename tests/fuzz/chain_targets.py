@@ -11,7 +11,8 @@ from typing import Any
 from eth_account import Account
 from web3 import Web3
 
-from deepring_chain.chain.connection import connect
+from deepring_chain.chain.block_place import read_header
+from deepring_chain.chain.connection import connect, node_errors
 from deepring_chain.chain.export_file import ExportedBlock, ExportFile, ExportPlace, ExportWriter, connect_export
 from deepring_chain.chain.node_blocks import NodeBlocks, encode_header, encode_receipt, encode_transaction
 from deepring_chain.chain.probe import UNUSABLE, look_at_account, look_at_code, look_at_node
@@ -23,6 +24,8 @@ from deepring_chain.chain.raw_block import (
     parse_logs,
     parse_transaction,
 )
+from deepring_chain.chain.raw_request import read_logs, request
+from deepring_chain.chain.subscription import HeadFeed, _read
 from deepring_chain.crypto.digest import keccak256
 from deepring_chain.errors import ChainError
 from deepring_chain.types import Address
@@ -90,6 +93,21 @@ def _block_answers() -> list[bytes]:
     return [*seeds, _lines("0x7a69", "0x7", *one_by_one, *last)]
 
 
+def _ledger_answers() -> list[bytes]:
+    """The newest block and its logs."""
+    place = {"blockNumber": "0x7", "blockHash": WORD, "transactionHash": WORD}
+    log = {**LOG, **place, "transactionIndex": "0x0", "logIndex": "0x1", "removed": False}
+    return [_lines("0x7a69", {**HEADER, "hash": WORD}, [log, log])]
+
+
+def _announcements() -> list[bytes]:
+    """Two blocks of which one follows the other."""
+    headers = [{**HEADER, "number": hex(number), "hash": f"0x{number:064x}"} for number in (7, 8)]
+    headers[1]["parentHash"] = headers[0]["hash"]
+    told = [{"method": "eth_subscription", "params": {"subscription": "0x1", "result": each}} for each in headers]
+    return [b"\n".join(json.dumps(each).encode() for each in told)]
+
+
 def _probe_answers() -> list[bytes]:
     block = {**HEADER, "hash": WORD, "transactions": [], "uncles": [], "size": "0x1", "totalDifficulty": "0x0"}
     return [_lines("0x7a69", block, "0x7a69", block, "0x6001", block, "0x5", "0x1", "0x2")]
@@ -143,6 +161,24 @@ def _read_blocks(data: bytes) -> object:
         return parse_header(raw.header), parts, parse_logs(raw.receipts or ()), blocks.hash_of(7)
 
 
+def _read_ledger(data: bytes) -> object:
+    """What an actor asks a node for, again and again."""
+    with answering(data.splitlines()):
+        web3 = connect(URL, may_repeat=False)
+        with node_errors(URL):
+            place = read_header(request(web3, "eth_getBlockByNumber", "latest", False))
+            return place, read_logs(request(web3, "eth_getLogs", {}))
+
+
+def _announce(data: bytes) -> object:
+    feed = HeadFeed(URL)
+    for message in data.splitlines():
+        told = _read(message)
+        if told.get("method") == "eth_subscription":
+            feed._announce(told.get("params"))
+    return feed.newest
+
+
 def _probe(data: bytes) -> object:
     with answering(data.splitlines()):
         facts, web3 = look_at_node(URL, 1.0, lambda: 0.0)
@@ -187,6 +223,8 @@ TARGETS = (
     _target("raw-block", _part, _parts, 12, prefixed(1, RLP)),
     _target("node-blocks", _read_blocks, _block_answers, 1, JSON_LINES),
     _target("node-probe", _probe, _probe_answers, 1, JSON_LINES),
+    _target("ledger-answers", _read_ledger, _ledger_answers, 2, JSON_LINES),
+    Target("announcement", _announce, (ValueError, TypeError), _announcements, None, JSON_LINES),
     _target("export-file", _export, _exports, 4, GZIP_JSON_LINES),
     _target("export-lines", _export_lines, lambda: [gzip.decompress(data) for data in _exports()], 6, JSON_LINES),
 )
