@@ -31,6 +31,8 @@ def read_logs(answer: Any) -> list[LogReceipt]:
     Raises:
         ChainError: the answer is no list of logs.
     """
+    if not isinstance(answer, list):
+        raise ChainError(f"the node's answer is no list of logs ({type(answer).__name__})")
     try:
         return [_read_log(log) for log in answer]
     except (KeyError, TypeError, ValueError, AttributeError) as error:

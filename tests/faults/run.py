@@ -14,7 +14,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from tests.faults.askers import Question, open_askers
 from tests.faults.disk import enter_namespace
 from tests.faults.inject import Injector
 from tests.faults.plan import Fault, Kind, Plan, draw_plan
-from tests.faults.stage import QUERENTS, Stage, staged
+from tests.faults.stage import QUERENTS, SETTLE, Stage, staged
 from tests.faults.watch import Watch
 
 ACTORS = ("ouroboros", "worker-1", "worker-2", "worker-3")
@@ -171,10 +171,12 @@ def examine(stage: Stage, conductor: Conductor, keys: dict[str, ActorKeys], kind
 
 
 def run_once(seed: int, queries: int, faults: int, tally: Tally, say: Callable[[str], None]) -> list[str]:
-    """One run; returns what is wrong."""
-    plan = draw_plan(seed, ACTORS, QUERENTS, queries, faults)
-    say(f"seed {seed}: {queries} queries; " + "; ".join(map(str, plan.faults)))
-    with tempfile.TemporaryDirectory(prefix="deepring-faults-") as folder, staged(Path(folder), tiny_model(3)) as stage:
+    """One run, settled in the one way or the other in turn; returns what is wrong."""
+    plan, settle = draw_plan(seed, ACTORS, QUERENTS, queries, faults), SETTLE[1 - seed % 2]
+    say(f"seed {seed}: {queries} queries, settled by {settle}; " + "; ".join(map(str, plan.faults)))
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="deepring-faults-"))
+        stage = stack.enter_context(staged(Path(folder), tiny_model(3), settle=settle))
         keys = make_querents(stage, Path(folder))
         conductor = Conductor(stage, plan, keys, say)
         conductor.conduct()

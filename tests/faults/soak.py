@@ -23,7 +23,7 @@ from tests.faults.disk import enter_namespace
 from tests.faults.plan import draw_plan
 from tests.faults.run import ACTORS, Conductor, Tally, count, examine, keep, make_querents
 from tests.faults.sampling import KIB_PER_MIB, Sampler, Trend, trend
-from tests.faults.stage import QUERENTS, Stage, staged
+from tests.faults.stage import QUERENTS, SETTLE, UPDATE, Stage, staged
 
 ARRANGE_EVERY = 20
 SAMPLE_SECONDS = 2.0
@@ -151,7 +151,8 @@ def soak(options: argparse.Namespace, say: Callable[[str], None]) -> list[str]:
     tally = Tally()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepring-soak-")))
-        stage = stack.enter_context(staged(folder, tiny_model(3), ARRANGE_EVERY, keeps_history=False))
+        model, settle = tiny_model(3), options.settle
+        stage = stack.enter_context(staged(folder, model, ARRANGE_EVERY, settle=settle, keeps_history=False))
         keys = make_querents(stage, folder)
         running = Soak(stage, options, keys, say)
         running.conductor.conduct()
@@ -173,6 +174,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--queries", type=int, default=1000)
+    parser.add_argument("--settle", choices=SETTLE, default=UPDATE)
     parser.add_argument("--every", type=int, default=12, help="queries per fault, on average")
     parser.add_argument("--minutes", type=float, default=240.0, help="ask for so long at most")
     options, started = parser.parse_args(), time.monotonic()

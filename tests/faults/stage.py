@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-from deepring_chain.actors.options import ActorOptions
+from deepring_chain.actors.options import ActorOptions, free_relay_address
 from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.actors.running import HostRecord
 from deepring_chain.chain.client import LedgerClient
@@ -31,6 +31,9 @@ from tests.faults.ring_host import ROADS
 HOST = "tests.faults.ring_host"
 DEADLINES = Deadlines(hop=8, withdraw=300)
 LOOK_SECONDS = 1.0
+UPDATE, BATCH = SETTLE = ("update", "batch")
+"""Ways to settle: each hop in a transaction, or whole queries that went through the relay."""
+
 QUERENTS = ("querent-1", "querent-2")
 
 
@@ -124,13 +127,16 @@ class Stage:
 
 
 @contextmanager
-def staged(path: Path, model: QuantisedModel, arrange_every: int = 1, *, keeps_history: bool = True) -> Iterator[Stage]:
+def staged(
+    path: Path, model: QuantisedModel, arrange_every: int = 1, *, settle: str = UPDATE, keeps_history: bool = True
+) -> Iterator[Stage]:
     """A running ring and its node, until the block ends.
 
     Args:
         path: an empty folder.
         model: what the ring serves.
         arrange_every: queries per arrangement.
+        settle: UPDATE or BATCH.
         keeps_history: as in `Node`.
     """
     with ExitStack() as stack:
@@ -144,7 +150,9 @@ def staged(path: Path, model: QuantisedModel, arrange_every: int = 1, *, keeps_h
         controls.mkdir()
         roads = {name: proxy.url for name, proxy in proxies.items()}
         folder = RingFolder(path / "disk" / "ring")
-        ring = FaultyRing(folder, model, node.devnet, ActorOptions(arrange_every=arrange_every), roads, controls)
+        relay = free_relay_address() if settle == BATCH else None
+        options = ActorOptions(arrange_every=arrange_every, relay=relay)
+        ring = FaultyRing(folder, model, node.devnet, options, roads, controls)
         stage = Stage(ring, node, disk, controls, proxies, ring.addresses())
         stage.lasting = frozenset(path.name for path in stage.blobs())
         node.floor = node.height()
