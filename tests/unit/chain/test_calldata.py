@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ FUNCTIONS = {entry["name"]: entry for entry in ABI if entry["type"] == "function
 CONTRACT = Web3().eth.contract(abi=ABI)
 ENCODER = CallEncoder(ABI, forgiving_codec())
 WORD = b"\x01" * 32
+WORDS = st.integers(0, 2**32).map(lambda number: hashlib.sha256(str(number).encode()).digest())
 
 
 def values_of(item: Mapping[str, Any]) -> st.SearchStrategy[Any]:
@@ -30,10 +32,10 @@ def values_of(item: Mapping[str, Any]) -> st.SearchStrategy[Any]:
         named = st.fixed_dictionaries({member["name"]: values_of(member) for member in item["components"]})
         return named | named.map(lambda found: tuple(found.values()))
     plain: dict[str, st.SearchStrategy[Any]] = {
-        "address": st.binary(min_size=20, max_size=20).map(Web3.to_checksum_address),
+        "address": WORDS.map(lambda word: Web3.to_checksum_address(word[:20])),
         "bool": st.booleans(),
-        "bytes": st.binary(max_size=70),
-        "bytes32": st.binary(min_size=32, max_size=32),
+        "bytes": st.tuples(WORDS, st.integers(0, 70)).map(lambda found: (3 * found[0])[: found[1]]),
+        "bytes32": WORDS,
         "string": st.text(max_size=40),
     }
     return plain[kind] if kind in plain else st.integers(0, 2 ** int(kind.removeprefix("uint")) - 1)
