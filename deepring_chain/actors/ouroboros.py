@@ -201,12 +201,16 @@ class Ouroboros:
     # ------------------------------------------------------------------ hop 0
 
     def _post_input_in_time(self, session: Session) -> bool:
-        """The ouroboros may have been away since it opened the route: then only a timeout ends the attempt."""
+        """Only a timeout ends the attempt where the ouroboros was away since it opened the route, or may not sign anew.
+
+        What it signed for this place stays what it signed, also after a reorganization that gave the query another
+        route in another arrangement: that entry no longer fits, and nobody else can post hop 0.
+        """
         try:
             with self._member.metrics.timings.turn(session.query, session.attempt, Hop(0)):
                 return self._post_input(session)
         except LedgerReverted as refusal:
-            if refusal.name != "DeadlinePassed":
+            if refusal.name != "DeadlinePassed" and not self._is_overdue(session):
                 raise
         self._member.client.time_out(session.query, self._member.shown(session))
         LOG.error("query %d: hop 0 was not posted in time", session.query)

@@ -265,6 +265,34 @@ def test_ouroboros_that_comes_back_after_the_deadline_of_hop_0_ends_the_attempt_
     assert session_of(ring, query).phase is QueryPhase.DELIVERED
 
 
+def test_hop_0_that_no_longer_fits_its_route_ends_with_a_timeout_and_not_before(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reorganization gave the query another route, and what was signed for its hop 0 is of the old one.
+
+    On a chain without other blocks an estimate never sees the deadline pass.
+    """
+    ring.settle()
+    query, client = ring.ask(), client_of(ring.members[0])
+    post = client.post
+
+    def post_of_another_route(state: QueryState, signed: SignedUpdate) -> None:
+        if signed.update.attempt == 1:
+            raise LedgerReverted("UnexpectedState", {"query": query})
+        post(state, signed)
+
+    monkeypatch.setattr(client, "post", post_of_another_route)
+    for _ in range(10):
+        ring.step(0)
+    assert session_of(ring, query).faults == ()
+    ring.now += client.hop_seconds + 1
+    ring.settle()
+    assert [(fault.attempt, fault.hop, fault.kind) for fault in session_of(ring, query).faults] == [
+        (1, 0, FaultKind.SILENT)
+    ]
+    assert session_of(ring, query).phase is QueryPhase.DELIVERED
+
+
 def test_output_of_the_last_layer_is_checked_before_delivery(ring: FakeRing) -> None:
     """The last layer commits to one output and sends another: nothing is delivered."""
     ring.settle()
