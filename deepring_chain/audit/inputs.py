@@ -8,6 +8,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,15 +176,7 @@ class InputAuditor:
         if not isinstance(logged.event, RestoreOrdered):
             return Witness(time)
         calls = self._inputs(logged, block)
-        if not calls:
-            return Witness(time)
-        same = [
-            values
-            for call, values in calls
-            if all(passed == told for _, passed, told in call.pairs(values, logged.event))
-        ]
-        values = (same or [values for _, values in calls])[0]
-        return Witness(time, tuple(Digest(leaf) for leaf in values[1]))
+        return Witness(time, _leaves(logged.event, calls) if calls else ())
 
     def compare(self, logged: LoggedEvent, block: LinkedBlock) -> None:
         """Compares an event with the input of its transaction.
@@ -226,6 +219,24 @@ class InputAuditor:
         if not found:
             raise _failure(logged, "input", wanted, f"a call of another function, {show(transaction.data[:4])}")
         return found
+
+
+def restore_leaves(event: RestoreOrdered, data: bytes) -> tuple[Digest, ...]:
+    """The evidence for a restore in its transaction's input, also within a `multicall`; empty if there is none."""
+    (call,) = _CALLS[RestoreOrdered]
+    found: list[tuple[_Call, Values]] = []
+    for part in _parts(data):
+        if part[:4] == function_signature_to_4byte_selector(call.function):
+            with suppress(DecodingError, ValueError, OverflowError):
+                found.append((call, tuple(abi_decode(call.types(), part[4:], strict=False))))
+    return _leaves(event, found) if found else ()
+
+
+def _leaves(event: RestoreOrdered, calls: list[tuple[_Call, Values]]) -> tuple[Digest, ...]:
+    """Of the call that passed what the event tells, if one did."""
+    same = [values for call, values in calls if all(passed == told for _, passed, told in call.pairs(values, event))]
+    values = (same or [values for _, values in calls])[0]
+    return tuple(Digest(leaf) for leaf in values[1])
 
 
 def _is_multicall(data: bytes) -> bool:
