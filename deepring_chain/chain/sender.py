@@ -10,11 +10,11 @@ from typing import Any, cast
 from eth_account.signers.local import LocalAccount
 from hexbytes import HexBytes
 from web3 import Web3
-from web3.exceptions import ContractCustomError, ContractLogicError
+from web3.exceptions import ContractCustomError, ContractLogicError, Web3RPCError
 from web3.types import TxParams, TxReceipt
 
 from deepring_chain.chain.connection import heads_of, node_errors
-from deepring_chain.chain.errors import RevertDecoder, TransactionFailed
+from deepring_chain.chain.errors import LedgerReverted, RevertDecoder, TransactionFailed
 from deepring_chain.chain.pending import PendingTransactions, Sent, Superseded
 from deepring_chain.errors import ChainError
 from deepring_chain.types import Address
@@ -34,6 +34,9 @@ QUIET_SECONDS = 1.0
 MEND_SECONDS = 3.0
 LONGEST_MEND = 30.0
 """Seconds until it is asked what became of a transaction that is not mined; doubled each time."""
+
+TOO_EARLY = "DeadlineAhead"
+"""The ledger's error for a call that has to wait."""
 
 GAS_MARGIN = 1.25
 """The state may change between the estimate and the block."""
@@ -68,8 +71,9 @@ class TransactionSender:
             to: the contract; None makes a new one.
             data: of the call, or the new contract's code and the arguments of its constructor.
             extra_gas: to add to the estimate, where the work depends on what others do meanwhile.
-            fixed_gas: gas limit to use without an estimate, for calls that depend on the time: an estimate runs at the
-                last block's time, which stands still on a chain without blocks.
+            fixed_gas: gas limit to use without an estimate, for calls that wait for a time: an estimate runs at the
+                last block's time, which stands still on a chain without blocks. What else the ledger would refuse
+                is not sent.
 
         Raises:
             LedgerReverted: the ledger's custom error, decoded.
@@ -78,11 +82,24 @@ class TransactionSender:
         """
         call: dict[str, Any] = {"data": HexBytes(data), "value": 0, **({} if to is None else {"to": to})}
         with node_errors(self._url):
+            if fixed_gas is not None:
+                self._try(call)
             gas = fixed_gas or int(self._estimate(call) * GAS_MARGIN) + extra_gas
             receipt = self._deliver({"to": b"", **call, "gas": gas})
             if receipt["status"] != 1:
                 raise self._reason(call, receipt)
             return receipt
+
+    def _try(self, call: Mapping[str, Any]) -> None:
+        """Finds out what a call would be refused for, but for its time: some nodes' pending block has an old one."""
+        try:
+            self._web3.eth.call(self._from_here(call), "pending")
+        except (ContractCustomError, ContractLogicError) as error:
+            refusal = self._decoded(error)
+            if not (isinstance(refusal, LedgerReverted) and refusal.name == TOO_EARLY):
+                raise refusal from None
+        except Web3RPCError:
+            LOG.debug("the node has no pending block; sent without a trial")
 
     def _estimate(self, call: Mapping[str, Any]) -> int:
         try:

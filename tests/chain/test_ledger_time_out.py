@@ -216,3 +216,12 @@ def test_longest_deadline_never_passes_and_overflows_nothing(
         query.withdraw()
     query.deliver()
     assert query.state.phase == QueryPhase.DELIVERED
+
+
+def test_time_out_that_the_ledger_would_refuse_costs_nothing(query: ScriptedQuery, clock: Clock) -> None:
+    """An actor whose view is wrong tries again and again."""
+    clock.advance(HOP_SECONDS + 1)
+    before = query.ring.ledger.web3.eth.get_transaction_count(query.ring.owner.address)
+    with refused_state(query):
+        query.ring.owner_client.time_out(query.query, replace(query.state, attempt=Attempt(2)))
+    assert query.ring.ledger.web3.eth.get_transaction_count(query.ring.owner.address) == before

@@ -35,7 +35,7 @@ class Node:
 
     Args:
         folder: for that file.
-        keeps_history: whether a node that was started again can still go back below its start; for short chains.
+        keeps_history: whether a node that was started again still tells what was before; for short chains.
 
     Attributes:
         devnet: the process.
@@ -88,10 +88,11 @@ class Node:
         self.devnet.stop()
 
     def start(self) -> None:
-        """Starts again, unless it runs."""
+        """Starts again, unless it runs. Anvil 1.7.1 loses everything in a reorganization below its own start."""
         if not self.devnet.is_alive():
             self.devnet.stop()
             self.devnet.start()
+            self.floor = self.height()
 
     def pause(self) -> None:
         """SIGSTOP."""
