@@ -130,12 +130,13 @@ adversary: setup  ## try every attack of the catalogue (tests/adversary/README.m
 SEED ?= 1
 RUNS ?= 24
 QUERIES ?= 1000
+SETTLE ?= update
 
-faults: setup  ## let things go wrong in RUNS rings while queries run: SEED=1 RUNS=24; ends at the first violation
+faults: setup  ## let things go wrong in RUNS rings, settled in both ways in turn: SEED=1 RUNS=24; ends at the first violation
 	@$(BIN)/python -m tests.faults.run --seed $(SEED) --runs $(RUNS)
 
-soak: setup  ## QUERIES=1000 through one ring with random faults, SEED=1; nothing may be lost, nothing may grow
-	@$(BIN)/python -m tests.faults.soak --seed $(SEED) --queries $(QUERIES)
+soak: setup  ## QUERIES=1000 through one ring with random faults, SEED=1 SETTLE=update|batch; nothing may be lost or grow
+	@$(BIN)/python -m tests.faults.soak --seed $(SEED) --queries $(QUERIES) --settle $(SETTLE)
 
 .PHONY: invariants mutants slither
 
