@@ -28,7 +28,6 @@ class _View:
     """A session with the relayed updates that continue it."""
 
     chain: Session
-    version: int
     session: Session
     updates: tuple[SignedUpdate, ...]
 
@@ -44,7 +43,6 @@ class RelayedHops:
         self._domain = domain
         self._lock = threading.Lock()
         self._updates: dict[QueryId, dict[Digest, list[UpdatePosted]]] = {}
-        self._versions: dict[QueryId, int] = {}
         self._views: dict[QueryId, _View] = {}
 
     def read(self, signed: SignedUpdate) -> UpdatePosted:
@@ -68,7 +66,6 @@ class RelayedHops:
             if len(known) >= MOST_UPDATES or (not known and len(self._updates) >= MOST_QUERIES):
                 return False
             self._updates.setdefault(update.query, known)[update.trail] = [*same, event]
-            self._versions[update.query] = self._versions.get(update.query, 0) + 1
             return True
 
     def view(self, session: Session) -> Session:
@@ -92,27 +89,26 @@ class RelayedHops:
     def forget(self, query: QueryId) -> None:
         """Drops what there is of a query."""
         with self._lock:
-            for known in (self._updates, self._versions, self._views):
+            for known in (self._updates, self._views):
                 known.pop(query, None)
 
     def _view(self, session: Session) -> _View:
         with self._lock:
-            known, version = self._views.get(session.query), self._versions.get(session.query, 0)
+            known = self._views.get(session.query)
             if known is None or known.chain is not session:
-                known = _View(session, -1, session, ())
-            if known.version != version:
-                known = self._views[session.query] = self._extend(known, version)
+                known = _View(session, session, ())
+            known = self._views[session.query] = self._extend(known)
             return known
 
-    def _extend(self, known: _View, version: int) -> _View:
+    def _extend(self, known: _View) -> _View:
         """Goes on from where an earlier look ended: what came since continues that, or is of no use."""
-        session, found, updates = known.chain, known.session, list(known.updates)
-        by_trail = self._updates.get(session.query, {})
-        moment = Moment(session.arrangement, session.hops, session.model_version, session.touched_block)
+        chain, found, updates = known.chain, known.session, list(known.updates)
+        by_trail = self._updates.get(chain.query, {})
+        moment = Moment(chain.arrangement, chain.hops, chain.model_version, chain.touched_block)
         while (event := _next(found, by_trail.get(found.trail, []))) is not None:
             updates.append(event.signed)
             found = found.apply(event, moment)
-        return _View(session, version, found, tuple(updates))
+        return _View(chain, found, tuple(updates))
 
 
 def _next(session: Session, candidates: list[UpdatePosted]) -> UpdatePosted | None:

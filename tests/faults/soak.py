@@ -185,7 +185,8 @@ def main() -> int:
 
     violations = soak(options, say)
     if violations:
-        say("\n".join(["VIOLATION:", *violations, f"again: make soak QUERIES={options.queries} SEED={options.seed} SETTLE={options.settle}"]))
+        again = f"again: make soak QUERIES={options.queries} SEED={options.seed} SETTLE={options.settle}"
+        say("\n".join(["VIOLATION:", *violations, again]))
         return 1
     say(f"{options.queries} queries, seed {options.seed}: nothing lost, nothing grew")
     return 0
