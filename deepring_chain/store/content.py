@@ -70,6 +70,9 @@ class BlobTooLarge(StoreError):
 class ContentStore:
     """Blobs under their SHA-256, on any file system that fsspec knows.
 
+    A folder in which something was found or written before, and which is gone, is an error of the store: its blobs are
+    not missing.
+
     Args:
         url: a folder: plain path, `file://`, `memory://`, or `s3://bucket/prefix` with s3fs installed. It is made
             on the first write.
@@ -84,6 +87,7 @@ class ContentStore:
         self.max_bytes = max_bytes
         self._fs, root = _open_file_system(url, self.url)
         self._root = root.rstrip("/")
+        self._was_there = False
 
     def put(self, data: bytes) -> Digest:
         """Store bytes, once, and return their digest.
@@ -227,9 +231,21 @@ class ContentStore:
         path = self._path(digest)
         try:
             with self._driver("read", "check that it is a folder you may read"):
-                return int(self._fs.info(path)["size"])
+                size = int(self._fs.info(path)["size"])
         except FileNotFoundError:
+            self._check_there()
             raise BlobMissing(digest, self.url) from None
+        self._was_there = True
+        return size
+
+    def _check_there(self) -> None:
+        """A folder that was there and is gone, such as a mount, has lost nothing: nobody is to be blamed for its blobs.
+
+        Raises:
+            StoreError: it is gone.
+        """
+        if self._was_there and not _protocols(self._fs) & _OBJECT_STORES:
+            self.check_readable()
 
     def _read(self, digest: Digest, limit: int) -> bytes:
         size = self._size(digest)
@@ -244,6 +260,7 @@ class ContentStore:
             raise BlobMissing(digest, self.url) from None
 
     def _write(self, path: str, data: bytes) -> None:
+        self._check_there()
         try:
             with self._driver("write to", "choose a folder that you may write to, or free some space"):
                 if _protocols(self._fs) & _OBJECT_STORES:
@@ -252,6 +269,7 @@ class ContentStore:
                     self._write_and_rename(path, data)
         except FileNotFoundError as error:
             raise StoreError(f"cannot write to the store {self.url}: {_one_line(error)}; create it first") from error
+        self._was_there = True
 
     def _write_and_rename(self, path: str, data: bytes) -> None:
         # fsspec's own transactions stage local files in the system's temporary folder and move them from there: a

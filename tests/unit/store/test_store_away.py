@@ -1,0 +1,71 @@
+"""A store that goes away for a while has lost nothing, and nothing is written where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deepring_chain.errors import StoreError
+from deepring_chain.store.content import BlobMissing, ContentStore
+from deepring_chain.types import Digest
+
+UNKNOWN = Digest(bytes(32))
+CALLS: dict[str, Callable[[ContentStore, Digest], object]] = {
+    "get": lambda store, digest: store.get(digest),
+    "exists": lambda store, digest: store.exists(digest),
+    "has_good": lambda store, digest: store.has_good(digest),
+    "put": lambda store, _digest: store.put(b"another"),
+    "put again": lambda store, _digest: store.put(b"blob"),
+    "leave": lambda store, _digest: store.leave("name", b"message"),
+    "check_writable": lambda store, _digest: store.check_writable(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_store_that_is_away_is_an_error_of_its_own_and_is_not_made_anew(
+    tmp_path: Path, call: Callable[[ContentStore, Digest], object]
+) -> None:
+    folder = tmp_path / "store"
+    store = ContentStore(folder.as_uri())
+    digest = store.put(b"blob")
+    folder.rename(tmp_path / "away")
+    with pytest.raises(StoreError, match="there is no store at") as caught:
+        call(store, digest)
+    assert not isinstance(caught.value, BlobMissing)
+    assert not folder.exists()
+    (tmp_path / "away").rename(folder)
+    assert store.get(digest) == b"blob"
+    call(store, digest)
+
+
+def test_who_only_ever_read_knows_it_too(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    digest = ContentStore(folder.as_uri()).put(b"blob")
+    reader = ContentStore(folder.as_uri())
+    assert reader.exists(digest)
+    folder.rename(tmp_path / "away")
+    with pytest.raises(StoreError, match="there is no store at"):
+        reader.exists(digest)
+
+
+def test_blob_that_is_gone_from_a_store_that_is_there_is_missing(tmp_path: Path) -> None:
+    store = ContentStore((tmp_path / "store").as_uri())
+    store.put(b"blob")
+    with pytest.raises(BlobMissing):
+        store.get(UNKNOWN)
+
+
+def test_store_that_was_never_there_has_no_blobs_and_is_made_by_the_first_one(tmp_path: Path) -> None:
+    store = ContentStore((tmp_path / "store").as_uri())
+    assert not store.exists(UNKNOWN)
+    assert store.get(store.put(b"blob")) == b"blob"
+
+
+def test_store_of_objects_has_no_folder_that_could_go_away() -> None:
+    store = ContentStore("memory://away")
+    digest = store.put(b"blob")
+    store._fs.rm("/away", recursive=True)
+    assert not store.exists(digest)
+    assert store.put(b"blob") == digest
