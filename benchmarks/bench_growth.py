@@ -11,7 +11,7 @@ from statistics import median
 from benchmarks.bench_in_flight import run
 from benchmarks.harness import RESULTS, Page, cores, fit_line, is_quick, ms, pick, say, seconds_of
 from benchmarks.plots import plot_lines
-from benchmarks.rings import Asker, bench_ring
+from benchmarks.rings import SETTLE, Asker, bench_ring
 from benchmarks.subjects import Subject, small_dense
 from deepring_chain.actors.follower import LedgerFollower
 from tests.e2e.live_ring import LiveRing
@@ -40,23 +40,36 @@ def main() -> None:
 
 
 def grow_layers(page: Page) -> None:
-    """Rings of more and more layers of one size."""
-    starts, queries, sizes = [], [], LAYERS[: pick(len(LAYERS), 3)]
-    for layers in sizes:
-        say(f"{layers} layers")
-        subject = small_dense((*[WIDTH] * layers, 4), "small")
-        begun = time.perf_counter()
-        with bench_ring(subject.model, 1) as ring:
-            starts.append(time.perf_counter() - begun)
-            asker, images = Asker(ring), subject.images(1)
-            queries.append(median([asker.ask(images) for _ in range(pick(6, 2))][1:]))
+    """Rings of more and more layers of one size, in both ways to settle."""
     page.text("## Layers")
-    rows = [
-        (n, ms(query), ms(query / (n + 2)), f"{start:.1f}")
-        for n, query, start in zip(sizes, queries, starts, strict=True)
-    ]
-    page.table(("layers", "query, ms", "per hop, ms", "made, deployed and started, s"), rows)
-    _lines(page, "layers", "layers", sizes, {"query, s": queries, "start, s": starts})
+    lines = {}
+    sizes = LAYERS[: pick(len(LAYERS), 3)]
+    for settle in SETTLE:
+        found = [_ring_of(layers, settle) for layers in sizes]
+        queries, starts = [query for query, _ in found], [start for _, start in found]
+        rows = [
+            (n, ms(query), ms(query / (n + 2)), f"{start:.1f}")
+            for n, query, start in zip(sizes, queries, starts, strict=True)
+        ]
+        page.text(f"Settled by {settle}:")
+        page.table(("layers", "query, ms", "per hop, ms", "made, deployed and started, s"), rows)
+        lines |= {f"query, s, by {settle}": queries, f"start, s, by {settle}": starts}
+    page.text(
+        "Each worker verifies each hop, so that all of them together do so with the square of their number; here "
+        "they share the machine's cores. The work of one worker, with a machine to itself, grows with the layers."
+    )
+    _lines(page, "layers", "layers", sizes, lines)
+
+
+def _ring_of(layers: int, settle: str) -> tuple[float, float]:
+    """Seconds of a query, and of making, deploying and starting the ring."""
+    say(f"{layers} layers, settled by {settle}")
+    subject = small_dense((*[WIDTH] * layers, 4), "small")
+    begun = time.perf_counter()
+    with bench_ring(subject.model, 1, settle) as ring:
+        start = time.perf_counter() - begun
+        asker, images = Asker(ring), subject.images(1)
+        return median([asker.ask(images) for _ in range(pick(6, 2))][1:]), start
 
 
 def grow_bytes(page: Page, ring: LiveRing, subject: Subject) -> None:

@@ -15,7 +15,7 @@ from benchmarks.subjects import Subject, dense, vgg19
 from deepring_chain.model.batches import WORKING_BYTES
 from tests.e2e.live_ring import LiveRing
 
-CONSTANT_MIB = 48
+CONSTANT_MIB = 56
 """What a worker may take besides layers and activations: what Python and the libraries write to after the fork."""
 
 COPIES = 4

@@ -117,7 +117,8 @@ class Router:
             commitment_key = self.draw_of(session, Attempt(1)).commitment_key
         bare = RouteDraw(first_hop, signers, keys, salts, commitment_key, ZERO)
         hops = [Hop(hop) for hop in range(max(1, first_hop), len(signers))]
-        notes = [(keys[hop], self._note(bare, session, hop).encode()) for hop in hops]
+        links = self.links(bare)
+        notes = [(keys[hop], self._note(bare, links, session, hop).encode()) for hop in hops]
         info = route_context(self._member.client.domain, session.query, attempt)
         blob = BlobKeeper(self._member).put_for_query(session.query, seal_notes(notes, info, self._member.rng))
         return replace(bare, notes=blob)
@@ -125,8 +126,8 @@ class Router:
     def _signers(self) -> tuple[Address, ...]:
         return route_signers(self._member.arranged().arranged.seats, self._roster)
 
-    def _note(self, draw: RouteDraw, session: Session, hop: Hop) -> RouteNote:
-        links = self.links(draw)
+    @staticmethod
+    def _note(draw: RouteDraw, links: Sequence[Digest], session: Session, hop: Hop) -> RouteNote:
         key = draw.commitment_key
         before = draw.signers[hop - 1]
         if hop == draw.first_hop:
