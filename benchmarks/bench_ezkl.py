@@ -83,12 +83,10 @@ def main() -> None:
         rows,
     )
     page.text(
-        "EZKL proves one image at a time, the ring serves one or many in a query. The ring: median of queries, each from the image to the decrypted answer, arithmetic "
-        "checked by the next hop and "
-        "every hop settled on the ledger. EZKL: time of `prove` alone, once; calibration, reference "
-        "string and keys are its "
-        f"set-up, all made here ({(FOLDER / 'requirements.txt').read_text().strip()}; input private, "
-        "weights fixed, output public, "
+        "EZKL proves one image at a time, the ring serves one or many in a query. The ring: median of queries, each "
+        "from the images to the decrypted answer, arithmetic checked by the next hop and every hop settled on the "
+        "ledger. EZKL: time of `prove` alone, once; calibration, reference string and keys are its set-up, all made "
+        f"here ({(FOLDER / 'requirements.txt').read_text().strip()}; input private, weights fixed, output public, "
         "input scale 7)."
     )
     for sentence in MEANS:
