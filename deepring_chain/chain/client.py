@@ -161,7 +161,10 @@ class LedgerClient:
     def events_of(self, block: BlockPlace) -> list[LoggedEvent]:
         """All events of the ledger in one block, which the node must have, in order."""
         with node_errors(self.url):
-            return self._events({"blockHash": f"0x{block.block_hash.hex()}"})
+            found = self._events({"blockHash": f"0x{block.block_hash.hex()}"})
+        if any((logged.block_number, logged.block_hash) != (block.number, block.block_hash) for logged in found):
+            raise ChainError(f"{self.url}: asked for the logs of block {block.number}, the node tells others")
+        return found
 
     def _events(self, where: Mapping[str, str]) -> list[LoggedEvent]:
         logs = read_logs(request(self.web3, "eth_getLogs", {"address": self._contract.address, **where}))

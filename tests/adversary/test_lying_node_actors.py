@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from deepring_chain.actors.follower import LedgerFollower
+from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.errors import DeepRingError
@@ -70,6 +71,47 @@ def test_actor_whose_node_hides_an_entry_in_the_middle_reads_anew_at_the_next_on
     attacked.step("worker-2")
     with pytest.raises(DeepRingError, match="left out"):
         attacked.member(who).follower.refresh()
+    attacked.expect_answered(query)
+    assert attacked.guilt(query) == []
+
+
+def newest(attacked: SteppedRing, count: int) -> list[BlockPlace]:
+    """What an honest node announced of the last blocks."""
+    client = attacked.client()
+    head = client.head().number
+    return [client.block_at(number) for number in range(head - count + 1, head + 1)]
+
+
+@refused
+def test_logs_of_another_block_are_not_taken_for_those_of_the_announced_one(attacked: SteppedRing) -> None:
+    """Mallory's node announces the next block, and tells logs that are not its own."""
+    worker = attacked.member("worker-1")
+    worker.follower.refresh()
+    query = attacked.ask_up_to(1)
+    announced, before = newest(attacked, 12), dict(worker.state.sessions)
+    moved = [{"blockHash": "0x" + "11" * 32}, {"blockNumber": "0x1"}]
+    for change in moved:
+        with (
+            lying(worker.client, about_logs(lambda logs, change=change: [{**log, **change} for log in logs])),  # type: ignore[misc]
+            pytest.raises(DeepRingError, match="tells others"),
+        ):
+            worker.follower.refresh(announced)
+        assert worker.state.sessions == before
+    assert worker.follower.refresh(announced)
+    attacked.expect_answered(query)
+    assert attacked.guilt(query) == []
+
+
+@refused
+def test_announced_block_that_the_chain_does_not_have_is_not_followed(attacked: SteppedRing) -> None:
+    """Whoever can speak on the subscription alone makes up a block that follows the last one."""
+    worker = attacked.member("worker-2")
+    query = attacked.ask_up_to(1)
+    worker.follower.refresh()
+    head = worker.client.head()
+    false = BlockPlace(head.number + 1, Digest(b"\x11" * 32), head.block_hash, 2**40)
+    with pytest.raises(DeepRingError, match="unknown block"):
+        worker.follower.refresh([head, false])
     attacked.expect_answered(query)
     assert attacked.guilt(query) == []
 
