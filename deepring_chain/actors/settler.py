@@ -33,6 +33,12 @@ BYTES_PER_HOP, BYTES_PER_QUERY = 160, 1_200
 SEEN_SECONDS = 5.0
 """Until then a settlement that was mined shows in what is read of the ledger."""
 
+RETRY_SECONDS = 1.0
+"""Until one that came to nothing is tried again."""
+
+LATE = "DeadlinePassed"
+"""The ledger's refusal of hops that were relayed in time and come to it too late: a timeout alone ends the attempt."""
+
 
 @dataclass(frozen=True)
 class _Due:
@@ -72,6 +78,7 @@ class Settler:
         self._sent: dict[QueryId, tuple[Digest, float]] = {}
         self._sender = ThreadPoolExecutor(1, "settler")
         self._sending: Future[list[Session]] | None = None
+        self._under_way: list[_Due] = []
 
     def hold(self, session: Session, delivery: Delivery, signature: bytes) -> None:
         """Takes the closing entry of a computed query, to be settled with its hops."""
@@ -97,12 +104,16 @@ class Settler:
         batch = self._batch(sessions)
         if not batch:
             return False
+        self._under_way = batch
         self._sending = self._sender.submit(self._send, batch)
         self._sending.add_done_callback(lambda _future: self._wake())
         return True
 
     def _note_sent(self, settled: list[Session]) -> None:
-        self._sent.update({chain.query: (chain.trail, self._clock()) for chain in settled})
+        now = self._clock()
+        for chain in (due.chain for due in self._under_way):
+            wait = SEEN_SECONDS if chain in settled else RETRY_SECONDS
+            self._sent[chain.query] = (chain.trail, now + wait)
 
     # ------------------------------------------------------------------ what is due
 
@@ -145,7 +156,7 @@ class Settler:
 
     def _was_sent(self, chain: Session) -> bool:
         known = self._sent.get(chain.query)
-        return known is not None and known[0] == chain.trail and self._clock() - known[1] < SEEN_SECONDS
+        return known is not None and known[0] == chain.trail and self._clock() < known[1]
 
     def _forget(self, still_open: set[QueryId]) -> None:
         for held in (self._answers, self._progress, self._sent):
@@ -160,8 +171,7 @@ class Settler:
             receipt = self._client.settle([due.settlement for due in batch])
         except LedgerReverted as refusal:
             if len(batch) == 1:
-                if refusal.name not in OVERTAKEN:
-                    LOG.error("query %d: not settled: %s", batch[0].chain.query, refusal)  # noqa: TRY400
+                self._give_up(batch[0].chain, refusal)
                 return []
             return [chain for due in batch for chain in self._send([due])]
         except ChainError as error:
@@ -169,6 +179,21 @@ class Settler:
             return []
         LOG.info("settled %d queries in one transaction, %d gas", len(batch), receipt["gasUsed"])
         return [due.chain for due in batch]
+
+    def _give_up(self, chain: Session, refusal: LedgerReverted) -> None:
+        """Says what is wrong with a query; one that comes too late is timed out, or it would wait for ever."""
+        if refusal.name == LATE:
+            self._time_out(chain)
+        elif refusal.name not in OVERTAKEN:
+            LOG.error("query %d: not settled: %s", chain.query, refusal)
+
+    def _time_out(self, chain: Session) -> None:
+        try:
+            self._client.time_out(chain.query, chain.state(self._client.block_time))
+        except ChainError as error:
+            LOG.warning("query %d: its hops came to the ledger too late, and no timeout yet: %s", chain.query, error)
+        else:
+            LOG.error("query %d: hops from %d on came to the ledger too late", chain.query, chain.next_hop)
 
 
 def _cut(due: list[_Due]) -> list[_Due]:

@@ -12,6 +12,7 @@ from relay_script import DOMAIN, HOPS, digest, relayed, routed
 from deepring_chain.actors.settler import Settler
 from deepring_chain.chain.settlement import Settlement
 from deepring_chain.errors import ChainError
+from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.relayed import RelayedHops
 from deepring_chain.types import Delivery, QueryId
 
@@ -24,6 +25,8 @@ class ScriptedClient:
 
     refused: dict[QueryId, ChainError] = field(default_factory=dict)
     settled: list[list[QueryId]] = field(default_factory=list)
+    timed_out: list[tuple[QueryId, QueryState]] = field(default_factory=list)
+    no_timeout: ChainError | None = None
     parts: list[Settlement] = field(default_factory=list)
     hop_seconds: int = HOP_SECONDS
     gate: threading.Event = field(default_factory=threading.Event)
@@ -44,6 +47,11 @@ class ScriptedClient:
         self.settled.append(queries)
         self.parts.extend(settlements)
         return {"gasUsed": 1}
+
+    def time_out(self, query: QueryId, state: QueryState) -> None:
+        if self.no_timeout is not None:
+            raise self.no_timeout
+        self.timed_out.append((query, state))
 
 
 def _query(settlement: Settlement) -> QueryId:

@@ -66,6 +66,8 @@ def test_node_that_is_away_loses_nothing() -> None:
     scene.finish(1)
     assert scene.act() == []
     del scene.client.refused[QueryId(1)]
+    assert scene.act() == []
+    scene.now = 60.0
     assert scene.act() == [1]
 
 

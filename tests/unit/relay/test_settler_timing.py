@@ -9,8 +9,16 @@ from relay_script import HOPS, digest, relayed
 from settler_script import HOP_SECONDS, Scene
 
 from deepring_chain.actors import settler
-from deepring_chain.actors.settler import BYTES_PER_HOP, BYTES_PER_QUERY, GATHER_SECONDS, SEEN_SECONDS, STALLED_PART
+from deepring_chain.actors.settler import (
+    BYTES_PER_HOP,
+    BYTES_PER_QUERY,
+    GATHER_SECONDS,
+    RETRY_SECONDS,
+    SEEN_SECONDS,
+    STALLED_PART,
+)
 from deepring_chain.chain.errors import LedgerReverted, NodeUnreachable
+from deepring_chain.errors import ChainError
 from deepring_chain.types import Delivery, QueryId, QueryPhase
 
 PER_QUERY = BYTES_PER_QUERY + HOPS * BYTES_PER_HOP
@@ -218,9 +226,64 @@ def test_refused_query_is_tried_again_and_stops_nothing() -> None:
     scene = Scene(1)
     scene.client.refused[QueryId(1)] = LedgerReverted("UnexpectedState", {"query": 1})
     scene.finish(1)
-    assert (scene.act(), scene.act()) == ([], [])
+    assert scene.act() == []
+    scene.now = RETRY_SECONDS
+    assert scene.act() == []
     scene.client.refused.clear()
+    scene.now = 2 * RETRY_SECONDS
     assert scene.act() == [1]
+    assert scene.client.timed_out == []
+
+
+def test_refused_query_is_not_tried_again_at_once() -> None:
+    """An actor that tries without a pause fills a core."""
+    scene = Scene(1)
+    scene.client.refused[QueryId(1)] = LedgerReverted("UnexpectedState", {"query": 1})
+    scene.finish(1)
+    assert scene.settler.act(scene.sessions)
+    assert scene.ended.acquire(timeout=10)
+    scene.now = RETRY_SECONDS - 0.01
+    assert not scene.settler.act(scene.sessions)
+    scene.now = 2 * RETRY_SECONDS - 0.02
+    assert not scene.settler.act(scene.sessions)
+    scene.now = 2 * RETRY_SECONDS
+    assert scene.settler.act(scene.sessions)
+
+
+def test_refused_query_with_another_history_is_tried_at_once() -> None:
+    scene = Scene(1)
+    scene.client.refused[QueryId(1)] = LedgerReverted("UnexpectedState", {"query": 1})
+    scene.finish(1)
+    assert scene.act() == []
+    scene.client.refused.clear()
+    scene.sessions = [replace(scene.sessions[0], trail=digest(77), updates={})]
+    scene.finish(1)
+    assert scene.act() == [1]
+
+
+def test_hops_that_come_too_late_are_timed_out_as_the_ledger_has_them() -> None:
+    """Relayed in time, and the node was away when they should have been settled: else nobody would end the attempt."""
+    scene = Scene(2)
+    scene.client.refused[QueryId(2)] = LedgerReverted("DeadlinePassed", {"query": 2})
+    scene.finish(1, 2)
+    assert scene.act() == [1]
+    assert scene.client.timed_out == [(QueryId(2), scene.sessions[1].state(scene.client.block_time))]
+
+
+@pytest.mark.parametrize("error", [LedgerReverted("DeadlineAhead", {"query": 1}), NodeUnreachable("away")])
+def test_timeout_that_fails_is_tried_again(caplog: pytest.LogCaptureFixture, error: ChainError) -> None:
+    scene = Scene(1)
+    scene.client.refused[QueryId(1)] = LedgerReverted("DeadlinePassed", {"query": 1})
+    scene.client.no_timeout = error
+    scene.finish(1)
+    assert scene.act() == []
+    assert "too late, and no timeout yet" in caplog.records[-1].getMessage()
+    scene.client.no_timeout = None
+    assert scene.act() == []
+    scene.now = RETRY_SECONDS
+    assert scene.act() == []
+    assert [query for query, _ in scene.client.timed_out] == [1]
+    assert caplog.records[-1].getMessage() == "query 1: hops from 0 on came to the ledger too late"
 
 
 @pytest.mark.parametrize(("name", "is_said"), [("UnexpectedState", False), ("WrongSigner", True)])
