@@ -72,7 +72,7 @@ TARGETS = (
     Target(f"{PROTOCOL}/tracking.py", unit("actors", "tracker") + unit("protocol", "restore"), branches=True),
     Target("deepring_chain/encoding.py", ENCODING_TESTS, branches=True),
     Target("deepring_chain/crypto/signing.py", unit("crypto", "signing"), branches=True),
-    Target("deepring_chain/store/content.py", unit("store", "messages", "content")),
+    Target("deepring_chain/store/content.py", unit("store", "messages", "content", "store_away")),
     Target(f"{ACTORS}/member.py", unit("actors", "refusals", "disputes", "worker", "ouroboros")),
     Target(f"{ACTORS}/worker.py", unit("actors", "refusals", "worker", "disputes")),
     Target(f"{ACTORS}/block.py", unit("actors", "block", "worker")),
