@@ -10,6 +10,7 @@ from deepring_chain.actors.continuity import take_in
 from deepring_chain.actors.metrics import ActorMetrics
 from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.chain.client import LedgerClient
+from deepring_chain.chain.errors import TransactionFailed
 from deepring_chain.errors import ChainError, ProtocolError
 from deepring_chain.protocol.events import LoggedEvent
 from deepring_chain.protocol.ledger_state import LedgerState
@@ -67,7 +68,7 @@ class LedgerFollower:
         """
         with self._lock:
             following = self._following(announced)
-            return self._refresh() if following is None else self._take_announced(following)
+            return self._refresh() if following is None else self._follow(following)
 
     def _following(self, announced: Sequence[BlockPlace]) -> list[BlockPlace] | None:
         """The announced blocks after the last one that was taken in; None if they do not lead on from it."""
@@ -80,6 +81,15 @@ class LedgerFollower:
                 found.append(place)
                 last = place
         return found if last == announced[-1] else None
+
+    def _follow(self, blocks: Sequence[BlockPlace]) -> bool:
+        """Takes announced blocks in; asks what there is if the node refuses: it may have set them aside meanwhile."""
+        before = self._cursor
+        try:
+            return self._take_announced(blocks)
+        except TransactionFailed:
+            self._client.forget_times()
+            return self._refresh() or self._cursor != before
 
     def _take_announced(self, blocks: Sequence[BlockPlace]) -> bool:
         """Takes blocks in, of which is known that each one follows the last."""

@@ -13,6 +13,7 @@ from fake_ring import make_keys
 
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.chain.block_place import BlockPlace
+from deepring_chain.chain.errors import TransactionFailed
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.events import ModelRegistered, WorkerAdmitted
 from deepring_chain.types import Address, Digest
@@ -290,3 +291,44 @@ def test_node_that_fails_between_announced_blocks_loses_no_event(
     assert known(follower) == MEMBERS[:2]
     assert follower.refresh(announced(ledger, 1, 4))
     assert known(follower) == MEMBERS[:3]
+
+
+def test_announced_block_that_is_gone_when_it_is_read_has_the_node_asked_what_there_is(
+    ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A querent who waits for an answer would else be told that the node refused, and hear no more of it."""
+    follower, client = follow(ledger)
+    follower.refresh()
+    admit(ledger, 1, 2)
+    heard = announced(ledger, 1, 4)
+    ledger.set_back(2)
+    admit(ledger, 3)
+    refuse_blocks_that_are_gone(ledger, client, monkeypatch)
+    assert follower.refresh(heard)
+    assert known(follower) == [MEMBERS[0], MEMBERS[3]]
+    assert client.block_time(3) == ledger.times[3]
+
+
+def test_announced_block_is_news_although_the_next_one_is_gone(
+    ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower, client = follow(ledger)
+    follower.refresh()
+    admit(ledger, 1, 2)
+    heard = announced(ledger, 1, 4)
+    ledger.set_back(3)
+    refuse_blocks_that_are_gone(ledger, client, monkeypatch)
+    assert follower.refresh(heard)
+    assert known(follower) == MEMBERS[:2]
+
+
+def refuse_blocks_that_are_gone(ledger: FakeLedger, client: FakeClient, patch: pytest.MonkeyPatch) -> None:
+    """As geth does when it is asked for a block's logs by hash."""
+    events_of = client.events_of
+
+    def refuse(block: BlockPlace) -> Any:
+        if block.block_hash not in ledger.hashes:
+            raise TransactionFailed("the node refused: unknown block")
+        return events_of(block)
+
+    patch.setattr(client, "events_of", refuse)
