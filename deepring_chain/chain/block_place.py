@@ -9,6 +9,8 @@ from typing import Any
 from deepring_chain.types import Digest
 
 HASH_BYTES = 32
+NUMBER_BITS = 64
+"""Of a block's number and its time, on every chain."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ def read_header(header: Mapping[str, Any]) -> BlockPlace:
         KeyError, TypeError, ValueError: it is no header.
     """
     number, time = (int(header[name], 16) for name in ("number", "timestamp"))
+    if not (0 <= number < 2**NUMBER_BITS and 0 <= time < 2**NUMBER_BITS):
+        raise ValueError("a block's number and time have 64 bits")
     block_hash, parent = (bytes.fromhex(header[name].removeprefix("0x")) for name in ("hash", "parentHash"))
     if len(block_hash) != HASH_BYTES or len(parent) != HASH_BYTES:
         raise ValueError("a block's hash has 32 bytes")

@@ -127,12 +127,7 @@ class LedgerClient:
     def block_time(self, number: int) -> int:
         """Unix time of a block, in seconds; remembered until `forget_times`."""
         known = self._times.get(number)
-        if known is None:
-            self._block(number)
-            known = self._times.get(number)
-        if known is None:
-            raise ChainError(f"{self.url}: the node answers with another block than number {number}")
-        return known
+        return int(self._block(number).time or 0) if known is None else known
 
     def note_times(self, blocks: Iterable[BlockPlace]) -> None:
         """Remembers the times of blocks that were announced."""
@@ -331,6 +326,8 @@ class LedgerClient:
             if header is None:
                 raise ChainError(f"{self.url}: the node has no block {which}")
             block = read_header(header)
+        if isinstance(which, int) and block.number != which:
+            raise ChainError(f"{self.url}: the node answers with another block than number {which}")
         self.note_times([block])
         return block
 

@@ -29,6 +29,7 @@ class Node(BaseProvider):
         self.asked: list[str] = []
         self.newest = 100
         self.shift = 0
+        self.lies: dict[str, str] = {}
 
     def make_request(self, method: Any, params: Any) -> Any:
         return {"jsonrpc": "2.0", "id": 1, "result": self._answer(method, params)}
@@ -61,6 +62,7 @@ class Node(BaseProvider):
             "hash": "0x" + (1000 * self.shift + number).to_bytes(32, "big").hex(),
             "parentHash": "0x" + (1000 * self.shift + number - 1).to_bytes(32, "big").hex(),
             "timestamp": hex(time_of(number) + self.shift),
+            **self.lies,
         }
 
 
@@ -122,3 +124,38 @@ def test_block_that_does_not_exist_is_one_line(client: LedgerClient) -> None:
     with pytest.raises(ChainError) as caught:
         client.block_time(101)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["number", "timestamp"])
+@pytest.mark.parametrize("value", ["-0x1", hex(2**64), "0x" + "f" * 5000], ids=["negative", "65 bits", "endless"])
+def test_header_with_a_number_that_no_block_has_is_one_line(
+    client: LedgerClient, node: Node, name: str, value: str
+) -> None:
+    """The ledger could not be told such a time, nor a metric hold such a number: neither may end an actor."""
+    node.lies = {name: value}
+    with pytest.raises(ChainError) as caught:
+        client.head()
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_another_block_than_the_one_asked_for_is_refused(client: LedgerClient, node: Node) -> None:
+    node.lies = {"number": hex(8)}
+    for ask in (client.block_at, client.block_time):
+        with pytest.raises(ChainError, match="another block"):
+            ask(7)
+    assert client.head().number == 8
+
+
+def test_time_is_told_although_another_thread_forgets_all_times_meanwhile(
+    client: LedgerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main loop finds a reorganization between a lane's question and its look at what is remembered."""
+    note_times = client.note_times
+
+    def note_and_forget(blocks: Any) -> None:
+        note_times(blocks)
+        client.forget_times()
+
+    monkeypatch.setattr(client, "note_times", note_and_forget)
+    assert client.block_time(7) == time_of(7)
