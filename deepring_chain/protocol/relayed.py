@@ -97,7 +97,11 @@ class RelayedHops:
             known = self._views.get(session.query)
             if known is None or known.chain is not session:
                 known = _View(session, session, ())
-            known = self._views[session.query] = self._extend(known)
+            known = self._extend(known)
+            if known.updates:
+                self._views[session.query] = known
+            else:  # nothing to remember; of this query there may be nothing to forget, either
+                self._views.pop(session.query, None)
             return known
 
     def _extend(self, known: _View) -> _View:

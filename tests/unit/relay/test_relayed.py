@@ -168,3 +168,20 @@ def test_forgotten_query_has_nothing_pending() -> None:
     hops.forget(session.query)
     assert hops.view(session) is session
     assert hops.queries() == []
+
+
+def test_queries_of_which_nothing_was_relayed_leave_nothing_behind() -> None:
+    """One that is rejected, or posted past the relay, is viewed as often as any other, and never forgotten."""
+    hops = RelayedHops(DOMAIN)
+    sessions = [replace(routed(), query=QueryId(query)) for query in range(1, 6)]
+    assert [hops.view(session) for session in sessions] == sessions
+    assert hops._views == {}
+    assert all(hops.view(session) is session for session in sessions)
+
+
+def test_view_of_a_query_that_is_looked_at_after_its_end_leaves_nothing_behind() -> None:
+    hops, session = RelayedHops(DOMAIN), routed()
+    relayed(session, hops, 2)
+    hops.forget(session.query)
+    assert hops.view(session) is session
+    assert hops._views == {}
