@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 from typing import Protocol, cast
 
+from eth_abi.exceptions import EncodingError
 from eth_account.signers.local import LocalAccount
 from eth_typing import ChecksumAddress
 from web3 import Web3
@@ -294,7 +295,7 @@ class LedgerClient:
         calls = settlement_calls(settlements)
         if len(calls) == 1:
             return self._send(calls[0].function, *calls[0].arguments)
-        return self._send("multicall", [self._encoder.encode(call.function, call.arguments) for call in calls])
+        return self._send("multicall", [self._encoded(call.function, call.arguments) for call in calls])
 
     def state_of(self, query: QueryId) -> Digest:
         """`ILedger.stateOf`: the word that stands for a query's state."""
@@ -307,7 +308,7 @@ class LedgerClient:
         if self._sender is None:
             raise ChainError(f"{function}: this connection has no account to sign with")
         try:
-            data = self._encoder.encode(function, arguments)
+            data = self._encoded(function, arguments)
             receipt = self._sender.send(self.domain.ledger, data, extra_gas, fixed_gas)
         except ChainError as error:
             if isinstance(error, LedgerReverted) and error.name == "UnexpectedState":
@@ -318,6 +319,13 @@ class LedgerClient:
         if self._observer is not None:
             self._observer.transaction_mined(function, int(receipt["gasUsed"]))
         return receipt
+
+    def _encoded(self, function: str, arguments: Sequence[object]) -> bytes:
+        try:
+            return self._encoder.encode(function, arguments)
+        except (EncodingError, ValueError) as error:  # what a lying node told of a block, for one
+            reason = f"{error!s:.200}"
+            raise ChainError(f"{function}: the ledger's fields do not hold what was to be sent ({reason})") from None
 
     def _block(self, which: int | str) -> BlockPlace:
         with node_errors(self.url):

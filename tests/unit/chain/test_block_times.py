@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from eth_abi.abi import encode as abi_encode
+from eth_account import Account
 from eth_utils import function_signature_to_4byte_selector
 from web3 import Web3
 from web3.providers import BaseProvider
@@ -14,10 +15,12 @@ from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.block_times import TIMES_KEPT, BlockTimes
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.errors import ChainError
-from deepring_chain.types import Address
+from deepring_chain.protocol.query_state import QueryState
+from deepring_chain.types import Address, Attempt, Digest, Hop, QueryId, QueryPhase
 
 LEDGER = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
 OWNER = Address("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512")
+WORD = Digest(bytes([7]) * 32)
 VIEWS = {"ouroboros()": ("address", OWNER), "hopSeconds()": ("uint40", 60), "withdrawSeconds()": ("uint40", 600)}
 
 
@@ -124,6 +127,17 @@ def test_block_that_does_not_exist_is_one_line(client: LedgerClient) -> None:
     with pytest.raises(ChainError) as caught:
         client.block_time(101)
     assert "\n" not in str(caught.value)
+
+
+def test_time_that_the_ledger_has_no_room_for_is_one_line(node: Node) -> None:
+    """Of a block 34,000 years ahead, which a lying node tells of: the actor that shows it goes on."""
+    client = LedgerClient(Web3(node), "http://127.0.0.1:8545", LEDGER, Account.from_key(bytes([7]) * 32))
+    node.lies = {"timestamp": hex(2**40)}
+    state = QueryState(QueryPhase.ROUTED, Attempt(1), Hop(1), 1, client.block_time(7), WORD, WORD, WORD)
+    with pytest.raises(ChainError, match="timeOut: the ledger's fields do not hold") as caught:
+        client.time_out(QueryId(1), state)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("name", ["number", "timestamp"])
