@@ -118,10 +118,11 @@ class Member:
         needed = {a for session in self.state.open_sessions() for a in session.arrangements.values()}
         oldest = min({current.arranged.arrangement - KEPT_ARRANGEMENTS, *needed})
         for key in self.journal.keys("sealing-key/"):
-            arrangement = ArrangementId(int(key.rpartition("/")[2]))
-            if arrangement < oldest:
+            if int(key.rpartition("/")[2]) < oldest:
                 self.journal.forget(key)
-                self._sealing_keys.pop(arrangement, None)
+        # Not only those that were just deleted: a lane may have read one before and kept it after.
+        for arrangement in [arrangement for arrangement in list(self._sealing_keys) if arrangement < oldest]:
+            self._sealing_keys.pop(arrangement, None)
 
     def read_output(self, update: Update, key: X25519PrivateKey, commitment_key: Digest) -> TensorBytes:
         """The recipient's check, and the referee's repetition of it: what a hop sent, held against its commitment.

@@ -238,6 +238,23 @@ def test_attested_key_is_kept_and_forgotten_when_no_query_needs_it(
     assert all(set(member._sealing_keys) <= {2, 3, 4} for member in kept)
 
 
+def test_key_that_was_read_while_it_was_deleted_leaves_the_memory_with_the_next_ones(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lane that opens old notes may have read the journal just before the main loop deletes the key there."""
+    monkeypatch.setattr(member_module, "KEPT_ARRANGEMENTS", 2)
+    ring.settle()
+    member: Member = ring.members[1]
+    late = member.sealing_key(ArrangementId(1))
+    for _ in range(4):
+        ring.ask()
+        ring.settle()
+    member._sealing_keys[ArrangementId(1)] = late
+    ring.ask()
+    ring.settle()
+    assert set(member._sealing_keys) <= {4, 5, 6}
+
+
 def test_attested_key_of_an_arrangement_that_a_reorganization_may_bring_back_is_kept(ring: FakeRing) -> None:
     ring.settle()
     members: list[Member] = ring.members
