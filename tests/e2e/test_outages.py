@@ -81,4 +81,4 @@ def test_ring_goes_on_after_the_store_was_away_and_complains_once(ring: LiveRing
         store.with_name("away").rename(store)
     assert wait_for(ring.querent(), query).output == ring.plain_output(images)
     (complaint,) = log_lines(ring, "worker-2", "ERROR")[len(before) :]
-    assert "is not in the store" in complaint
+    assert "there is no store at" in complaint
