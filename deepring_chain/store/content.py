@@ -87,7 +87,7 @@ class ContentStore:
         self.max_bytes = max_bytes
         self._fs, root = _open_file_system(url, self.url)
         self._root = root.rstrip("/")
-        self._was_there = False
+        self._seen = ""  # where something was found or written
 
     def put(self, data: bytes) -> Digest:
         """Store bytes, once, and return their digest.
@@ -235,17 +235,32 @@ class ContentStore:
         except FileNotFoundError:
             self._check_there()
             raise BlobMissing(digest, self.url) from None
-        self._was_there = True
+        self._note_seen(path)
         return size
 
     def _check_there(self) -> None:
         """A folder that was there and is gone, such as a mount, has lost nothing: nobody is to be blamed for its blobs.
 
         Raises:
-            StoreError: it is gone.
+            StoreError: it is gone, or all that was in it: a mount leaves an empty folder.
         """
-        if self._was_there and not _protocols(self._fs) & _OBJECT_STORES:
-            self.check_readable()
+        if not self._seen or _protocols(self._fs) & _OBJECT_STORES:
+            return
+        self.check_readable()
+        if self._is_emptied():
+            raise StoreError(f"nothing is left in the store {self.url}; bring it back, or name the right place")
+
+    def _is_emptied(self) -> bool:
+        try:
+            with self._driver("read", "check that it is a folder you may read"):
+                return not self._fs.exists(self._seen) and not self._fs.ls(self._root, detail=False)
+        except FileNotFoundError:  # the root itself went meanwhile
+            return True
+
+    def _note_seen(self, path: str) -> None:
+        """Remembers a folder within the root, which stays when what is in it goes; the root where there is none."""
+        if self._seen in ("", self._root):
+            self._seen = path.rpartition("/")[0]
 
     def _read(self, digest: Digest, limit: int) -> bytes:
         size = self._size(digest)
@@ -269,7 +284,7 @@ class ContentStore:
                     self._write_and_rename(path, data)
         except FileNotFoundError as error:
             raise StoreError(f"cannot write to the store {self.url}: {_one_line(error)}; create it first") from error
-        self._was_there = True
+        self._note_seen(path)
 
     def _write_and_rename(self, path: str, data: bytes) -> None:
         # fsspec's own transactions stage local files in the system's temporary folder and move them from there: a

@@ -40,6 +40,47 @@ def test_store_that_is_away_is_an_error_of_its_own_and_is_not_made_anew(
     call(store, digest)
 
 
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_mount_that_is_away_leaves_an_empty_folder_and_is_an_error_of_the_store(
+    tmp_path: Path, call: Callable[[ContentStore, Digest], object]
+) -> None:
+    folder = tmp_path / "store"
+    store = ContentStore(folder.as_uri())
+    store.check_writable()
+    digest = store.put(b"blob")
+    store.check_writable()
+    folder.rename(tmp_path / "away")
+    folder.mkdir()
+    with pytest.raises(StoreError, match="nothing is left in the store") as caught:
+        call(store, digest)
+    assert not isinstance(caught.value, BlobMissing)
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+    (tmp_path / "away").rename(folder)
+    assert store.get(digest) == b"blob"
+    call(store, digest)
+
+
+def test_empty_store_that_was_only_tried_has_no_blobs_and_takes_the_first_one(tmp_path: Path) -> None:
+    store = ContentStore((tmp_path / "store").as_uri())
+    store.check_writable()
+    assert not store.exists(UNKNOWN)
+    assert store.get(store.put(b"blob")) == b"blob"
+
+
+def test_store_whose_empty_folders_were_removed_is_there_as_long_as_it_holds_something(tmp_path: Path) -> None:
+    store = ContentStore((tmp_path / "store").as_uri())
+    digests = [store.put(bytes([number])) for number in range(3)]
+    folders = [tmp_path / "store" / digest.hex()[:2] for digest in digests]
+    assert len(set(folders)) == 3
+    for digest, folder in zip(digests[1:], folders[1:], strict=True):
+        assert store.exists(digest)
+        (folder / digest.hex()).unlink()
+        folder.rmdir()
+        assert not store.exists(digest)
+    assert store.get(digests[0]) == b"\x00"
+
+
 def test_who_only_ever_read_knows_it_too(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     digest = ContentStore(folder.as_uri()).put(b"blob")
