@@ -28,6 +28,9 @@ MAX_MESSAGE_BYTES = 4096
 # One PUT of these stores shows the whole object or nothing, and they have no cheap rename.
 _OBJECT_STORES = frozenset({"memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 
+# These have no folder that could be there or away; a web server tells its files, mostly, and lists none.
+_WITHOUT_FOLDERS = _OBJECT_STORES | {"http", "https"}
+
 
 class BlobMissing(StoreError):
     """The store has no blob under this digest."""
@@ -244,7 +247,7 @@ class ContentStore:
         Raises:
             StoreError: it is gone, or all that was in it: a mount leaves an empty folder.
         """
-        if not self._seen or _protocols(self._fs) & _OBJECT_STORES:
+        if not self._seen or _protocols(self._fs) & _WITHOUT_FOLDERS:
             return
         self.check_readable()
         if self._is_emptied():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,3 +113,28 @@ def test_store_of_objects_has_no_folder_that_could_go_away() -> None:
     store._fs.rm("/away", recursive=True)
     assert not store.exists(digest)
     assert store.put(b"blob") == digest
+
+
+class FilesOnly(SimpleHTTPRequestHandler):
+    """A web server that tells nobody what is in a folder."""
+
+    def list_directory(self, path: Any) -> None:  # noqa: ARG002 - the base class names it
+        self.send_error(404)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
+        """Says nothing."""
+
+
+def test_reader_of_a_web_server_that_lists_no_folder_is_told_which_blob_is_missing(tmp_path: Path) -> None:
+    digest = ContentStore(str(tmp_path)).put(b"blob")
+
+    def answer(*given: Any) -> FilesOnly:
+        return FilesOnly(*given, directory=str(tmp_path))
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        reader = ContentStore(f"http://127.0.0.1:{server.server_port}/")
+        assert reader.get(digest) == b"blob"
+        with pytest.raises(BlobMissing):
+            reader.get(UNKNOWN)
+        server.shutdown()
