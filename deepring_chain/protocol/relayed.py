@@ -61,8 +61,14 @@ class RelayedHops:
         with self._lock:
             known = self._updates.get(update.query, {})
             same = known.get(update.trail, [])
-            if event in same or len(same) >= MOST_CANDIDATES:
+            if event in same:
                 return False
+            if len(same) >= MOST_CANDIDATES:
+                oldest = min(same, key=_attempt_of)
+                if _attempt_of(oldest) >= update.attempt:
+                    return False
+                # Attempts that are timed out before anything is settled all go on from one history.
+                same = [each for each in same if each is not oldest]
             if len(known) >= MOST_UPDATES or (not known and len(self._updates) >= MOST_QUERIES):
                 return False
             self._updates.setdefault(update.query, known)[update.trail] = [*same, event]
@@ -113,6 +119,10 @@ class RelayedHops:
             updates.append(event.signed)
             found = found.apply(event, moment)
         return _View(chain, found, tuple(updates))
+
+
+def _attempt_of(event: UpdatePosted) -> int:
+    return event.signed.update.attempt
 
 
 def _next(session: Session, candidates: list[UpdatePosted]) -> UpdatePosted | None:

@@ -146,6 +146,17 @@ def test_wrong_updates_over_a_history_do_not_shut_the_right_one_out_of_the_relay
     assert hops.view(session) is session
 
 
+def test_attempts_that_were_timed_out_before_anything_was_settled_shut_no_later_one_out() -> None:
+    """They all go on from one history. The query would stand still: the relay takes the hop, and nobody sees it."""
+    hops, session = RelayedHops(DOMAIN), routed()
+    for attempt in range(1, MOST_CANDIDATES + 4):
+        assert relayed(session, hops, 2).next_hop == 2
+        timed_out = session.apply(HopTimedOut(session.query, Attempt(attempt), Hop(0), 9), NOW)
+        opened = RouteOpened(session.query, Attempt(attempt + 1), Hop(0), LINKS[0], digest(21 + attempt))
+        session = timed_out.apply(opened, NOW)
+    assert len(hops._updates[session.query][session.trail]) == MOST_CANDIDATES
+
+
 def test_memory_is_bounded_in_histories_and_queries() -> None:
     hops = RelayedHops(DOMAIN)
     event = hops.read(signed_for(routed()))
