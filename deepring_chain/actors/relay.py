@@ -78,7 +78,8 @@ class Relay:
                 return
             check_continues(view, event)
             self._journal.record_once(_key(signed), lambda: encode_signed_update(signed))
-            self._hops.add(event)
+            if not self._hops.add(event):
+                raise ProtocolError(f"query {update.query}: the relay has no room for hop {update.hop}")
             self._log.append((update.query, encode_signed_update(signed)))
         self.tell(self._due(self._hops.view(session)))
 

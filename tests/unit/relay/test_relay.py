@@ -19,6 +19,7 @@ from deepring_chain.actors.relay import LARGEST_UPDATE, MOST_AT_ONCE, Relay, dec
 from deepring_chain.actors.relay_client import RelayClient
 from deepring_chain.actors.relay_server import LATER_SECONDS, RelayServer, _bind
 from deepring_chain.errors import ConfigError, ProtocolError
+from deepring_chain.protocol import relayed as relayed_module
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.relayed import RelayedHops
 from deepring_chain.protocol.session import Session
@@ -64,6 +65,20 @@ def test_updates_are_passed_on_in_order_and_once(tmp_path: Path) -> None:
     assert owner.relay.read(epoch, 2) is None
     owner.relay.take(updates[2])
     assert news(owner.relay, epoch, 2) == (3, updates[2:])
+
+
+def test_update_that_the_relay_has_no_room_for_is_refused_and_goes_to_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said to be taken, it would be handed in again and again, and be seen by nobody."""
+    monkeypatch.setattr(relayed_module, "MOST_QUERIES", 1)
+    sessions = [routed(1), routed(2)]
+    owner = Owner(tmp_path, *sessions)
+    (first,), (second,) = (honest(session, 1) for session in sessions)
+    owner.relay.take(first)
+    with pytest.raises(ProtocolError, match="no room"):
+        owner.relay.take(second)
+    assert news(owner.relay, b"", 0) == (1, [first])
 
 
 def test_update_taken_twice_is_no_error_and_passed_on_once(tmp_path: Path) -> None:
