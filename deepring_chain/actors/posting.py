@@ -168,8 +168,7 @@ class RelayedPosting:
     def forget_ended(self, state: LedgerState) -> None:
         """Of a query that the ledger has ended nothing relayed matters any more."""
         for query in self._hops.queries():
-            session = state.sessions.get(query)
-            if session is not None and not session.is_open:
+            if state.has_ended(query):
                 self._hops.forget(query)
                 self._progress.pop(query, None)
         self._transport.forget_ended(state)

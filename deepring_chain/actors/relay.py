@@ -96,7 +96,7 @@ class Relay:
     def forget_ended(self, state: LedgerState) -> None:
         """Drops what was taken in of queries that have ended."""
         held = {query for query, _ in self._log}
-        ended = {query for query in held if not _is_open(state, query)}
+        ended = {query for query in held if state.has_ended(query)}
         if not ended:
             return
         with self._taking:
@@ -127,11 +127,6 @@ class Relay:
         signed = decode_signed_update(data)
         self._hops.add(self._hops.read(signed))
         self._log.append((signed.update.query, data))
-
-
-def _is_open(state: LedgerState, query: QueryId) -> bool:
-    session = state.sessions.get(query)
-    return session is None or session.is_open
 
 
 def _key(signed: SignedUpdate) -> str:

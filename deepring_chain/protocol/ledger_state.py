@@ -79,10 +79,12 @@ class LedgerState:
         keeps_ended: whether ended queries stay as they were. Who works for years has no use for them: without it they
             are dropped at the next arrangement, but for how those ended in which somebody failed.
         forgotten: how many were dropped, by phase.
+        newest: the last query that was submitted; they are numbered from 1.
     """
 
     keeps_ended: bool = True
     forgotten: Counter[QueryPhase] = field(default_factory=Counter)
+    newest: int = 0
     model: ModelRegistered | None = None
     sealing_keys: dict[Address, Digest] = field(default_factory=dict)
     arrangement: ArrangementState | None = None
@@ -103,6 +105,11 @@ class LedgerState:
     def open_sessions(self) -> list[Session]:
         """The queries that wait for somebody, oldest first."""
         return [session for session in self.sessions.values() if session.is_open]
+
+    def has_ended(self, query: QueryId) -> bool:
+        """Whether a query was submitted and waits for nobody any more; one that was dropped has ended."""
+        session = self.sessions.get(query)
+        return query <= self.newest if session is None else not session.is_open
 
     def phases(self) -> Counter[QueryPhase]:
         """How many queries are in each phase, since the ledger's first block."""
@@ -132,6 +139,7 @@ class LedgerState:
                 self._apply_to_arrangement(event)
             case QuerySubmitted() as event:
                 self.sessions[event.query] = Session.submitted(event, logged.block_number)
+                self.newest = max(self.newest, event.query)
             case _ as event:
                 self._apply_to_session(event, logged.block_number)
 

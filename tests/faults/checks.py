@@ -38,7 +38,7 @@ EXPLANATIONS: tuple[tuple[str, frozenset[Kind]], ...] = (
     (r"cannot (read|write to|remove a message from) the store", NO_WRITING | {Kind.HIDE_STORE}),
     (r"is not in the store|is damaged|there is no store|complaint posted|hops \d+ and \d+:", MISSING),
     (r"journal failed|unusable journal|cannot be written", NO_WRITING),
-    (r"was not posted in time", ANY),
+    (r"was not posted in time|came to the ledger too late", ANY),
     (r"the ledger refused: ", SET_BACK | NODE_AWAY | {Kind.SLOW_BLOCKS}),
 )
 """What an actor may log as an error, and which faults explain it."""

@@ -71,3 +71,13 @@ def test_fault_names_who_had_posted_the_hop() -> None:
     state.apply(logged(VerdictPosted(verdict, bytes(65), digest(6))))
     (fault,) = state.sessions[QueryId(1)].faults
     assert (fault.hop, fault.kind, fault.signer) == (1, FaultKind.GUILTY, signer)
+
+
+def test_what_was_dropped_has_ended_and_what_is_open_or_not_asked_yet_has_not() -> None:
+    state = worked(*round_of(1), *round_of(2), submitted(3), arranged(2), *round_of(4))
+    assert list(state.sessions) == [3, 4]
+    assert [state.has_ended(QueryId(query)) for query in (1, 2, 3, 4, 5)] == [True, True, False, True, False]
+
+
+def test_nothing_has_ended_for_one_who_begins_to_read_anew() -> None:
+    assert not LedgerState().has_ended(QueryId(1))

@@ -158,6 +158,16 @@ def test_ended_queries_are_forgotten_and_open_or_unknown_ones_kept() -> None:
     assert scene.hops.queries() == []
 
 
+def test_query_that_ended_and_was_dropped_by_the_next_arrangement_is_forgotten() -> None:
+    """An answer and an arrangement may be read in one look."""
+    scene = Scene()
+    relayed(scene.session, scene.hops, 1)
+    scene.posting.forget_ended(LedgerState(newest=scene.session.query - 1))
+    assert scene.hops.queries() == [scene.session.query]
+    scene.posting.forget_ended(LedgerState(newest=scene.session.query))
+    assert scene.hops.queries() == []
+
+
 def test_query_that_the_ledger_does_not_have_any_more_is_not_settled() -> None:
     """A reorganization took it, together with the view that an actor holds."""
     scene = Scene()

@@ -144,6 +144,20 @@ def test_ended_queries_leave_neither_log_nor_journal(tmp_path: Path) -> None:
     assert Owner(tmp_path, first, second).hops.queries() == [second.query]
 
 
+def test_query_that_was_dropped_by_the_next_arrangement_leaves_nothing_either(tmp_path: Path) -> None:
+    """One that stayed at the front would keep the log of all later ones."""
+    first, second = routed(1), routed(2)
+    owner = Owner(tmp_path, first, second)
+    for signed in [*honest(first, 2), *honest(second, 1)]:
+        owner.relay.take(signed)
+    del owner.state.sessions[first.query]
+    owner.relay.forget_ended(owner.state)
+    assert len(news(owner.relay, b"", 0)[1]) == 3
+    owner.state.newest = 2
+    owner.relay.forget_ended(owner.state)
+    assert news(owner.relay, b"", 0) == (3, honest(second, 1))
+
+
 def test_query_that_ends_behind_an_open_one_keeps_places_in_the_log(tmp_path: Path) -> None:
     first, second = routed(1), routed(2)
     owner = Owner(tmp_path, first, second)
