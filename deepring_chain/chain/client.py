@@ -11,6 +11,7 @@ from eth_account.signers.local import LocalAccount
 from eth_typing import ChecksumAddress
 from web3 import Web3
 from web3.contract import Contract
+from web3.logs import DISCARD
 from web3.types import TxReceipt
 
 from deepring_chain.chain.artifact import Artifact, load_artifact
@@ -220,8 +221,10 @@ class LedgerClient:
     def submit_query(self, sealed_input: Digest, sealing_key: Digest) -> tuple[QueryId, TxReceipt]:
         """`ILedger.submitQuery`; returns the new query's id."""
         receipt = self._send("submitQuery", sealed_input, sealing_key)
-        (event,) = self._contract.events.QuerySubmitted().process_receipt(receipt)
-        return QueryId(event["args"]["query"]), receipt
+        told = self._contract.events.QuerySubmitted().process_receipt(receipt, DISCARD)
+        if len(told) != 1:
+            raise ChainError(f"{self.url}: the node's receipt tells no new query; name another node with --rpc")
+        return QueryId(told[0]["args"]["query"]), receipt
 
     def reject_query(self, query: QueryId, state: QueryState, reason: RejectReason) -> TxReceipt:
         """`ILedger.rejectQuery`."""
