@@ -189,6 +189,7 @@ class Injector:
         self._refuse_while_snapshot()
         if self._stage.node.revert_blocks(1 + fault.draw % DEEPEST) == 0:
             raise InVain("no blocks yet")
+        self._refill()
         return nothing
 
     def _reorder(self, fault: Fault) -> Undo:
@@ -196,6 +197,7 @@ class Injector:
         order = random.Random(fault.draw)  # noqa: S311 - it must be repeatable, not secret
         if self._stage.node.reorder_blocks(2 + fault.draw % DEEPEST, order) == 0:
             raise InVain("no blocks yet")
+        self._refill()
         return nothing
 
     def _revert(self, _fault: Fault) -> Undo:
