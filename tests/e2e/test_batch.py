@@ -119,7 +119,8 @@ def test_relay_that_does_not_answer_is_passed_by(ring: LiveRing) -> None:
         worker.close()
         ring.await_session(query, lambda session: session.next_hop == 4)
     transactions = assert_whole(ring, query, 3)
-    assert ring.client().ouroboros not in {carrier(ring, transaction) for transaction in transactions[:-1]}
+    # The first two hops it may have settled itself, if they stood still for long before it was stopped.
+    assert ring.client().ouroboros not in {carrier(ring, transaction) for transaction in transactions[2:-1]}
 
 
 @pytest.mark.parametrize(
