@@ -23,6 +23,7 @@ from deepring_chain.audit.progress import AuditCounts, AuditIdentity, AuditState
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.chain.errors import RevertDecoder
+from deepring_chain.chain.event_layout import type_of
 from deepring_chain.chain.events import _BUILDERS, EventDecoder, forgiving_codec
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.errors import ChainError, DeepRingError, ProtocolError
@@ -55,14 +56,6 @@ def _events() -> list[dict[str, Any]]:
 # ---------------------------------------------------------------------- seeds
 
 
-def _type(item: dict[str, Any]) -> str:
-    """As eth_abi writes it."""
-    kind: str = item["type"]
-    if not kind.startswith("tuple"):
-        return kind
-    return f"({','.join(map(_type, item['components']))}){kind.removeprefix('tuple')}"
-
-
 def _sample(item: dict[str, Any]) -> Any:
     """A value that fits."""
     kind: str = item["type"]
@@ -85,7 +78,7 @@ def _event_seeds() -> list[bytes]:
 
 
 def _types(items: Sequence[dict[str, Any]]) -> list[str]:
-    return [*map(_type, items)]
+    return [*map(type_of, items)]
 
 
 def _error_seeds() -> list[bytes]:
