@@ -32,7 +32,11 @@ _OBJECT_STORES = frozenset({"memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "a
 _WITHOUT_FOLDERS = _OBJECT_STORES | {"http", "https"}
 
 
-class BlobMissing(StoreError):
+class BlobFault(StoreError):
+    """One blob is unusable; the store itself works."""
+
+
+class BlobMissing(BlobFault):
     """The store has no blob under this digest."""
 
     def __init__(self, digest: Digest, url: str) -> None:
@@ -40,7 +44,7 @@ class BlobMissing(StoreError):
         super().__init__(f"blob {digest.hex()} is not in the store {url}; ask its writer to put it there again")
 
 
-class BlobCorrupt(StoreError):
+class BlobCorrupt(BlobFault):
     """The store returned other bytes than the ones asked for.
 
     Attributes:
@@ -57,7 +61,7 @@ class BlobCorrupt(StoreError):
         )
 
 
-class BlobTooLarge(StoreError):
+class BlobTooLarge(BlobFault):
     """A blob is larger than the caller is ready to hold."""
 
     def __init__(self, digest: Digest, size: int, max_bytes: int, url: str) -> None:
