@@ -16,6 +16,9 @@ abstract contract RingBook is ILedger, EIP712 {
 
     uint256 private constant _REPORT_LIMIT = 256;
 
+    /// @dev Seating and attesting the largest ring take less gas than a transaction may have (EIP-7825, 2^24).
+    uint16 private constant _MOST_LAYERS = 127;
+
     /// @inheritdoc ILedger
     address public immutable override ouroboros;
 
@@ -49,8 +52,7 @@ abstract contract RingBook is ILedger, EIP712 {
 
     /// @inheritdoc ILedger
     function registerModel(ModelRoot root, Pointer card, uint16 layers) external override onlyOuroboros {
-        // One seat more than layers must fit into uint16, and so must the delivery's hop.
-        if (ModelRoot.unwrap(root) == 0 || layers == 0 || layers > type(uint16).max - 2) {
+        if (ModelRoot.unwrap(root) == 0 || layers == 0 || layers > _MOST_LAYERS) {
             revert InvalidModel(root, layers);
         }
         uint32 version = _model.version + 1;
@@ -122,19 +124,22 @@ abstract contract RingBook is ILedger, EIP712 {
     function orderRestore(
         uint16 position,
         Leaf[] calldata expectedLeaves,
-        BlockHash recordedLast,
+        BlockHash renewedHash,
         Pointer parameters
     ) external override onlyOuroboros {
         Arrangement storage ring = _arrangement;
         RingMode current = mode();
         if (current != RingMode.Tracking) revert NotTracking(ring.id, current);
         if (position >= ring.seats) revert UnknownPosition(position, ring.seats);
-        BlockHash recorded = _checkEvidence(ring, position, expectedLeaves);
         Seat storage seat = _seats[position];
+        BlockHash recorded = _checkEvidence(ring, position, expectedLeaves);
         // INVARIANT [I-7]: only a block whose recorded and recomputed hashes differ is restored, the first such one.
-        if (BlockHash.unwrap(recorded) == BlockHash.unwrap(seat.blockHash)) {
-            revert BlockIntact(ring.id, position, recorded);
+        if (_isSame(recorded, seat.blockHash)) revert BlockIntact(ring.id, position, recorded);
+        if (_isSame(renewedHash, recorded) || _isSame(renewedHash, seat.blockHash)) {
+            revert ChallengeNotFresh(ring.id, position, renewedHash);
         }
+        // INVARIANT [I-5]: an order leaves the owner no say in what the other seats must have attested.
+        BlockHash recordedLast = _foldAfter(renewedHash, expectedLeaves);
         emit RestoreOrdered({
             arrangement: ring.id,
             position: position,
@@ -142,6 +147,7 @@ abstract contract RingBook is ILedger, EIP712 {
             round: seat.round + 1,
             recordedHash: recorded,
             recomputedHash: seat.blockHash,
+            renewedHash: renewedHash,
             recordedLast: recordedLast,
             parameters: parameters
         });
@@ -197,9 +203,7 @@ abstract contract RingBook is ILedger, EIP712 {
         Arrangement storage ring = _arrangement;
         if (ring.id == 0 || ring.modelVersion != _model.version) return RingMode.Setup;
         if (ring.folded < ring.seats) return RingMode.Attesting;
-        return BlockHash.unwrap(ring.currentHash) == BlockHash.unwrap(ring.recordedHash)
-            ? RingMode.Query
-            : RingMode.Tracking;
+        return _isSame(ring.currentHash, ring.recordedHash) ? RingMode.Query : RingMode.Tracking;
     }
 
     // ------------------------------------------------------------------ steps
@@ -279,17 +283,24 @@ abstract contract RingBook is ILedger, EIP712 {
         uint256 rest = ring.seats - position;
         if (expectedLeaves.length != rest) revert LengthMismatch(rest, expectedLeaves.length);
         recorded = _foldOne(position, _hashBefore(position), expectedLeaves[0]);
-        BlockHash last = recorded;
-        for (uint256 i = 1; i < rest; ++i) {
-            last = BlockHashes.next(last, expectedLeaves[i]);
-        }
-        if (BlockHash.unwrap(last) != BlockHash.unwrap(ring.recordedHash)) {
-            revert UnexpectedEvidence(ring.id, ring.recordedHash, last);
-        }
+        BlockHash last = _foldAfter(recorded, expectedLeaves);
+        if (!_isSame(last, ring.recordedHash)) revert UnexpectedEvidence(ring.id, ring.recordedHash, last);
     }
 
     function _hashBefore(uint16 position) private view returns (BlockHash) {
         return position == 0 ? BlockHash.wrap(0) : _seats[position - 1].blockHash;
+    }
+
+    /// @dev The last hash, from that of the first leaf's block on.
+    function _foldAfter(BlockHash first, Leaf[] calldata leaves) private pure returns (BlockHash last) {
+        last = first;
+        for (uint256 i = 1; i < leaves.length; ++i) {
+            last = BlockHashes.next(last, leaves[i]);
+        }
+    }
+
+    function _isSame(BlockHash one, BlockHash other) private pure returns (bool) {
+        return BlockHash.unwrap(one) == BlockHash.unwrap(other);
     }
 
     function _foldOne(uint16 position, BlockHash previous, Leaf leaf) private pure returns (BlockHash) {

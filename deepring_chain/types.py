@@ -30,6 +30,9 @@ ArrangementId = NewType("ArrangementId", int)
 
 ZERO = Digest(bytes(32))
 
+MAX_LAYERS = 127
+"""Layers of the largest ring that the ledger takes: seating it must fit into one transaction (EIP-7825)."""
+
 
 class RingMode(IntEnum):
     """Mode of the ring, as `ILedger.RingMode`."""

@@ -278,7 +278,8 @@ interface ILedger {
     /// @param round the seat's new round: the worker attests again in it
     /// @param recordedHash HASH_j as the ouroboros recorded it
     /// @param recomputedHash HASH_j as the attestations gave it
-    /// @param recordedLast origHASH_prev from here on, with the restored block's fresh challenge in it
+    /// @param renewedHash HASH_j from here on, with the restored block's fresh challenge in it
+    /// @param recordedLast origHASH_prev from here on: the fold of the renewed hash and the evidence's other leaves
     /// @param parameters pointer to the parameters and the fresh challenge, sealed to the worker
     event RestoreOrdered(
         uint64 indexed arrangement,
@@ -287,6 +288,7 @@ interface ILedger {
         uint16 round,
         BlockHash recordedHash,
         BlockHash recomputedHash,
+        BlockHash renewedHash,
         BlockHash recordedLast,
         Pointer parameters
     );
@@ -443,7 +445,7 @@ interface ILedger {
     error NotOuroboros(address ouroboros, address caller);
     /// @notice The zero address cannot be the ouroboros.
     error ZeroOuroboros();
-    /// @notice A model needs at least one layer and a root.
+    /// @notice A model needs a root and 1 to 127 layers.
     error InvalidModel(ModelRoot root, uint16 layers);
     /// @notice Two lists that belong together differ in length.
     error LengthMismatch(uint256 expected, uint256 actual);
@@ -475,6 +477,8 @@ interface ILedger {
     error UnexpectedEvidence(uint64 arrangement, BlockHash expected, BlockHash actual);
     /// @notice The block's hash is the recorded one: there is nothing to restore.
     error BlockIntact(uint64 arrangement, uint16 position, BlockHash recorded);
+    /// @notice A restore brings a fresh challenge: the renewed hash is neither the recorded nor the recomputed one.
+    error ChallengeNotFresh(uint64 arrangement, uint16 position, BlockHash renewed);
     /// @notice The attestation is from another round of the seat.
     error UnexpectedRound(uint64 arrangement, uint16 position, uint16 expected, uint16 actual);
     /// @notice Only the worker in this seat may do this.
@@ -516,7 +520,7 @@ interface ILedger {
     /// @notice Registers the next version of the model. Ouroboros only.
     /// @param root manifest root
     /// @param card pointer to the public model card
-    /// @param layers number of layers
+    /// @param layers number of layers, 127 at most: a larger ring would not be seated in one transaction
     function registerModel(ModelRoot root, Pointer card, uint16 layers) external;
 
     /// @notice Admits workers, or renews their long-term sealing keys. Ouroboros only.
@@ -538,14 +542,16 @@ interface ILedger {
     /// @notice Orders the restore of the first block whose hash differs (paper 3.4.4). Ouroboros only, in tracking.
     /// @dev The evidence is the expected leaves from that seat to the end: with the hash before it they must lead to
     /// the recorded hash, so all before is intact, and the first of them must differ from what the block attested.
+    /// The ledger folds the other leaves of the evidence onto the renewed hash: an order changes what is expected of
+    /// the restored block alone. A hash does not give its leaf away.
     /// @param position seat
     /// @param expectedLeaves the leaves of this seat and all after it, as the ouroboros expects them
-    /// @param recordedLast the hash of the last block with the fresh challenge of the restored block in it
+    /// @param renewedHash the restored block's hash with its fresh challenge in it
     /// @param parameters pointer to the parameters and the fresh challenge, sealed to the worker
     function orderRestore(
         uint16 position,
         Leaf[] calldata expectedLeaves,
-        BlockHash recordedLast,
+        BlockHash renewedHash,
         Pointer parameters
     ) external;
 

@@ -19,6 +19,7 @@ from deepring_chain.errors import ConfigError
 from deepring_chain.files import write_atomic
 from deepring_chain.model.checkpoint import save_layers, save_model
 from deepring_chain.model.quantised import QuantisedModel
+from deepring_chain.types import MAX_LAYERS
 
 
 def init_ring(
@@ -37,10 +38,13 @@ def init_ring(
         standbys: further workers for each layer, which take over when one fails.
 
     Raises:
-        ConfigError: there is a ring, or the folder is not empty or not writable; the password is empty.
+        ConfigError: there is a ring, or the folder is not empty or not writable; the password is empty; the model has
+            more layers than a ring takes.
     """
     if not password:
         raise ConfigError("an empty password protects nothing; choose one")
+    if model.card.layers > MAX_LAYERS:
+        raise ConfigError(f"{model.card.name}: has {model.card.layers} layers; a ring takes {MAX_LAYERS} at most")
     _check_free(path)
     folder = RingFolder(path)
     manifest = model.manifest()

@@ -67,9 +67,8 @@ class Tracker:
         if position is None or not self._may_order(current.round_of(position)):
             return False
         draw = self._draw_of(current, position, current.round_of(position) + 1)
-        renewed = [*expected[:position], draw.leaf, *expected[position + 1 :]]
-        last = fold_leaves(renewed)[-1]
-        self._member.client.order_restore(position, expected[position:], last, draw.parameters)
+        renewed = fold_leaves([*expected[:position], draw.leaf])[-1]
+        self._member.client.order_restore(position, expected[position:], renewed, draw.parameters)
         self._member.metrics.ordered_restore()
         seat = current.arranged.seats[position]
         LOG.error(

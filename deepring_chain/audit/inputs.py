@@ -98,7 +98,7 @@ _CALLS: Mapping[type, tuple[_Call, ...]] = {
             "orderRestore(uint16,bytes32[],bytes32,bytes32)",
             lambda v, e: [
                 ("position", v[0], e.position),
-                ("recordedLast", v[2], e.recorded_last),
+                ("renewedHash", v[2], e.renewed_hash),
                 ("parameters", v[3], e.parameters),
             ],
         ),

@@ -209,10 +209,10 @@ class LedgerClient:
         return self._send("attest", structs, list(signatures), extra_gas=seats * FOLD_GAS_PER_SEAT)
 
     def order_restore(
-        self, position: Position, expected_leaves: Sequence[Digest], recorded_last: Digest, parameters: Digest
+        self, position: Position, expected_leaves: Sequence[Digest], renewed_hash: Digest, parameters: Digest
     ) -> TxReceipt:
         """`ILedger.orderRestore`."""
-        return self._send("orderRestore", position, list(expected_leaves), recorded_last, parameters)
+        return self._send("orderRestore", position, list(expected_leaves), renewed_hash, parameters)
 
     def report_restore(self, position: Position, changed: str) -> TxReceipt:
         """`ILedger.reportRestore`."""

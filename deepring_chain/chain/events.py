@@ -70,7 +70,8 @@ def _authenticity_derived(args: Arguments) -> records.AuthenticityDerived:
 
 def _restore_ordered(args: Arguments) -> records.RestoreOrdered:
     arrangement, position = ArrangementId(args["arrangement"]), Position(args["position"])
-    hashes = (Digest(args[name]) for name in ("recordedHash", "recomputedHash", "recordedLast", "parameters"))
+    names = ("recordedHash", "recomputedHash", "renewedHash", "recordedLast", "parameters")
+    hashes = (Digest(args[name]) for name in names)
     return records.RestoreOrdered(arrangement, position, _address(args["worker"]), args["round"], *hashes)
 
 

@@ -26,17 +26,18 @@ def block_leaf(challenge: Digest, own: LayerContent, following: LayerContent) ->
     return Digest(digest.digest())
 
 
-def fold_leaves(leaves: Sequence[Digest]) -> list[Digest]:
+def fold_leaves(leaves: Sequence[Digest], after: Digest | None = None) -> list[Digest]:
     """HASH_0 = SHA-256(tag, leaf_0) (eq. 2), then HASH_j = SHA-256(tag, HASH_{j-1}, leaf_j) (eq. 1).
 
     Args:
         leaves: in ring order, the ouroboros's first.
+        after: hash of the seat before the first leaf's; None where that leaf is the ouroboros's.
 
     Returns:
-        HASH_0 .. HASH_last; the last one is HASH_prev of the ouroboros.
+        One hash a leaf, HASH_0 .. HASH_last of a whole ring; the last one is HASH_prev of the ouroboros.
     """
     hashes: list[Digest] = []
     for leaf in leaves:
-        previous = hashes[-1] if hashes else b""
+        previous = hashes[-1] if hashes else after or b""
         hashes.append(sha256(TAG_BLOCK_HASH + previous + leaf))
     return hashes

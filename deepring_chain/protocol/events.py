@@ -88,6 +88,7 @@ class RestoreOrdered:
     round: int
     recorded_hash: Digest
     recomputed_hash: Digest
+    renewed_hash: Digest
     recorded_last: Digest
     parameters: Digest
 

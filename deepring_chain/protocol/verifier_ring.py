@@ -21,8 +21,8 @@ from deepring_chain.protocol.events import (
 )
 from deepring_chain.types import ZERO, Address, ArrangementId, Digest, Position, RingMode
 
-MAX_LAYERS = 2**16 - 3
-"""One seat more than layers, and the delivery's hop, must fit into 16 bits."""
+MAX_LAYERS = 127
+"""The ledger seats no larger ring."""
 
 MAX_REPORT_BYTES = 256
 """The ledger takes any bytes for a text: how many characters it has is at most how many bytes."""
@@ -188,6 +188,7 @@ class RingVerifier:
             event.recorded_hash,
         )
         _check_evidence(step, subject, seating, event)
+        _check_renewed(step, subject, event)
         seating.rounds[position] = event.round
         del seating.leaves[position], seating.hashes[position:]
         seating.recorded_hash = event.recorded_last
@@ -236,6 +237,19 @@ def _check_evidence(step: Step, subject: str, seating: Seating, event: RestoreOr
         hashes.append(_next_hash(hashes, leaf))
     step.equal(Check.RESTORE, subject, "recorded_hash", hashes[event.position], event.recorded_hash)
     step.equal(Check.RESTORE, subject, "expectedLeaves (the last hash)", seating.recorded_hash, hashes[-1])
+
+
+def _check_renewed(step: Step, subject: str, event: RestoreOrdered) -> None:
+    """The owner may expect another hash of the restored block alone, and not one that it or the block has shown."""
+    shown = {event.recorded_hash, event.recomputed_hash}
+    is_fresh = event.renewed_hash not in shown
+    step.require(
+        Check.RESTORE, subject, "renewed_hash", is_fresh, "the hash under a fresh challenge", event.renewed_hash
+    )
+    hashes = [event.renewed_hash]
+    for leaf in step.witness.expected_leaves[1:]:
+        hashes.append(_next_hash(hashes, leaf))
+    step.equal(Check.RESTORE, subject, "recorded_last", hashes[-1], event.recorded_last)
 
 
 def _next_hash(hashes: Sequence[Digest], leaf: Digest) -> Digest:

@@ -11,8 +11,10 @@ from pathlib import Path
 from web3 import Web3
 from web3.types import RPCEndpoint, TxReceipt
 
+from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
+from deepring_chain.types import MAX_LAYERS
 from tests.chain.query_driver import deliver_all, settle, settle_whole
 from tests.chain.ring_driver import Ledger, ScriptedRing, account_named, fund, named
 
@@ -21,6 +23,43 @@ LAYERS = 5
 BATCHES = (1, 4, 16, 64)
 BEGINNING = 1_800_000_000
 """Unix time of the first block: times are on the trail, so that they count for the calldata's zeros."""
+
+
+CODE_LIMIT = 24_576
+"""Bytes of code that an account may have (EIP-170)."""
+
+KEPT_FREE = 1_024
+"""Bytes that stay free for mending; whatever is new goes into a contract of its own."""
+
+TRANSACTION_GAS = 2**24
+"""Gas that a transaction may have at most (EIP-7825)."""
+
+
+def code_size() -> int:
+    """Bytes of the ledger's code on the chain."""
+    return len(load_artifact().deployed_bytecode)
+
+
+def measure_largest() -> dict[str, int]:
+    """Gas of what has to be one transaction, for the largest ring that the ledger takes."""
+    with Devnet() as node:
+        web3, owner = connect(node.url), account_named("owner")
+        workers = tuple(account_named(f"worker {layer}") for layer in range(1, MAX_LAYERS + 1))
+        fund(web3, [owner])
+        ring = ScriptedRing(Ledger.deploy(web3, node.url, owner), owner, workers)
+        ring.register_model()
+        receipts = {
+            "admit all": ring.admit(),
+            "arrange": ring.arrange(),
+            "attest, all leaves": ring.attest(*range(MAX_LAYERS + 1)),
+        }
+        ring.tamper(1)
+        receipts["order a restore"] = ring.order_restore(1)
+        again = ring.attestation(1)
+        signatures = [ring.sign_attestation(again)]
+        receipts["attest, all folded again"] = ring.owner_client.attest([again], signatures, MAX_LAYERS + 1)
+        hashes = {name: receipt["transactionHash"] for name, receipt in receipts.items()}
+        return {name: web3.eth.get_transaction(digest)["gas"] for name, digest in hashes.items()}
 
 
 def measure() -> dict[str, int]:
@@ -149,6 +188,11 @@ def main() -> None:
     PATH.write_text(json.dumps(gas, indent=1) + "\n", encoding="utf-8")
     for name, used in gas.items():
         print(f"{used:>12,}  {name}")
+    print(f"the largest ring, {MAX_LAYERS} layers: gas limit of each transaction, {TRANSACTION_GAS:,} at most")
+    for name, limit in measure_largest().items():
+        print(f"{limit:>12,}  {name}")
+    size = code_size()
+    print(f"the ledger's code: {size:,} of {CODE_LIMIT:,} bytes, {CODE_LIMIT - size:,} free ({KEPT_FREE:,} stay free)")
 
 
 if __name__ == "__main__":

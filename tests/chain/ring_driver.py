@@ -253,16 +253,16 @@ class ScriptedRing:
         return self
 
     def order_restore(
-        self, position: int, leaves: Sequence[Digest] | None = None, recorded_last: Digest | None = None
+        self, position: int, leaves: Sequence[Digest] | None = None, renewed_hash: Digest | None = None
     ) -> TxReceipt:
         """Orders a restore, with the honest evidence or another."""
         expected = self.expected_leaves()
         rounds = self.rounds()
         rounds[position : position + 1] = [round_ + 1 for round_ in rounds[position : position + 1]]
-        last = recorded_last or fold_leaves(self.leaves(self.arrangement, rounds))[-1]
+        renewed = renewed_hash or fold_leaves(self.leaves(self.arrangement, rounds))[min(position, len(rounds) - 1)]
         evidence = expected[position:] if leaves is None else leaves
         pointer = named(f"parameters {self.arrangement}/{position}")
-        return self.owner_client.order_restore(Position(position), evidence, last, pointer)
+        return self.owner_client.order_restore(Position(position), evidence, renewed, pointer)
 
     def report(self, position: int, changed: str = "layer1.weight") -> TxReceipt:
         """The worker in a seat names what its restore changed."""

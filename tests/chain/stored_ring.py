@@ -105,10 +105,10 @@ class StoredRing:
         """Orders the restore of a seat."""
         expected, rounds = self.ring.expected_leaves(), self.ring.rounds()
         rounds[position] += 1
-        last = fold_leaves(self.ring.leaves(self.ring.arrangement, rounds))[-1]
+        renewed = fold_leaves(self.ring.leaves(self.ring.arrangement, rounds))[position]
         name = f"parameters {self.ring.arrangement}/{position}"
         pointer = self.put(name, parameters or envelope_of(name))
-        self.ring.owner_client.order_restore(Position(position), expected[position:], last, pointer)
+        self.ring.owner_client.order_restore(Position(position), expected[position:], renewed, pointer)
 
     def submit(self, sealed_input: bytes | None = None) -> StoredQuery:
         """Opens a query."""

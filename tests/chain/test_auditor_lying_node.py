@@ -160,7 +160,7 @@ def test_report_on_a_restore_that_is_left_out_is_found_in_the_storage(
     ("kind", "change", "field"),
     [
         (RestoreOrdered, {"parameters": named("other")}, "RestoreOrdered.parameters"),
-        (RestoreOrdered, {"recorded_last": named("other")}, "RestoreOrdered.recordedLast"),
+        (RestoreOrdered, {"renewed_hash": named("other")}, "RestoreOrdered.renewedHash"),
         (RestoreOrdered, {"position": Position(1)}, "RestoreOrdered.position"),
         (RestoreOrdered, {"recorded_hash": named("other")}, "RestoreOrdered.recorded_hash"),
         (RestoreOrdered, {"recomputed_hash": named("other")}, "RestoreOrdered.recomputed_hash"),

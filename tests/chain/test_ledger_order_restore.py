@@ -30,9 +30,10 @@ def test_tampered_block_is_ordered_to_be_restored(ring: ScriptedRing, position: 
     worker, parameters = ring.seat_addresses[position], named(f"parameters 2/{position}")
     recorded = fold_leaves(ring.leaves(2))[position]
     recomputed = fold_leaves(attested_leaves(position))[position]
-    last = fold_leaves(restored_leaves(position))[-1]
+    renewed, last = (fold_leaves(restored_leaves(position))[seat] for seat in (position, -1))
+    hashes = (recorded, recomputed, renewed, last)
     events = ring.ledger.events(ring.order_restore(position))
-    assert events == [RestoreOrdered(SECOND, Position(position), worker, 1, recorded, recomputed, last, parameters)]
+    assert events == [RestoreOrdered(SECOND, Position(position), worker, 1, *hashes, parameters)]
     before = fold_leaves(ring.leaves(2))[position - 1] if position else ZERO
     assert tuple(ring.ledger.read("arrangement")) == (2, 1, 4, position, 0, last, before)
     seat = (worker, 0, 1, 0, named(f"tampered {position}"), recomputed)
@@ -112,8 +113,32 @@ def test_ring_arranged_during_a_restore_begins_in_round_zero(ring: ScriptedRing)
 
 
 def test_record_that_the_restored_leaves_do_not_give_leads_to_tracking_again(ring: ScriptedRing) -> None:
-    ring.tamper(1).order_restore(1, recorded_last=named("another record"))
+    other = named("another record")
+    (ordered,) = ring.tamper(1).ledger.events(ring.order_restore(1, renewed_hash=other))
     (*_, derived) = ring.ledger.events(ring.attest(1))
-    last = fold_leaves(restored_leaves(1))[-1]
-    assert derived == AuthenticityDerived(SECOND, False, named("another record"), last)
+    recorded = fold_leaves(ring.leaves(2)[2:], other)[-1]
+    assert isinstance(ordered, RestoreOrdered)
+    assert (ordered.renewed_hash, ordered.recorded_last) == (other, recorded)
+    assert derived == AuthenticityDerived(SECOND, False, recorded, fold_leaves(restored_leaves(1))[-1])
     assert ring.ledger.mode() is RingMode.TRACKING
+
+
+@pytest.mark.parametrize("decoy", [0, 1, 2])
+def test_owner_cannot_take_over_what_was_attested_with_the_order_for_a_decoy(ring: ScriptedRing, decoy: int) -> None:
+    """Attack S7: the owner has a false leaf attested in a seat of its choice, and orders that block's restore.
+
+    The record that it then makes has the tampered leaf of seat 3 in it, as it was attested; the ledger folds its own
+    evidence instead, in which seat 3 is intact.
+    """
+    ring.tamper(decoy, 3)
+    renewed = fold_leaves([*attested_leaves(decoy, 3)[:decoy], leaf_named(2, decoy, 1)])[-1]
+    wanted = fold_leaves(attested_leaves(decoy, 3)[decoy + 1 :], renewed)[-1]
+    (ordered,) = ring.ledger.events(ring.order_restore(decoy, renewed_hash=renewed))
+    ring.attest(decoy)
+    assert isinstance(ordered, RestoreOrdered)
+    assert ordered.recorded_last != wanted
+    assert ring.ledger.read("arrangement").currentHash == wanted
+    assert ring.ledger.mode() is RingMode.TRACKING
+    ring.order_restore(3)
+    ring.attest(3)
+    assert ring.ledger.mode() is RingMode.QUERY

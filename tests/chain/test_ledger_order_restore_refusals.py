@@ -97,6 +97,15 @@ def test_seat_outside_of_the_ring_is_refused(tampered: ScriptedRing, position: i
         tampered.order_restore(position, [])
 
 
+@pytest.mark.parametrize("shown", ["recorded", "recomputed"])
+def test_hash_that_was_shown_before_is_no_fresh_challenge(tampered: ScriptedRing, shown: str) -> None:
+    """The owner repeats the old challenge: the leaf that was attested, or that the evidence gives away, would do."""
+    leaves = {"recorded": tampered.leaves(2), "recomputed": attested(tampered)}[shown]
+    renewed = fold_leaves(leaves)[1]
+    with refused("ChallengeNotFresh", arrangement=2, position=1, renewed=renewed):
+        tampered.order_restore(1, renewed_hash=renewed)
+
+
 def test_others_than_the_owner_are_refused(tampered: ScriptedRing, mallory: LocalAccount) -> None:
     """Somebody else wants to choose a worker's parameters; so does the worker in that seat."""
     for account in (mallory, tampered.seats[1]):

@@ -6,7 +6,7 @@ import pytest
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.protocol.events import AuthenticityDerived, ModelRegistered
-from deepring_chain.types import ZERO, Digest, RingMode
+from deepring_chain.types import MAX_LAYERS, ZERO, Digest, RingMode
 from tests.chain.expect import refused
 from tests.chain.ring_driver import ScriptedRing, named
 
@@ -29,7 +29,7 @@ def test_card_may_be_missing(bare_ring: ScriptedRing) -> None:
     assert bare_ring.ledger.events(receipt) == [ModelRegistered(1, named("root"), ZERO, 5)]
 
 
-@pytest.mark.parametrize("layers", [1, 65_533])
+@pytest.mark.parametrize("layers", [1, MAX_LAYERS])
 def test_least_and_greatest_number_of_layers_are_accepted(bare_ring: ScriptedRing, layers: int) -> None:
     bare_ring.owner_client.register_model(named("root"), named("card"), layers)
     assert bare_ring.ledger.read("model").layers == layers
@@ -37,7 +37,7 @@ def test_least_and_greatest_number_of_layers_are_accepted(bare_ring: ScriptedRin
 
 @pytest.mark.parametrize(
     ("root", "layers"),
-    [(ZERO, 3), (named("root"), 0), (named("root"), 65_534), (ZERO, 65_535)],
+    [(ZERO, 3), (named("root"), 0), (named("root"), MAX_LAYERS + 1), (ZERO, 65_535)],
     ids=["no root", "no layer", "one layer too many", "neither"],
 )
 def test_unusable_model_is_refused(bare_ring: ScriptedRing, root: Digest, layers: int) -> None:

@@ -66,7 +66,7 @@ class Players:
 
     def register_model(self) -> Call:
         """Another version; now and then without a root, or with a number of layers that cannot be."""
-        layers = self.chance.choice([1, 2, 2, 3, 3, 4, 4, 4, 0, 2**16 - 3, 2**16 - 2])
+        layers = self.chance.choice([1, 2, 2, 3, 3, 4, 4, 4, 0, 127, 128, 2**16 - 1])
         root = self.word() if self.chance.random() < 0.8 else ZERO
         return Call(self.owner, "registerModel", (root, self.word(), layers))
 
@@ -119,8 +119,10 @@ class Players:
             after[position] = self.leaf(*following)
             if self.chance.random() < 0.1:
                 self.wrong[following] = self.word()
-        last = hashes.fold(after)[-1] if after else ZERO
-        return Call(self.owner, "orderRestore", (position, leaves[position:], last, self.word()))
+        renewed = hashes.fold(after)[position] if position < len(after) else ZERO
+        if differing and self.chance.random() < 0.1:
+            renewed = self.chance.choice([hashes.fold(leaves)[position], *ring.block_hashes[position : position + 1]])
+        return Call(self.owner, "orderRestore", (position, leaves[position:], renewed, self.word()))
 
     def report_restore(self) -> Call:
         """By the worker of a seat that was restored, if there is one."""

@@ -154,7 +154,8 @@ class Invariants:
             self.require(4, worker == seat[0], f"the leaf of {worker} in the seat of {seat[0]}")
 
     def _restore(self, values: Any, _time: int, _following: str) -> None:
-        _, position, worker, _, recorded, recomputed, _, _ = values
+        _, position, worker, _, recorded, recomputed, renewed, _, _ = values
+        self.require(5, renewed not in {recorded, recomputed}, f"seat {position} is restored under an old challenge")
         self.require(7, recorded != recomputed, f"seat {position} is restored, and its block is intact")
         if self._seats_before and position < len(self._seats_before):
             self.require(7, worker == self._ledger.read("seatAt", position)[0][0], "another's block is restored")

@@ -11,7 +11,7 @@ from tests.invariants.hashes import ZERO
 from tests.invariants.reasons import Reasons
 
 Event = tuple[str, tuple[Any, ...]]
-MOST_LAYERS = 2**16 - 3
+MOST_LAYERS = 127
 REPORT_LIMIT = 256
 
 
@@ -180,7 +180,7 @@ class RingModel:
         return "AuthenticityDerived", (self.arrangement, self.is_authentic, self.recorded, last)
 
     def order_restore(
-        self, sender: str, _time: int, position: int, leaves: Any, recorded_last: bytes, parameters: bytes
+        self, sender: str, _time: int, position: int, leaves: Any, renewed: bytes, parameters: bytes
     ) -> list[Event]:
         """`orderRestore`."""
         reasons = Reasons()
@@ -196,12 +196,14 @@ class RingModel:
         claimed = hashes.fold(list(leaves), blocks[position - 1] if position else None)
         reasons.add(claimed[-1] != self.recorded, "UnexpectedEvidence", self.arrangement, self.recorded, claimed[-1])
         reasons.add(claimed[0] == blocks[position], "BlockIntact", self.arrangement, position, claimed[0])
+        is_shown = renewed in {claimed[0], blocks[position]}
+        reasons.add(is_shown, "ChallengeNotFresh", self.arrangement, position, renewed)
         reasons.settle()
         seat = self.seats[position]
         self._change_seat(position, round=seat.round + 1, leaf=None)
-        self.recorded = recorded_last
+        self.recorded = hashes.fold(list(leaves[1:]), renewed)[-1] if rest > 1 else renewed
         place = (self.arrangement, position, seat.worker, seat.round + 1)
-        return [("RestoreOrdered", (*place, claimed[0], blocks[position], recorded_last, parameters))]
+        return [("RestoreOrdered", (*place, claimed[0], blocks[position], renewed, self.recorded, parameters))]
 
     def report_restore(self, sender: str, _time: int, position: int, changed: str) -> list[Event]:
         """`reportRestore`."""

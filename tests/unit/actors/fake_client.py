@@ -139,7 +139,7 @@ class FakeClient:
         return events
 
     def order_restore(
-        self, position: Position, expected_leaves: Sequence[Digest], recorded_last: Digest, parameters: Digest
+        self, position: Position, expected_leaves: Sequence[Digest], renewed_hash: Digest, parameters: Digest
     ) -> None:
         self.calls.append(f"order_restore {position}")
         current = self.ledger.state.arrangement
@@ -156,7 +156,8 @@ class FakeClient:
                 current.round_of(position) + 1,
                 recorded[position],
                 current.block_hashes[position],
-                recorded_last,
+                renewed_hash,
+                [renewed_hash, *fold_leaves(expected_leaves[1:], renewed_hash)][-1],
                 parameters,
             )
         )

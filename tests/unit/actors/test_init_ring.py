@@ -52,6 +52,15 @@ def test_config_names_the_members_whose_keys_are_there(made: Made, model: Quanti
     assert steps == ["ouroboros and querent", "worker of layer 1", "worker of layer 2", "worker of layer 3"]
 
 
+def test_model_of_more_layers_than_a_ring_takes_is_refused_before_anything_is_made(
+    tmp_path: Path, model: QuantisedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_LAYERS", 2)
+    with pytest.raises(ConfigError, match=r"tiny: has 3 layers; a ring takes 2 at most"):
+        init_ring(tmp_path / "ring", model, PASSWORD, print)
+    assert not (tmp_path / "ring").exists()
+
+
 def test_all_members_have_keys_of_their_own(made: Made) -> None:
     folder = made[0]
     places = [folder.ouroboros, folder.querent, *(folder.worker(layer) for layer in (1, 2, 3))]

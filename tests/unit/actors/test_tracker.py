@@ -104,7 +104,7 @@ def test_order_that_was_drawn_before_a_kill_is_the_one_that_is_given(
     query = ring.ask()
     ring.settle()
     (order,) = orders(ring)
-    assert (order.position, order.recorded_last, order.parameters) == (told[0][0], told[0][2], told[0][3])
+    assert (order.position, order.renewed_hash, order.parameters) == (told[0][0], told[0][2], told[0][3])
     assert session_of(ring, query).phase is QueryPhase.DELIVERED
 
 

@@ -19,9 +19,7 @@ def digest(number: int) -> Digest:
 
 
 LEAVES, OTHERS = (digest(1), digest(2)), (digest(3),)
-EVENT = RestoreOrdered(
-    ArrangementId(1), Position(2), Address("0x" + "11" * 20), 1, digest(7), digest(8), digest(9), digest(10)
-)
+EVENT = RestoreOrdered(ArrangementId(1), Position(2), Address("0x" + "11" * 20), 1, *map(digest, (7, 8, 9, 11, 10)))
 ORDER = ENCODER.encode("orderRestore", [2, list(LEAVES), digest(9), digest(10)])
 OTHER_SEAT = ENCODER.encode("orderRestore", [1, list(OTHERS), digest(9), digest(10)])
 REPORT = ENCODER.encode("reportRestore", [2, "layer.1.weight"])

@@ -54,7 +54,7 @@ def flag(is_on: bool) -> AuthenticityDerived:
 
 
 def ordered(worker: Address) -> RestoreOrdered:
-    return RestoreOrdered(ArrangementId(1), Position(2), worker, 1, ZERO, ZERO, ZERO, ZERO)
+    return RestoreOrdered(ArrangementId(1), Position(2), worker, 1, *[ZERO] * 5)
 
 
 def restored(changed: str) -> RestoreReported:

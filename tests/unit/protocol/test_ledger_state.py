@@ -111,7 +111,7 @@ def test_events_of_a_ring_that_was_never_arranged_change_nothing() -> None:
 
 def ordered(position: int, restores: int = 1) -> RestoreOrdered:
     place = ArrangementId(1), Position(position)
-    return RestoreOrdered(*place, address(position + 1), restores, digest(1), digest(2), digest(3), digest(4))
+    return RestoreOrdered(*place, address(position + 1), restores, *map(digest, range(1, 6)))
 
 
 def test_hashes_are_kept_in_ring_order() -> None:

@@ -90,6 +90,18 @@ def test_evidence_that_agrees_with_the_block_is_no_reason_to_restore_it(tampered
     assert failure_of(tampered).expected == "another hash than the recomputed one"
 
 
+@pytest.mark.parametrize("shown", ["recorded_hash", "recomputed_hash"])
+def test_restore_order_under_a_challenge_that_was_used_is_refused(tampered: ScriptedTrail, shown: str) -> None:
+    recorded = {"recorded_hash": fold_leaves(tampered.expected())[1], "recomputed_hash": tampered.folded[1]}
+    tampered.order_restore(1, renewed_hash=recorded[shown])
+    assert failure_of(tampered).field == "RestoreOrdered.renewed_hash"
+
+
+def test_record_that_takes_over_what_another_seat_attested_is_refused(tampered: ScriptedTrail) -> None:
+    tampered.order_restore(1, recorded_last=named("with another leaf of seat 3"))
+    assert failure_of(tampered).field == "RestoreOrdered.recorded_last"
+
+
 def test_restore_order_to_another_worker_is_refused(tampered: ScriptedTrail) -> None:
     tampered.order_restore(1, worker=Address(WORKERS[0].address))
     assert failure_of(tampered).field == "RestoreOrdered.worker"

@@ -160,6 +160,7 @@ class ScriptedTrail:
             self.rounds[position],
             recorded,
             self.folded[position],
+            fold_leaves(self.expected())[position],
             fold_leaves(self.expected())[-1],
             named(f"parameters {self.arrangement}/{position}"),
         )
