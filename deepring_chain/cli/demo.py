@@ -101,7 +101,7 @@ def _print_answers(asked: LabeledImages, result: QueryResult, model: QuantisedMo
     labels = [model.card.classes[index] for index in result.predictions]
     truth = [model.card.classes[index] for index in asked.labels]
     wrong = [label != true for label, true in zip(labels, truth, strict=True)]
-    OUT.rule("the answers, as only the querent reads them")
+    OUT.rule("the answers, as the querent reads them")
     shown = max(1, min(OUT.width // (CELL + 2), len(labels)))
     OUT.print(terminal_row(asked.images[:shown], [f"says {label}" for label in labels[:shown]]))
     captions = [f"{label} not {true}" if no else label for label, true, no in zip(labels, truth, wrong, strict=True)]

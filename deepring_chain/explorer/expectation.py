@@ -12,7 +12,7 @@ from deepring_chain.types import Address, Position, QueryPhase, RingMode
 OUROBOROS_SEAT = Position(0)
 
 ENDS = {
-    QueryPhase.DELIVERED: "It is answered; only its querent can read the answer.",
+    QueryPhase.DELIVERED: "It is answered; the answer is sealed to its querent.",
     QueryPhase.REJECTED: "The ouroboros turned it down.",
     QueryPhase.WITHDRAWN: "Its querent gave it up.",
 }

@@ -133,7 +133,7 @@ def _tell_query(event: Event, names: Names) -> tuple[Tone, str] | None:
         case UpdatePosted():
             return Tone.MOVE, _update_sentence(event, names)
         case AnswerDelivered():
-            return Tone.GOOD, "The ouroboros sealed the answer to the querent, who alone can read it."
+            return Tone.GOOD, "The ouroboros sealed the answer to the querent."
         case QueryRejected():
             return Tone.BAD, f"The ouroboros turned the query down: {REJECTIONS[event.reason]}."
         case QueryWithdrawn():
