@@ -61,6 +61,11 @@ ELSEWHERE = (
         "Restore of an intact block", "chain/test_ledger_order_restore_refusals", Outcome.REFUSED, "DR-41", "I-7"
     ),
     _elsewhere(
+        "False leaf as a pretext for another record", "chain/test_ledger_order_restore", Outcome.REFUSED, "DR-45", "I-5"
+    ),
+    _elsewhere("Calls through a contract", "chain/test_ledger_callers", Outcome.REFUSED, "DR-47"),
+    _elsewhere("A model too large to be seated", "chain/test_ledger_register_model", Outcome.REFUSED, "DR-46"),
+    _elsewhere(
         "Attempt after a false history", "chain/test_ledger_resume_route_refusals", Outcome.REFUSED, "DR-54", "I-9"
     ),
     _elsewhere(
