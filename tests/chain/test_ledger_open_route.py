@@ -12,8 +12,8 @@ from tests.chain.ring_driver import ScriptedQuery, ScriptedRing, named
 
 def test_route_is_committed_with_one_hop_for_each_seat(ring: ScriptedRing, querent: LocalAccount) -> None:
     query = ring.submit(querent)
-    receipt = ring.owner_client.open_route(query.query, query.state, query.links[0], named("notes"))
-    opened = RouteOpened(query.query, Attempt(1), Hop(0), query.links[0], named("notes"))
+    receipt = ring.owner_client.open_route(query.query, query.state, query.links[0], named("notes"), query.items)
+    opened = RouteOpened(query.query, Attempt(1), Hop(0), query.items, query.links[0], named("notes"))
     assert ring.ledger.events(receipt) == [opened]
     assert query.place == (QueryPhase.ROUTED, 1, 0, query.links[0], ZERO, query.trail)
 
@@ -29,13 +29,13 @@ def test_others_than_the_owner_are_refused(ring: ScriptedRing, querent: LocalAcc
     query = ring.submit(querent)
     for account in (mallory, querent, ring.workers[0]):
         with refused("NotOuroboros", ouroboros=ring.owner.address, caller=account.address):
-            ring.ledger.by(account).open_route(query.query, query.state, query.links[0], named("notes"))
+            ring.ledger.by(account).open_route(query.query, query.state, query.links[0], named("notes"), query.items)
 
 
 def test_empty_route_is_refused(ring: ScriptedRing, querent: LocalAccount) -> None:
     query = ring.submit(querent)
     with refused("EmptyRoute", query=query.query):
-        ring.owner_client.open_route(query.query, query.state, ZERO, named("notes"))
+        ring.owner_client.open_route(query.query, query.state, ZERO, named("notes"), query.items)
 
 
 def test_route_of_an_unknown_query_is_refused(ring: ScriptedRing) -> None:

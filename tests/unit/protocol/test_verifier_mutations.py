@@ -79,7 +79,7 @@ def run(verifier: TrailVerifier, events: Sequence[Placed], ended: Sequence[objec
 def _states(query: QueryVerifier | None) -> list[object]:
     if query is None:
         return []
-    place = (query.query, query.phase, query.attempt, query.next_hop, query.hops, query.touched_at)
+    place = (query.query, query.phase, query.attempt, query.next_hop, query.hops, query.items, query.touched_at)
     return [(*place, query.route, query.expected_output, query.trail)]
 
 
