@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.protocol.events import RouteOpened
@@ -36,6 +37,40 @@ def test_empty_route_is_refused(ring: ScriptedRing, querent: LocalAccount) -> No
     query = ring.submit(querent)
     with refused("EmptyRoute", query=query.query):
         ring.owner_client.open_route(query.query, query.state, ZERO, named("notes"), query.items)
+
+
+def test_first_route_tells_the_number_of_items(ring: ScriptedRing, querent: LocalAccount) -> None:
+    query = ring.submit(querent)
+    assert query.state.items == 0
+    query.items = 2**32 - 1
+    assert query.open_route().state.items == 2**32 - 1
+
+
+def test_route_for_no_items_is_refused(ring: ScriptedRing, querent: LocalAccount) -> None:
+    query = ring.submit(querent)
+    query.items = 0
+    with refused("UnexpectedItems", query=query.query, expected=0, actual=0):
+        query.open_route()
+
+
+@pytest.mark.parametrize("items", [0, 2, 4])
+def test_later_route_for_another_number_of_items_is_refused(
+    ring: ScriptedRing, querent: LocalAccount, items: int
+) -> None:
+    """What was asked is the same in each attempt, and an anchor's signer has signed for it."""
+    query = ring.submit(querent).open_route().advance(2)
+    query.let_time_out()
+    query.items = items
+    with refused("UnexpectedItems", query=query.query, expected=3, actual=items):
+        query.reopen()
+
+
+def test_later_attempts_keep_the_number_of_items(ring: ScriptedRing, querent: LocalAccount) -> None:
+    query = ring.submit(querent).open_route().advance(2)
+    for begin in (lambda: query.resume(2), query.reopen):
+        query.let_time_out()
+        begin()
+        assert query.state.items == query.items
 
 
 def test_route_of_an_unknown_query_is_refused(ring: ScriptedRing) -> None:

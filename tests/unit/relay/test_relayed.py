@@ -104,6 +104,16 @@ def test_update_of_another_signer_continues_nothing() -> None:
     assert hops.view(session) is session
 
 
+@pytest.mark.parametrize("items", [ITEMS - 1, ITEMS + 1])
+def test_update_signed_for_another_number_of_items_continues_nothing(items: int) -> None:
+    """The ledger, which makes the digest with the query's own number, would find another signer."""
+    hops, session = RelayedHops(DOMAIN), routed()
+    event = hops.read(signed_for(session, items=items))
+    assert why_not(session, event) == f"signed for {items} items, the query has {ITEMS}"
+    hops.add(event)
+    assert hops.view(session) is session
+
+
 @pytest.mark.parametrize("name", ["salt", "next_route"])
 def test_update_that_opens_another_link_continues_nothing(name: str) -> None:
     hops, session = RelayedHops(DOMAIN), routed()
