@@ -79,7 +79,6 @@ def test_colluders_who_sign_for_another_number_are_timed_out_themselves(own_ring
         query = own_ring.ask()
         own_ring.settle()
         assert own_ring.session(query).next_hop == 3
-        assert any("UnexpectedState" in trouble for trouble in own_ring.troubles["worker-3"])
         own_ring.wait(own_ring.client().hop_seconds + 1)
         own_ring.settle(until=lambda: bool(own_ring.guilt(query)))
     assert own_ring.guilt(query) == [(3, FaultKind.SILENT)]
