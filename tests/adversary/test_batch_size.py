@@ -2,7 +2,7 @@
 
 Who: hops i - 1 and i, who sign that they hold to each other's commitments.
 Wants: hop i + 1 with an output that no envelope holds, so that it is timed out as silent; or an answer to fewer items.
-Stopped by: DR-22 and I-17 (the first route tells the number of items, and no later one another), DR-23 and I-2 (every
+Stopped by: DR-39 and I-17 (the first route tells the number of items, and no later one another), DR-23 and I-2 (every
 update is signed for it), DR-27 (the recipient counts them), DR-53 and DR-66 (so do the referee and the auditor).
 Outcome: recorded, right blame.
 """
