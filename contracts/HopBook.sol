@@ -75,6 +75,7 @@ abstract contract HopBook is QueryBook {
             query: run.query,
             attempt: next.attempt,
             hop: next.hop,
+            items: next.items,
             trail: next.trail,
             output: run.output,
             rest: run.rest,
@@ -98,6 +99,7 @@ abstract contract HopBook is QueryBook {
             query: id,
             attempt: due.attempt,
             hop: due.hop,
+            items: due.items,
             trail: due.trail,
             output: output,
             rest: rest,
@@ -132,6 +134,7 @@ abstract contract HopBook is QueryBook {
         due.phase = QueryPhase.Routed;
         due.attempt = place.attempt;
         due.hop = place.hop;
+        due.items = place.items;
         due.modelVersion = ring.modelVersion;
         due.touchedAt = place.touchedAt;
         due.trail = place.trail;
@@ -174,6 +177,7 @@ abstract contract HopBook is QueryBook {
         update.query = id;
         update.attempt = due.attempt;
         update.hop = due.hop;
+        update.items = due.items;
         update.output = output;
         update.trail = due.trail;
     }

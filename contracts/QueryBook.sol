@@ -65,7 +65,7 @@ abstract contract QueryBook is RingBook {
     }
 
     /// @inheritdoc ILedger
-    function openRoute(uint64 id, Query calldata query, RouteLink route, Pointer notes)
+    function openRoute(uint64 id, Query calldata query, RouteLink route, Pointer notes, uint32 items)
         external
         override
         onlyOuroboros
@@ -73,6 +73,9 @@ abstract contract QueryBook is RingBook {
     {
         Query memory next = _read(id, query);
         _expectWaiting(id, query);
+        // INVARIANT [I-17]: what was asked has one number of items, whatever is attempted; every hop signs for it.
+        if (items == 0 || (query.items != 0 && query.items != items)) revert UnexpectedItems(id, query.items, items);
+        next.items = items;
         // INVARIANT [I-10]: what was computed under another version of the model is never gone on from.
         if (query.attempt != 0 && query.modelVersion != _arrangement.modelVersion) {
             next.trail = Trails.mark(query.trail, Trails.RENEWAL);
@@ -136,6 +139,7 @@ abstract contract QueryBook is RingBook {
             query: id,
             attempt: next.attempt,
             firstHop: firstHop,
+            items: next.items,
             route: route,
             notes: notes
         });
@@ -161,7 +165,7 @@ abstract contract QueryBook is RingBook {
     }
 
     /// @dev INVARIANT [I-2]: whoever acts on a query shows the state that it is in, so nothing is accepted at another
-    /// place: query, phase, attempt, hop, model version, time, route, expected output, history.
+    /// place: query, phase, attempt, hop, items, model version, time, route, expected output, history.
     function _expectState(uint64 id, Query memory query) internal view {
         bytes32 expected = stateOf[id];
         bytes32 actual = QueryStates.fold(query);

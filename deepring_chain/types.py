@@ -76,6 +76,10 @@ class ComplaintKind(IntEnum):
     UNABLE = 3
 
 
+MAX_ITEMS = 2**32 - 1
+"""Most items in one query's batch: `ILedger.Query.items` is a uint32."""
+
+
 @dataclass(frozen=True)
 class Domain:
     """Which ledger on which chain: the EIP-712 domain, bound into every signature and sealed message."""
@@ -101,11 +105,15 @@ class TensorBytes:
 
 @dataclass(frozen=True)
 class Update:
-    """One hop's entry (paper 3.4.2), the EIP-712 message that its layer signs."""
+    """One hop's entry (paper 3.4.2), the EIP-712 message that its layer signs.
+
+    `items` is the query's number of items: the first dimension of the tensor in the envelope, too.
+    """
 
     query: QueryId
     attempt: Attempt
     hop: Hop
+    items: int
     envelope: Digest
     output: Digest
     next_output: Digest

@@ -100,11 +100,13 @@ interface ILedger {
     /// @dev The ledger stores one word of it, its hash: whoever acts on a query passes the state, which anyone can tell
     /// from the events. `modelVersion` is the one that the attempt's route was opened for. `touchedAt` is the time of
     /// the last step, from which the deadline of the hop that is due counts; zero when no hop is due any more.
+    /// `items` is the number of items in the query's batch, zero before the first route and the same from then on.
     /// `route` is what is left of it; `expectedOutput` is H of the last accepted hop, zero before hop 0.
     struct Query {
         QueryPhase phase;
         uint16 attempt;
         uint16 hop;
+        uint32 items;
         uint32 modelVersion;
         uint40 touchedAt;
         RouteLink route;
@@ -116,6 +118,7 @@ interface ILedger {
     struct Place {
         uint16 attempt;
         uint16 hop;
+        uint32 items;
         uint40 touchedAt;
         TrailHash trail;
     }
@@ -131,11 +134,13 @@ interface ILedger {
     }
 
     /// @notice A hop's entry (eq. 4-11), signed by its layer as EIP-712 typed data.
-    /// @dev `trail` is the query's rolling hash before this entry.
+    /// @dev `items` is the query's: who signs says that the envelope holds so many. `trail` is the query's rolling hash
+    /// before this entry.
     struct Update {
         uint64 query;
         uint16 attempt;
         uint16 hop;
+        uint32 items;
         Pointer envelope;
         OutputCommitment output;
         OutputCommitment nextOutput;
@@ -322,10 +327,11 @@ interface ILedger {
     /// @param query query
     /// @param attempt counts from 1
     /// @param firstHop the hop that the attempt begins with
+    /// @param items number of items in the query's batch
     /// @param route first link
     /// @param notes pointer to the sealed route notes
     event RouteOpened(
-        uint64 indexed query, uint16 indexed attempt, uint16 firstHop, RouteLink route, Pointer notes
+        uint64 indexed query, uint16 indexed attempt, uint16 firstHop, uint32 items, RouteLink route, Pointer notes
     );
 
     /// @notice An attempt goes on from an accepted output.
@@ -341,6 +347,7 @@ interface ILedger {
     /// @param query query
     /// @param attempt attempt
     /// @param hop hop
+    /// @param items number of items in the query's batch
     /// @param trail the rolling hash before this update
     /// @param output the hop's own commitment
     /// @param rest what is left of the route after it
@@ -349,6 +356,7 @@ interface ILedger {
         uint64 indexed query,
         uint16 attempt,
         uint16 hop,
+        uint32 items,
         TrailHash trail,
         OutputCommitment output,
         RouteLink rest,
@@ -360,6 +368,7 @@ interface ILedger {
     /// @param query query
     /// @param attempt attempt
     /// @param hop the first hop
+    /// @param items number of items in the query's batch
     /// @param trail the rolling hash before the run
     /// @param output the first hop's own commitment
     /// @param rest what is left of the route after the run
@@ -368,6 +377,7 @@ interface ILedger {
         uint64 indexed query,
         uint16 attempt,
         uint16 hop,
+        uint32 items,
         TrailHash trail,
         OutputCommitment output,
         RouteLink rest,
@@ -516,6 +526,8 @@ interface ILedger {
     error ResumedTooLate(uint64 query, uint16 hop, uint16 first);
     /// @notice A route cannot be empty.
     error EmptyRoute(uint64 query);
+    /// @notice A query has at least one item, and as many in each attempt as in the first (`expected`, if not zero).
+    error UnexpectedItems(uint64 query, uint32 expected, uint32 actual);
 
     /// @notice Registers the next version of the model. Ouroboros only.
     /// @param root manifest root
@@ -577,7 +589,8 @@ interface ILedger {
     /// @param query its state: submitted, or interrupted
     /// @param route first link of the chain of commitments
     /// @param notes pointer to the sealed route notes
-    function openRoute(uint64 id, Query calldata query, RouteLink route, Pointer notes) external;
+    /// @param items number of items in the query's batch: not zero, and in a later attempt what it was in the first
+    function openRoute(uint64 id, Query calldata query, RouteLink route, Pointer notes, uint32 items) external;
 
     /// @notice Commits a new route from the hop after `anchor`, an accepted output. Ouroboros only.
     /// @param id query

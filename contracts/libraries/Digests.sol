@@ -8,7 +8,7 @@ import {ILedger} from "../interfaces/ILedger.sol";
 /// @notice What the actors sign; each struct is static, so its ABI encoding is EIP-712's encodeData.
 library Digests {
     bytes32 internal constant UPDATE_TYPEHASH = keccak256(
-        "Update(uint64 query,uint16 attempt,uint16 hop,"
+        "Update(uint64 query,uint16 attempt,uint16 hop,uint32 items,"
         "bytes32 envelope,bytes32 output,bytes32 nextOutput,bytes32 trail)"
     );
     bytes32 internal constant ATTESTATION_TYPEHASH =

@@ -7,9 +7,9 @@ import {ILedger} from "../interfaces/ILedger.sol";
 /// @author The DeepRing authors
 /// @notice All that the ledger stores of a query.
 library QueryStates {
-    uint256 private constant _BYTES = 8 * 32;
+    uint256 private constant _BYTES = 9 * 32;
 
-    /// @notice keccak256(abi.encode(query)), without the copy: eight static members lie in memory as they are encoded.
+    /// @notice keccak256(abi.encode(query)), without the copy: nine static members lie in memory as they are encoded.
     /// @param query the state
     /// @return state its hash
     function fold(ILedger.Query memory query) internal pure returns (bytes32 state) {

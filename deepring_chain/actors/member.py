@@ -23,12 +23,12 @@ from deepring_chain.errors import ConfigError, ProtocolError
 from deepring_chain.protocol.block_hash import block_leaf
 from deepring_chain.protocol.envelope import hop_context, open_output
 from deepring_chain.protocol.ledger_state import ArrangementState, LedgerState
-from deepring_chain.protocol.notes import open_note
+from deepring_chain.protocol.notes import open_notes
 from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import Entry, decode_entry, encode_entry
-from deepring_chain.protocol.validation import check_received
+from deepring_chain.protocol.validation import check_items, check_received
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import ArrangementId, Attestation, Digest, LayerContent, Position, TensorBytes, Update
 
@@ -124,23 +124,26 @@ class Member:
         for arrangement in [arrangement for arrangement in list(self._sealing_keys) if arrangement < oldest]:
             self._sealing_keys.pop(arrangement, None)
 
-    def read_output(self, update: Update, key: X25519PrivateKey, commitment_key: Digest) -> TensorBytes:
+    def read_output(self, update: Update, key: X25519PrivateKey, commitment_key: Digest, items: int) -> TensorBytes:
         """The recipient's check, and the referee's repetition of it: what a hop sent, held against its commitment.
 
         Args:
             update: the hop's accepted update.
             key: the sealing key that the envelope is for.
             commitment_key: `hop_key` of that hop.
+            items: of the query.
 
         Raises:
             StoreError: the envelope is not to be had.
-            ProtocolError: it does not open, is malformed, or holds another output (`UnexpectedOutput`).
+            ProtocolError: it does not open, is malformed, holds another number of items than the query has, or another
+                output (`UnexpectedOutput`).
         """
         place = hop_context(self.client.domain, update.query, update.attempt, update.hop)
         with self.metrics.phase(Phase.STORE):
             envelope = self.store.get(update.envelope)
         with self.metrics.phase(Phase.OPEN):
             received = open_output(key, envelope, place)
+            check_items(update.query, update.hop, received, items)
             check_received(update.query, update.hop, received, commitment_key, update.output)
         return received
 
@@ -168,21 +171,26 @@ class Member:
         return position
 
     def read_challenge(self, position: Position) -> Digest:
-        """The current arrangement's challenge, from the note that was sealed to this block.
+        """The current arrangement's challenge, from the note that was sealed to this block for its seat.
+
+        It may open others: a member that was admitted with this one's public key has its own sealed to it, too.
 
         Raises:
             StoreError: the notes are not to be had.
-            ProtocolError: there is no note for this block, or one for another seat.
+            ProtocolError: there is no note for this block in this seat.
         """
         arranged = self.arranged().arranged
         info = arrangement_context(self.client.domain, arranged.arrangement)
-        opened = open_note(self.store.get(arranged.notes), self.keys.sealing, info)
-        if opened is None:
-            raise ProtocolError(f"arrangement {arranged.arrangement}: no note for {self.keys.address}")
-        note = ArrangementNote.decode(opened)
-        if note.position != position:
-            raise ProtocolError(f"arrangement {arranged.arrangement}: note for seat {note.position}, seated {position}")
-        return note.challenge
+        opened = open_notes(self.store.get(arranged.notes), self.keys.sealing, info)
+        notes = [ArrangementNote.decode(each) for each in opened]
+        for note in notes:
+            if note.position == position:
+                return note.challenge
+        others = ", ".join(str(note.position) for note in notes) or "none"
+        raise ProtocolError(
+            f"arrangement {arranged.arrangement}: no note for {self.keys.address} in seat {position}; "
+            f"its notes are for seats: {others}"
+        )
 
     def sign_leaf(
         self, position: Position, challenge: Digest, own: LayerContent, following: LayerContent

@@ -263,7 +263,8 @@ class Ouroboros:
         last = Hop(session.hops - 1)
         update = session.updates[last].signed.update
         key = self._member.sealing_key(session.arrangements[update.attempt])
-        output = self._member.read_output(update, key, hop_key(self._router.draw_of(session).commitment_key, last))
+        own = hop_key(self._router.draw_of(session).commitment_key, last)
+        output = self._member.read_output(update, key, own, session.items)
         self._owner.check_output(output)
         return output
 

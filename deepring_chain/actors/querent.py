@@ -22,7 +22,7 @@ from deepring_chain.model.card import ModelCard
 from deepring_chain.protocol.envelope import Answer, answer_context, open_content, query_context, seal_output
 from deepring_chain.protocol.history import all_entries
 from deepring_chain.protocol.session import Session
-from deepring_chain.protocol.validation import UnexpectedOutput
+from deepring_chain.protocol.validation import UnexpectedOutput, check_items
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import Digest, Hop, QueryId, QueryPhase, RingMode, TensorBytes
 
@@ -33,6 +33,14 @@ LOOK_SECONDS = 1.0
 
 class QueryFailed(ChainError):
     """A query ended without an answer, or did not end in time."""
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What this querent asked: pointer to the input, and the number of items in it."""
+
+    sealed_input: Digest
+    items: int
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class Querent:
         self._follower = follower
         self._store = store
         self._listens = listens
-        self._sent: dict[QueryId, Digest] = {}
+        self._sent: dict[QueryId, _Sent] = {}
 
     def read_card(self) -> ModelCard:
         """The registered model's public card.
@@ -103,7 +111,7 @@ class Querent:
         place = query_context(self._client.domain, self._keys.address, self._keys.sealing_public)
         digest = self._store.put(seal_output(recipient, tensor, place))
         query, _ = self._client.submit_query(digest, self._keys.sealing_public)
-        self._sent[query] = digest
+        self._sent[query] = _Sent(digest, tensor.shape[0])
         return query
 
     def wait(self, query: QueryId, timeout: float, on_progress: Callable[[Session, RingMode], None]) -> QueryResult:
@@ -149,7 +157,8 @@ class Querent:
             raise QueryFailed(f"query {query}: the ledger has no such query")
         if session.querent != self._keys.address:
             raise QueryFailed(f"query {query}: asked by {session.querent}; only that account can read the answer")
-        if session.sealed_input != self._sent.get(query, session.sealed_input):
+        sent = self._sent.get(query)
+        if sent is not None and session.sealed_input != sent.sealed_input:
             raise QueryFailed(f"query {query}: a reorganization gave its number to another question; ask again")
         return session
 
@@ -163,7 +172,18 @@ class Querent:
         actual = commit_output(answer.commitment_key, answer.output)
         if actual != session.answer.output:
             raise UnexpectedOutput(session.query, Hop(session.hops), session.answer.output, actual)
+        self._check_count(session, answer.output)
         return self._read(session.query, answer.output)
+
+    def _check_count(self, session: Session, output: TensorBytes) -> None:
+        """The answer has an item for each that was asked; of a query from before a restart, the ledger tells that."""
+        sent = self._sent.get(session.query)
+        if sent is not None and sent.items != session.items:
+            raise QueryFailed(
+                f"query {session.query}: {sent.items} items were asked, the ouroboros opened it for {session.items}; "
+                "the answer is to another question"
+            )
+        check_items(session.query, Hop(session.hops), output, session.items)
 
     def _read(self, query: QueryId, output: TensorBytes) -> QueryResult:
         card = self.read_card()

@@ -167,7 +167,7 @@ class Referee:
             return None
         own = hop_key(self._router.draw_of(session).commitment_key, update.hop)
         try:
-            received = self._member.read_output(update, key, own)
+            received = self._member.read_output(update, key, own, session.items)
             check_form(update.query, update.hop, received, outputs[update.hop])
         except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
             return f"hop {update.hop}: {error}"

@@ -52,7 +52,8 @@ class Router:
         draw = RouteDraw.decode(self._member.journal.record_once(key, lambda: self._draw(session, attempt).encode()))
         link, shown = self.links(draw)[0], self._member.shown(session)
         if draw.first_hop == 0:
-            self._member.client.open_route(session.query, shown, link, draw.notes)
+            items = self._items(session)
+            self._member.client.open_route(session.query, shown, link, draw.notes, items)
         else:
             anchor = session.updates[Hop(draw.first_hop - 1)]
             later = entries_after(self._member.client.domain, self._member.keys.address, session, anchor)
@@ -118,22 +119,28 @@ class Router:
         bare = RouteDraw(first_hop, signers, keys, salts, commitment_key, ZERO)
         hops = [Hop(hop) for hop in range(max(1, first_hop), len(signers))]
         links = self.links(bare)
-        notes = [(keys[hop], self._note(bare, links, session, hop).encode()) for hop in hops]
+        items = self._items(session)
+        notes = [(keys[hop], self._note(bare, links, session, hop, items).encode()) for hop in hops]
         info = route_context(self._member.client.domain, session.query, attempt)
         blob = BlobKeeper(self._member).put_for_query(session.query, seal_notes(notes, info, self._member.rng))
         return replace(bare, notes=blob)
+
+    def _items(self, session: Session) -> int:
+        """How many items were asked: the first route tells the ledger, and every hop signs for it."""
+        return self._inputs.input_of(session).shape[0]
 
     def _signers(self) -> tuple[Address, ...]:
         return route_signers(self._member.arranged().arranged.seats, self._roster)
 
     @staticmethod
-    def _note(draw: RouteDraw, links: Sequence[Digest], session: Session, hop: Hop) -> RouteNote:
+    def _note(draw: RouteDraw, links: Sequence[Digest], session: Session, hop: Hop, items: int) -> RouteNote:
         key = draw.commitment_key
         before = draw.signers[hop - 1]
         if hop == draw.first_hop:
             before = session.updates[Hop(hop - 1)].signer
         return RouteNote(
             hop=hop,
+            items=items,
             salt=draw.salts[hop - draw.first_hop],
             next_route=links[hop - draw.first_hop + 1],
             predecessor=before,

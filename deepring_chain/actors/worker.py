@@ -200,11 +200,12 @@ class Worker:
     def _note_due(self, session: Session) -> RouteNote | None:
         """The note for the hop that is due, if it is this block's turn: its signature opens the ledger's route link.
 
-        A neighbor that attests this block's sealing key as its own has its notes sealed to it, too.
+        A neighbor that attests this block's sealing key as its own has its notes sealed to it, too. A note that tells
+        another number of items than the ledger is none either: an update signed for that many would be refused.
         """
-        me = self._member.keys.address
+        me, due = self._member.keys.address, (session.next_hop, session.items)
         for note in self._notes_of(session):
-            if note.hop == session.next_hop and route_link(me, note.salt, note.next_route) == session.route:
+            if (note.hop, note.items) == due and route_link(me, note.salt, note.next_route) == session.route:
                 return note
         return None
 
@@ -225,7 +226,7 @@ class Worker:
             raise ProtocolError(f"query {session.query}, hop {hop}: {previous.signer} is not its layer")
         update = previous.signed.update
         key = self._member.sealing_key(session.arrangements[update.attempt])
-        return self._member.read_output(update, key, note.previous_key)
+        return self._member.read_output(update, key, note.previous_key, note.items)
 
     def _execute(self, session: Session, note: RouteNote, received: TensorBytes, layers: BlockLayers) -> SignedUpdate:
         output = self._run_layer(layers.own, received)

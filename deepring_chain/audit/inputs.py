@@ -35,8 +35,8 @@ from deepring_chain.protocol.events import (
 )
 from deepring_chain.types import Address, Digest
 
-_UPDATE = "(uint64,uint16,uint16,bytes32,bytes32,bytes32,bytes32)"
-_QUERY = "(uint8,uint16,uint16,uint32,uint40,bytes32,bytes32,bytes32)"
+_UPDATE = "(uint64,uint16,uint16,uint32,bytes32,bytes32,bytes32,bytes32)"
+_QUERY = "(uint8,uint16,uint16,uint32,uint32,uint40,bytes32,bytes32,bytes32)"
 
 MULTICALL = "multicall(bytes[])"
 WORD = 32
@@ -129,12 +129,22 @@ _CALLS: Mapping[type, tuple[_Call, ...]] = {
     ),
     RouteOpened: (
         _Call(
-            f"openRoute(uint64,{_QUERY},bytes32,bytes32)",
-            lambda v, e: [("query", v[0], e.query), ("route", v[2], e.route), ("notes", v[3], e.notes)],
+            f"openRoute(uint64,{_QUERY},bytes32,bytes32,uint32)",
+            lambda v, e: [
+                ("query", v[0], e.query),
+                ("route", v[2], e.route),
+                ("notes", v[3], e.notes),
+                ("items", v[4], e.items),
+            ],
         ),
         _Call(
             f"resumeRoute(uint64,{_QUERY},{_UPDATE},address,(bytes32,address)[],bytes32,bytes32)",
-            lambda v, e: [("query", v[0], e.query), ("route", v[5], e.route), ("notes", v[6], e.notes)],
+            lambda v, e: [
+                ("query", v[0], e.query),
+                ("route", v[5], e.route),
+                ("notes", v[6], e.notes),
+                ("items", v[1][3], e.items),
+            ],
         ),
     ),
     EnvelopeDisputed: (

@@ -23,7 +23,7 @@ from deepring_chain.protocol.events import (
 )
 from deepring_chain.protocol.evidence import Evidence
 from deepring_chain.protocol.restore import complaint_context
-from deepring_chain.protocol.validation import check_form
+from deepring_chain.protocol.validation import check_form, check_items
 from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, ContentStore
 from deepring_chain.types import Address, Attempt, ComplaintKind, Digest, Hop, TensorBytes
 
@@ -127,6 +127,7 @@ class Replay:
     def _true_outputs(self, hop: Hop, fail: _Fail) -> dict[Hop, TensorBytes]:
         """O_0 from the querent's blob, and the outputs around the edge: computed, or as the evidence has them."""
         entered = self._open_input(fail)
+        self._check_item_count(entered, fail)
         first, given = self._evidence.first_hop, self._evidence.outputs
         wanted = max(0, hop - 2)
         if (first, len(given)) != (wanted, hop + 1 - wanted):
@@ -150,6 +151,12 @@ class Replay:
             return decode_tensor(open_with_key(self._evidence.input_key, self._store.get(asked.sealed_input), place))
         except ProtocolError as error:
             raise fail("its key of the input", "the key of the querent's sealed input", str(error)) from None
+
+    def _check_item_count(self, entered: TensorBytes, fail: _Fail) -> None:
+        """The ouroboros told the number of items when it opened the route; every hop since is held to it."""
+        told, asked = self._dispute.updates[Hop(0)].signed.update.items, entered.shape[:1]
+        if asked != (told,):
+            raise fail("the query's number of items", f"{asked[0] if asked else 0}, as the input has", str(told))
 
     def _check_commitment_key(self, truth: dict[Hop, TensorBytes], fail: _Fail) -> None:
         """Hop 0 is the ouroboros's own: it committed to the input under this key before anything was in dispute."""
@@ -232,6 +239,7 @@ class Replay:
         place = hop_context(self._domain, update.query, update.attempt, update.hop)
         try:
             received = open_output(key, self._store.get(update.envelope), place)
+            check_items(update.query, update.hop, received, update.items)
             check_form(update.query, update.hop, received, honest)
         except (BlobMissing, BlobCorrupt, BlobTooLarge, ProtocolError):
             return True

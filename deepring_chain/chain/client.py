@@ -230,9 +230,9 @@ class LedgerClient:
         """`ILedger.rejectQuery`."""
         return self._send("rejectQuery", query, state.as_struct(), int(reason))
 
-    def open_route(self, query: QueryId, state: QueryState, route: Digest, notes: Digest) -> TxReceipt:
+    def open_route(self, query: QueryId, state: QueryState, route: Digest, notes: Digest, items: int) -> TxReceipt:
         """`ILedger.openRoute`."""
-        return self._send("openRoute", query, state.as_struct(), route, notes)
+        return self._send("openRoute", query, state.as_struct(), route, notes, items)
 
     def resume_route(
         self,

@@ -93,7 +93,8 @@ def _query_rejected(args: Arguments) -> records.QueryRejected:
 
 def _route_opened(args: Arguments) -> records.RouteOpened:
     attempt, first_hop = Attempt(args["attempt"]), Hop(args["firstHop"])
-    return records.RouteOpened(QueryId(args["query"]), attempt, first_hop, Digest(args["route"]), Digest(args["notes"]))
+    route, notes = Digest(args["route"]), Digest(args["notes"])
+    return records.RouteOpened(QueryId(args["query"]), attempt, first_hop, args["items"], route, notes)
 
 
 def _query_resumed(args: Arguments) -> records.QueryResumed:
@@ -110,6 +111,7 @@ def _run_posted(args: Arguments) -> Run:
         query=QueryId(args["query"]),
         attempt=Attempt(args["attempt"]),
         hop=Hop(args["hop"]),
+        items=args["items"],
         trail=Digest(args["trail"]),
         output=Digest(args["output"]),
         rest=Digest(args["rest"]),

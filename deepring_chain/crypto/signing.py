@@ -58,6 +58,7 @@ _SCHEMAS: dict[type, _Schema] = {
         (
             *_PLACE,
             ("hop", "uint16", "hop"),
+            ("items", "uint32", "items"),
             ("envelope", "bytes32", "envelope"),
             ("output", "bytes32", "output"),
             ("nextOutput", "bytes32", "next_output"),

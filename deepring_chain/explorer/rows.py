@@ -154,7 +154,7 @@ def query_row(entry: HistoryEntry, names: Names) -> QueryRow | None:
             who = name_of(event.querent, names, "querent")
             return QueryRow(entry, "query", who, event.sealed_input, trail=event.trail, gas=gas)
         case RouteOpened() as event:
-            first = Cell(f"from hop {event.first_hop}")
+            first = Cell(f"from hop {event.first_hop}, {event.items} item{'s' if event.items > 1 else ''}")
             return QueryRow(entry, f"route {event.attempt}", "ouroboros", event.notes, first, gas=gas)
         case UpdatePosted() as event:
             update, signer = event.signed.update, name_of(event.signer, names)

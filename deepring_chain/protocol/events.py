@@ -130,6 +130,7 @@ class RouteOpened:
     query: QueryId
     attempt: Attempt
     first_hop: Hop
+    items: int
     route: Digest
     notes: Digest
 

@@ -10,7 +10,7 @@ from eth_abi.abi import encode as abi_encode
 from deepring_chain.crypto.digest import keccak256
 from deepring_chain.types import ZERO, Attempt, Digest, Hop, QueryPhase
 
-_TYPES = ["uint8", "uint16", "uint16", "uint32", "uint40", "bytes32", "bytes32", "bytes32"]
+_TYPES = ["uint8", "uint16", "uint16", "uint32", "uint32", "uint40", "bytes32", "bytes32", "bytes32"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class QueryState:
 
     Attributes:
         phase, attempt, hop: where the query stands; `hop` is the one that is due or in dispute.
+        items: number of items in the query's batch; 0 before the first route.
         model_version: that the attempt's route was opened for; 0 before the first.
         touched_at: Unix time of the last step, in seconds; 0 when no hop is due any more.
         route: what is left of it.
@@ -29,6 +30,7 @@ class QueryState:
     phase: QueryPhase
     attempt: Attempt
     hop: Hop
+    items: int
     model_version: int
     touched_at: int
     route: Digest
@@ -41,6 +43,7 @@ class QueryState:
             "phase": int(self.phase),
             "attempt": self.attempt,
             "hop": self.hop,
+            "items": self.items,
             "modelVersion": self.model_version,
             "touchedAt": self.touched_at,
             "route": self.route,
@@ -50,7 +53,13 @@ class QueryState:
 
     def place(self) -> dict[str, Any]:
         """`ILedger.Place`: what of the state a hop's entry does not lead back to."""
-        return {"attempt": self.attempt, "hop": self.hop, "touchedAt": self.touched_at, "trail": self.trail}
+        return {
+            "attempt": self.attempt,
+            "hop": self.hop,
+            "items": self.items,
+            "touchedAt": self.touched_at,
+            "trail": self.trail,
+        }
 
     def fold(self) -> Digest:
         """The word that the ledger stores: keccak256 of the ABI-encoded struct."""

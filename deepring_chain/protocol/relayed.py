@@ -139,6 +139,8 @@ def why_not(session: Session, event: UpdatePosted) -> str:
         return f"no hop is due (phase {session.phase.name})"
     if (update.query, update.attempt, update.hop) != (session.query, session.attempt, session.next_hop):
         return f"hop {session.next_hop} of attempt {session.attempt} is due"
+    if update.items != session.items:
+        return f"signed for {update.items} items, the query has {session.items}"
     if update.trail != session.trail:
         return "signed over another history"
     if route_link(event.signer, event.signed.salt, event.signed.next_route) != session.route:

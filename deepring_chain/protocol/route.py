@@ -12,7 +12,18 @@ from deepring_chain.crypto.digest import keccak256
 from deepring_chain.crypto.sealing import context
 from deepring_chain.encoding import TAG_ROUTE, check_digests, decode_fields, encode_fields
 from deepring_chain.errors import ProtocolError
-from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, Digest, Domain, Hop, Position, QueryId
+from deepring_chain.types import (
+    MAX_ITEMS,
+    ZERO,
+    Address,
+    ArrangementId,
+    Attempt,
+    Digest,
+    Domain,
+    Hop,
+    Position,
+    QueryId,
+)
 
 
 def route_link(signer: Address, salt: Digest, rest: Digest) -> Digest:
@@ -42,6 +53,7 @@ class RouteNote:
 
     Attributes:
         hop: the worker's hop.
+        items: number of items in the query's batch, as the ledger has it.
         salt: opens the route's link for this hop.
         next_route: the link that is left.
         predecessor: account that signs the hop before.
@@ -50,6 +62,7 @@ class RouteNote:
     """
 
     hop: Hop
+    items: int
     salt: Digest
     next_route: Digest
     predecessor: Address
@@ -61,7 +74,7 @@ class RouteNote:
     def encode(self) -> bytes:
         """Bytes for sealing."""
         digests = [self.salt, self.next_route, self.next_sealing_key, self.previous_key, self.own_key, self.next_key]
-        return encode_fields("route note", [self.hop, bytes.fromhex(self.predecessor[2:]), *digests])
+        return encode_fields("route note", [self.hop, self.items, bytes.fromhex(self.predecessor[2:]), *digests])
 
     @classmethod
     def decode(cls, data: bytes) -> RouteNote:
@@ -70,13 +83,14 @@ class RouteNote:
         Raises:
             ProtocolError: malformed.
         """
-        hop, predecessor, *digests = decode_fields(data, "route note", [int, bytes, *[bytes] * 6])
+        hop, items, predecessor, *digests = decode_fields(data, "route note", [int, int, bytes, *[bytes] * 6])
         check_digests("route note", *digests)
-        if not 0 <= hop < 2**16 or len(predecessor) != 20:
-            raise ProtocolError("route note: hop or predecessor out of range")
+        if not 0 <= hop < 2**16 or not 0 < items <= MAX_ITEMS or len(predecessor) != 20:
+            raise ProtocolError("route note: hop, items or predecessor out of range")
         salt, next_route, next_sealing_key, previous_key, own_key, next_key = digests
         return cls(
             hop,
+            items,
             salt,
             next_route,
             Address(to_checksum_address(predecessor)),

@@ -42,6 +42,7 @@ class Run:
     Attributes:
         query, attempt: whose.
         hop: the first.
+        items: the query's number of items.
         trail: before the first.
         output: the first hop's own commitment; every later one's is the `next_output` of the hop before it.
         rest: what is left of the route after the last.
@@ -51,6 +52,7 @@ class Run:
     query: QueryId
     attempt: Attempt
     hop: Hop
+    items: int
     trail: Digest
     output: Digest
     rest: Digest
@@ -61,16 +63,19 @@ class Run:
         """Packs signed updates of consecutive hops.
 
         Raises:
-            ProtocolError: none, or an output is not what the hop before it expects (eq. 13): such a hop goes alone.
+            ProtocolError: none, or they are signed for different numbers of items, or an output is not what the hop
+                before it expects (eq. 13): such a hop goes alone.
         """
         if not updates:
             raise ProtocolError("a run of updates has at least one hop")
         for before, after in pairwise(updates):
-            if (after.update.hop, after.update.output) != (before.update.hop + 1, before.update.next_output):
+            expected = before.update.hop + 1, before.update.items, before.update.next_output
+            if (after.update.hop, after.update.items, after.update.output) != expected:
                 raise ProtocolError(f"query {after.update.query}, hop {after.update.hop}: does not continue the run")
         first = updates[0].update
         entries = tuple(_entry(signed) for signed in updates)
-        return cls(first.query, first.attempt, first.hop, first.trail, first.output, updates[-1].next_route, entries)
+        rest = updates[-1].next_route
+        return cls(first.query, first.attempt, first.hop, first.items, first.trail, first.output, rest, entries)
 
     def expand(self, domain: Domain) -> list[UpdatePosted]:
         """The updates with their signers, links and trails.
@@ -84,8 +89,8 @@ class Run:
             raise ProtocolError(f"query {self.query}: a run of {len(self.entries)} hops from hop {self.hop} on")
         updates, signers, trail, output = [], [], self.trail, self.output
         for index, entry in enumerate(self.entries):
-            hop = Hop(self.hop + index)
-            update = Update(self.query, self.attempt, hop, entry.envelope, output, entry.next_output, trail)
+            hop, items = Hop(self.hop + index), self.items
+            update = Update(self.query, self.attempt, hop, items, entry.envelope, output, entry.next_output, trail)
             signer = recover_signer(domain, update, entry.signature)
             updates.append(update)
             signers.append(signer)

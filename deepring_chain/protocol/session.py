@@ -112,6 +112,7 @@ class Session:
         arrangements: the one that was in force when each attempt's route was opened; its keys open that attempt's notes
             and envelopes.
         attempt, next_hop, hops: the attempt that runs, the hop that is due (or in dispute), and how many there are.
+        items: number of items in the query's batch, as its first route told; 0 before that.
         route, notes: the route's link that is left, and the pointer to the sealed notes.
         model_version: that the attempt's route was opened for.
         expected_output: H of the last accepted hop; zero before hop 0.
@@ -134,6 +135,7 @@ class Session:
     attempt: Attempt = Attempt(0)
     next_hop: Hop = Hop(0)
     hops: int = 0
+    items: int = 0
     route: Digest = ZERO
     notes: Digest = ZERO
     model_version: int = 0
@@ -174,6 +176,7 @@ class Session:
             phase=self.phase,
             attempt=self.attempt,
             hop=self.next_hop,
+            items=self.items,
             model_version=self.model_version,
             touched_at=0 if is_computed else time_of(self.touched_block),
             route=self.route,
@@ -230,6 +233,7 @@ class Session:
             attempt=event.attempt,
             next_hop=event.first_hop,
             hops=moment.seats,
+            items=event.items,
             route=event.route,
             notes=event.notes,
             model_version=moment.model_version,

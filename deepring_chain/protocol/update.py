@@ -12,6 +12,7 @@ from deepring_chain.encoding import check_digests, decode_fields, encode_fields
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import (
+    MAX_ITEMS,
     Attempt,
     Attestation,
     Complaint,
@@ -36,7 +37,16 @@ def next_update(session: Session, envelope: Digest, output: Digest, next_output:
         output: commitment to O_i.
         next_output: H_i, commitment to what the next layer must produce.
     """
-    return Update(session.query, session.attempt, session.next_hop, envelope, output, next_output, session.trail)
+    return Update(
+        query=session.query,
+        attempt=session.attempt,
+        hop=session.next_hop,
+        items=session.items,
+        envelope=envelope,
+        output=output,
+        next_output=next_output,
+        trail=session.trail,
+    )
 
 
 def sign_update(account: LocalAccount, domain: Domain, update: Update, salt: Digest, rest: Digest) -> SignedUpdate:
@@ -85,7 +95,7 @@ def decode_entry(data: bytes, kind: type[Entry]) -> tuple[Entry, bytes]:
 def encode_signed_update(signed: SignedUpdate) -> bytes:
     """Bytes for the write-ahead record."""
     update = signed.update
-    place = [update.query, update.attempt, update.hop]
+    place = [update.query, update.attempt, update.hop, update.items]
     digests = [update.envelope, update.output, update.next_output, update.trail]
     return encode_fields("signed update", [*place, *digests, signed.signature, signed.salt, signed.next_route])
 
@@ -96,13 +106,15 @@ def decode_signed_update(data: bytes) -> SignedUpdate:
     Raises:
         ProtocolError: malformed.
     """
-    fields = decode_fields(data, "signed update", [int, int, int, *[bytes] * 7])
-    query, attempt, hop = fields[:3]
-    envelope, output, next_output, trail, signature, salt, rest = fields[3:]
+    fields = decode_fields(data, "signed update", [int, int, int, int, *[bytes] * 7])
+    query, attempt, hop, items = fields[:4]
+    envelope, output, next_output, trail, signature, salt, rest = fields[4:]
     check_digests("signed update", envelope, output, next_output, trail, salt, rest)
     if len(signature) != SIGNATURE_BYTES:
         raise ProtocolError(f"signed update: a signature of {len(signature)} bytes, expected {SIGNATURE_BYTES}")
     if not (0 <= query < 2**64 and 0 <= attempt < 2**16 and 0 <= hop < 2**16):
         raise ProtocolError("signed update: query, attempt or hop out of range")
-    update = Update(QueryId(query), Attempt(attempt), Hop(hop), envelope, output, next_output, trail)
+    if not 0 < items <= MAX_ITEMS:
+        raise ProtocolError(f"signed update: {items} items, expected 1 to {MAX_ITEMS}")
+    update = Update(QueryId(query), Attempt(attempt), Hop(hop), items, envelope, output, next_output, trail)
     return SignedUpdate(update, signature, salt, rest)

@@ -25,7 +25,7 @@ def check_form(query: QueryId, hop: Hop, received: TensorBytes, honest: TensorBy
         query: which.
         hop: of whom.
         received: what it sent, [N, ...].
-        honest: what its layer makes of the query's input, [N, ...]; another batch size is no other form.
+        honest: what its layer makes of the query's input, [N, ...]; the batch size is `check_items`' part.
 
     Raises:
         ProtocolError: another dtype or item shape.
@@ -33,6 +33,25 @@ def check_form(query: QueryId, hop: Hop, received: TensorBytes, honest: TensorBy
     if (received.dtype, received.shape[1:]) != (honest.dtype, honest.shape[1:]):
         sent, wanted = (f"{each.dtype} {list(each.shape)}" for each in (received, honest))
         raise ProtocolError(f"query {query}, hop {hop}: sent {sent}; its layer gives {wanted}")
+
+
+def check_items(query: QueryId, hop: Hop, received: TensorBytes, items: int) -> None:
+    """Whether a batch has as many items as the query, for which every hop signs.
+
+    Two neighbors who agree on a larger one would leave the next hop with an output that no envelope holds.
+
+    Args:
+        query: which.
+        hop: who sent it.
+        received: what it sent, [N, ...].
+        items: of the query, as the ledger has it.
+
+    Raises:
+        ProtocolError: more, fewer, or no batch at all.
+    """
+    if received.shape[:1] != (items,):
+        sent = f"{received.shape[0]} items" if received.shape else "no batch"
+        raise ProtocolError(f"query {query}, hop {hop}: sent {sent}; the query has {items}")
 
 
 def check_received(query: QueryId, hop: Hop, received: TensorBytes, key: Digest, committed: Digest) -> None:

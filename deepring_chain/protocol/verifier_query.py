@@ -22,6 +22,7 @@ from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.route import route_link
 from deepring_chain.protocol.trail import RENEWAL, VIOLATION, extend_trail, mark_trail, start_trail
 from deepring_chain.types import (
+    MAX_ITEMS,
     ZERO,
     Address,
     Attempt,
@@ -65,6 +66,7 @@ class QueryVerifier:
         touched_at: Unix time of the last hop or route: the next hop's deadline counts from it; 0 after the last hop.
         phase: as on the ledger.
         attempt, next_hop, hops: the attempt that runs, the hop that is due, and how many there are.
+        items: number of items in the query's batch, as its first route told; 0 before that.
         route: the link that is left.
         expected_output: H of the last accepted hop; zero before hop 0.
         model_version: that the attempt's route was opened for.
@@ -79,6 +81,7 @@ class QueryVerifier:
     attempt: Attempt = Attempt(0)
     next_hop: Hop = Hop(0)
     hops: int = 0
+    items: int = 0
     route: Digest = ZERO
     expected_output: Digest = ZERO
     model_version: int = 0
@@ -126,6 +129,7 @@ class QueryVerifier:
             self.phase,
             self.attempt,
             self.next_hop,
+            self.items,
             self.model_version,
             self.touched_at,
             self.route,
@@ -146,6 +150,7 @@ class QueryVerifier:
         subject = self._subject()
         step.equal(Check.PLACE, subject, "attempt", self.attempt + 1, event.attempt)
         step.nonzero(Check.ROUTE, subject, "route", event.route)
+        self._check_items(step, event)
         self.hops, self._workers, self._signers = len(workers) + 1, workers, {}
         latest = min(self.next_hop, self.hops - 1)
         step.member(Check.PLACE, subject, "first_hop", range(latest + 1), event.first_hop)
@@ -172,6 +177,7 @@ class QueryVerifier:
         self._check_model(step, model_version)
         self._check_place(step, update, "signed.update.")
         subject = self._subject(update.hop)
+        step.equal(Check.PLACE, subject, "signed.update.items", self.items, update.items)
         deadline = self._deadline(step, authentic_since)
         step.require(
             Check.DEADLINE, subject, "event (its time)", step.time <= deadline, f"{deadline} or before", step.time
@@ -261,6 +267,12 @@ class QueryVerifier:
         wanted = f"model version {self.model_version}, which the route was opened for"
         is_same = self.model_version == model_version
         step.require(Check.MODE, self._subject(), "event (the ring's model)", is_same, wanted, model_version)
+
+    def _check_items(self, step: Step, event: RouteOpened) -> None:
+        """The first route says how many items the query has; what was asked is the same in each attempt."""
+        step.member(Check.PLACE, self._subject(), "items", range(1, MAX_ITEMS + 1), event.items)
+        step.equal(Check.PLACE, self._subject(), "items", self.items or event.items, event.items)
+        self.items = event.items
 
     def _resume(self, step: Step, event: RouteOpened) -> None:
         hop = Hop(event.first_hop - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,8 +12,13 @@ import torch
 from deepring_chain.actors.block import Block, BlockLayers
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.worker import Worker
+from deepring_chain.crypto.digest import commit_output
+from deepring_chain.model.layer import run_layer
+from deepring_chain.protocol.envelope import hop_context, seal_output
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
+from deepring_chain.protocol.update import next_update, sign_update
+from deepring_chain.store.content import ContentStore
 from deepring_chain.types import ComplaintKind, Digest, SignedUpdate, TensorBytes
 
 WorkerClass = Callable[[Member, Block, torch.device], Worker]
@@ -80,6 +86,37 @@ def complaining(
             return None
 
     return Complainer
+
+
+def colluders(value: TensorBytes, signed_for: int | None = None) -> tuple[type[Worker], type[Worker]]:
+    """Two neighbors: the first expects `value` of the second, which sends it and expects what the third makes of it.
+
+    Args:
+        value: what the second sends, whatever it was sent.
+        signed_for: how many items the second signs for; the query's own number if None.
+    """
+
+    class First(Worker):
+        def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
+            own, _ = super()._commitments(note, output, following)
+            return own, commit_output(note.next_key, value)
+
+    class Second(Worker):
+        def _execute(
+            self, session: Session, note: RouteNote, _received: TensorBytes, layers: BlockLayers
+        ) -> SignedUpdate:
+            member, domain = self._member, self._member.client.domain
+            sealed = seal_output(
+                note.next_sealing_key, value, hop_context(domain, session.query, session.attempt, note.hop)
+            )
+            pointer = ContentStore(member.store.url).put(sealed)
+            following = run_layer(layers.following, value, self._device) if note.hop < session.hops - 1 else value
+            commitments = commit_output(note.own_key, value), commit_output(note.next_key, following)
+            update = next_update(session, pointer, *commitments)
+            update = replace(update, items=signed_for or update.items)
+            return sign_update(member.keys.account, domain, update, note.salt, note.next_route)
+
+    return First, Second
 
 
 class Silent(Worker):

@@ -60,8 +60,12 @@ def other_rest(true: RouteNote) -> RouteNote:
     return RouteNote(**{**vars(true), "next_route": Digest(bytes(32))})
 
 
+def other_items(true: RouteNote) -> RouteNote:
+    return RouteNote(**{**vars(true), "items": true.items + 1})
+
+
 @refused
-@pytest.mark.parametrize("forge", [other_hop, other_salt, other_rest], ids=lambda forge: forge.__name__)
+@pytest.mark.parametrize("forge", [other_hop, other_salt, other_rest, other_items], ids=lambda forge: forge.__name__)
 def test_note_that_does_not_open_the_link_makes_its_reader_do_nothing(
     own_ring: SteppedRing, forge: Callable[[RouteNote], RouteNote]
 ) -> None:

@@ -128,11 +128,12 @@ class FastQuery(StoredQuery):
         """As the script goes."""
         if not self.is_open:
             submitted = QueryPhase.SUBMITTED
-            return QueryState(submitted, Attempt(0), Hop(0), 0, self.now, ZERO, ZERO, self.trail)
+            return QueryState(submitted, Attempt(0), Hop(0), 0, 0, self.now, ZERO, ZERO, self.trail)
         is_computed = self.hop == len(self.signers)
         phase, touched = (QueryPhase.COMPUTED, 0) if is_computed else (QueryPhase.ROUTED, self.now)
         expected = self.output(self.hop) if self.hop else ZERO
-        return QueryState(phase, self.attempt, self.hop, 1, touched, self.links[self.hop], expected, self.trail)
+        link, items = self.links[self.hop], self.items
+        return QueryState(phase, self.attempt, self.hop, items, 1, touched, link, expected, self.trail)
 
     def open_route(self) -> FastQuery:
         """Commits the route."""

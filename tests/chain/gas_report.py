@@ -121,7 +121,9 @@ def _queries(ring: ScriptedRing) -> dict[str, TxReceipt]:
     receipts = {"submit the first query": client.submit_query(named("first"), named("key"))[1]}
     query = ring.submit(querent)
     receipts["submit a query"] = client.submit_query(named("third"), named("key"))[1]
-    receipts["open a route"] = ring.owner_client.open_route(query.query, query.state, query.links[0], named("notes"))
+    receipts["open a route"] = ring.owner_client.open_route(
+        query.query, query.state, query.links[0], named("notes"), query.items
+    )
     receipts["post update, hop 0"] = query.post()
     query.advance(2)
     receipts["post update, middle hop"] = query.post()

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from tests.chain.ring_driver import ScriptedRing
 
 
+ITEMS = 3
+"""In the batch of a query that does not say otherwise."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """What somebody signed and the ledger accepted."""
@@ -78,6 +82,7 @@ class ScriptedQuery:
         hop: the hop that is due.
         attempt: the attempt that runs, or will run first.
         entries: what the trail binds, in order.
+        items: number of items in the batch.
         signers: of each hop; a test may put a standby here before an attempt begins.
         salts, links: of the attempt's route, by hop.
     """
@@ -89,6 +94,7 @@ class ScriptedQuery:
     hop: Hop = field(default=Hop(0))
     attempt: Attempt = field(default=Attempt(1))
     entries: list[Entry | Mark] = field(default_factory=list)
+    items: int = ITEMS
     signers: tuple[LocalAccount, ...] = field(init=False)
     salts: list[Digest] = field(init=False)
     links: list[Digest] = field(init=False)
@@ -139,7 +145,7 @@ class ScriptedQuery:
 
     def open_route(self) -> Self:
         """Commits the route."""
-        self.ring.owner_client.open_route(self.query, self.state, self.links[0], self.notes)
+        self.ring.owner_client.open_route(self.query, self.state, self.links[0], self.notes, self.items)
         return self
 
     @property
@@ -152,7 +158,7 @@ class ScriptedQuery:
         self.attempt = Attempt(self.attempt + 1)
         self.draw_route(Hop(0))
         before = self.state
-        receipt = self.ring.owner_client.open_route(self.query, before, self.links[0], self.notes)
+        receipt = self.ring.owner_client.open_route(self.query, before, self.links[0], self.notes, self.items)
         if before.model_version != self.state.model_version:
             self._mark(RENEWAL)
         return receipt
@@ -190,6 +196,7 @@ class ScriptedQuery:
             query=self.query,
             attempt=self.attempt,
             hop=self.hop,
+            items=self.items,
             envelope=named(f"envelope {self.query}/{self.attempt}/{self.hop}"),
             output=self.output(self.hop),
             next_output=self.output(self.hop + 1),

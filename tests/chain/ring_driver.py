@@ -56,7 +56,7 @@ __all__ = [
 
 FUNDS = Web3.to_wei(10, "ether")
 
-NO_QUERY = QueryState(QueryPhase.NONE, Attempt(0), Hop(0), 0, 0, ZERO, ZERO, ZERO)
+NO_QUERY = QueryState(QueryPhase.NONE, Attempt(0), Hop(0), 0, 0, 0, ZERO, ZERO, ZERO)
 """What somebody might show of a query that nobody asked: the ledger holds no word that it could lead to."""
 
 

@@ -114,6 +114,7 @@ def test_last_event_that_is_left_out_is_found_in_the_storage(
         (WorkerAdmitted, {"sealing_key": named("other")}, "sealing_key"),
         (RingArranged, {"notes": named("other")}, "notes"),
         (RouteOpened, {"notes": named("other")}, "notes"),
+        (RouteOpened, {"items": 4}, "items"),
         (QueryRejected, {"reason": RejectReason.WRONG_SHAPE}, "reason"),
         (QuerySubmitted, {"sealed_input": named("other")}, "sealed_input"),
     ],

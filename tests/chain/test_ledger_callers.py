@@ -27,7 +27,7 @@ OWNERS: dict[str, OwnersCall] = {
     ),
     "arrange": lambda ring, client, _query: client.arrange(ring.seat_addresses, named("hash"), named("notes")),
     "openRoute": lambda _ring, client, query: client.open_route(
-        query.query, query.state, query.links[0], named("notes")
+        query.query, query.state, query.links[0], named("notes"), ITEMS
     ),
     "rejectQuery": lambda _ring, client, query: client.reject_query(query.query, query.state, RejectReason.RING_FAULTY),
     "orderRestore": lambda ring, client, _query: client.order_restore(

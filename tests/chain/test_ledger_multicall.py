@@ -25,7 +25,9 @@ def routed(ring: ScriptedRing, querent: LocalAccount) -> list[ScriptedQuery]:
 
 
 def open_call(query: ScriptedQuery, route: Digest | None = None) -> LedgerCall:
-    return LedgerCall("openRoute", (query.query, query.state.as_struct(), route or query.links[0], query.notes))
+    return LedgerCall(
+        "openRoute", (query.query, query.state.as_struct(), route or query.links[0], query.notes, query.items)
+    )
 
 
 def test_hops_and_answers_of_several_queries_settle_in_one_transaction(routed: list[ScriptedQuery]) -> None:

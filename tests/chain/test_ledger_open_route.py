@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.protocol.events import RouteOpened
@@ -12,8 +13,8 @@ from tests.chain.ring_driver import ScriptedQuery, ScriptedRing, named
 
 def test_route_is_committed_with_one_hop_for_each_seat(ring: ScriptedRing, querent: LocalAccount) -> None:
     query = ring.submit(querent)
-    receipt = ring.owner_client.open_route(query.query, query.state, query.links[0], named("notes"))
-    opened = RouteOpened(query.query, Attempt(1), Hop(0), query.links[0], named("notes"))
+    receipt = ring.owner_client.open_route(query.query, query.state, query.links[0], named("notes"), query.items)
+    opened = RouteOpened(query.query, Attempt(1), Hop(0), query.items, query.links[0], named("notes"))
     assert ring.ledger.events(receipt) == [opened]
     assert query.place == (QueryPhase.ROUTED, 1, 0, query.links[0], ZERO, query.trail)
 
@@ -29,13 +30,47 @@ def test_others_than_the_owner_are_refused(ring: ScriptedRing, querent: LocalAcc
     query = ring.submit(querent)
     for account in (mallory, querent, ring.workers[0]):
         with refused("NotOuroboros", ouroboros=ring.owner.address, caller=account.address):
-            ring.ledger.by(account).open_route(query.query, query.state, query.links[0], named("notes"))
+            ring.ledger.by(account).open_route(query.query, query.state, query.links[0], named("notes"), query.items)
 
 
 def test_empty_route_is_refused(ring: ScriptedRing, querent: LocalAccount) -> None:
     query = ring.submit(querent)
     with refused("EmptyRoute", query=query.query):
-        ring.owner_client.open_route(query.query, query.state, ZERO, named("notes"))
+        ring.owner_client.open_route(query.query, query.state, ZERO, named("notes"), query.items)
+
+
+def test_first_route_tells_the_number_of_items(ring: ScriptedRing, querent: LocalAccount) -> None:
+    query = ring.submit(querent)
+    assert query.state.items == 0
+    query.items = 2**32 - 1
+    assert query.open_route().state.items == 2**32 - 1
+
+
+def test_route_for_no_items_is_refused(ring: ScriptedRing, querent: LocalAccount) -> None:
+    query = ring.submit(querent)
+    query.items = 0
+    with refused("UnexpectedItems", query=query.query, expected=0, actual=0):
+        query.open_route()
+
+
+@pytest.mark.parametrize("items", [0, 2, 4])
+def test_later_route_for_another_number_of_items_is_refused(
+    ring: ScriptedRing, querent: LocalAccount, items: int
+) -> None:
+    """What was asked is the same in each attempt, and an anchor's signer has signed for it."""
+    query = ring.submit(querent).open_route().advance(2)
+    query.let_time_out()
+    query.items = items
+    with refused("UnexpectedItems", query=query.query, expected=3, actual=items):
+        query.reopen()
+
+
+def test_later_attempts_keep_the_number_of_items(ring: ScriptedRing, querent: LocalAccount) -> None:
+    query = ring.submit(querent).open_route().advance(2)
+    for begin in (lambda: query.resume(2), query.reopen):
+        query.let_time_out()
+        begin()
+        assert query.state.items == query.items
 
 
 def test_route_of_an_unknown_query_is_refused(ring: ScriptedRing) -> None:

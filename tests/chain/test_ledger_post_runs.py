@@ -65,7 +65,7 @@ def test_runs_of_one_query_follow_each_other_in_one_call(query: ScriptedQuery, c
     first = run_struct(query.state, query.sign_run(2))
     trail, rest = query.trail, query.sign_run()
     second = run_struct(query.state, rest)
-    second["place"] = {"attempt": 1, "hop": 2, "touchedAt": clock.now, "trail": trail}
+    second["place"] = {"attempt": 1, "hop": 2, "items": query.items, "touchedAt": clock.now, "trail": trail}
     post_runs(query, first, second)
     assert query.state.phase is QueryPhase.COMPUTED
     assert query.state.trail == query.trail

@@ -84,6 +84,16 @@ def test_unknown_query_is_refused(query: ScriptedQuery, number: int) -> None:
         query.carry(signed, state=state)
 
 
+@pytest.mark.parametrize("items", [0, 1, 2**32 - 1])
+@pytest.mark.parametrize("hop", [0, 2])
+def test_update_signed_for_another_number_of_items_is_refused(query: ScriptedQuery, hop: int, items: int) -> None:
+    """Two neighbors who agree on a larger batch; also where they show the ledger a state that says so."""
+    signed = query.advance(hop).sign(query.update(items=items))
+    for shown in (query.state, replace(query.state, items=items)):
+        with refused_state(query):
+            query.carry(signed, state=shown)
+
+
 @pytest.mark.parametrize("field", ["envelope", "output", "next_output"])
 @pytest.mark.parametrize("hop", [0, 1])
 def test_content_changed_after_signing_is_refused(query: ScriptedQuery, field: str, hop: int) -> None:

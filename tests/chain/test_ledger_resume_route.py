@@ -53,7 +53,7 @@ def test_attempt_begins_after_any_accepted_hop(
     INTERRUPTIONS[why](query)
     trail = query.trail
     receipt = query.resume(first)
-    opened = RouteOpened(query.query, Attempt(2), Hop(first), query.links[first], query.notes)
+    opened = RouteOpened(query.query, Attempt(2), Hop(first), query.items, query.links[first], query.notes)
     resumed = QueryResumed(query.query, Attempt(2), Attempt(1), Hop(first - 1))
     assert query.ring.ledger.events(receipt) == [opened, resumed]
     assert query.place == (QueryPhase.ROUTED, 2, first, query.links[first], query.output(first), trail)
@@ -127,7 +127,7 @@ def test_attempt_may_begin_with_the_input_again(query: ScriptedQuery) -> None:
     judge_complaint(query)
     trail = query.trail
     events = query.ring.ledger.events(query.reopen())
-    assert events == [RouteOpened(query.query, Attempt(2), Hop(0), query.links[0], query.notes)]
+    assert events == [RouteOpened(query.query, Attempt(2), Hop(0), query.items, query.links[0], query.notes)]
     assert query.place[:3] == (QueryPhase.ROUTED, 2, 0)
     assert query.state.trail == trail
     query.advance(4).deliver()

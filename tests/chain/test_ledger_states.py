@@ -111,4 +111,4 @@ def test_state_of_another_query_is_refused(ring: ScriptedRing, querent: LocalAcc
     """Both wait for the same; the trail tells them apart."""
     first, second = ring.submit(querent), ring.submit(querent)
     with refused_state(second, first):
-        ring.owner_client.open_route(second.query, first.state, second.links[0], second.notes)
+        ring.owner_client.open_route(second.query, first.state, second.links[0], second.notes, second.items)

@@ -19,7 +19,7 @@ def test_query_is_recorded_with_its_first_trail(ring: ScriptedRing, querent: Loc
     trail = start_trail(QueryId(1), asker, question)
     assert query == 1
     assert ring.ledger.events(receipt) == [QuerySubmitted(query, asker, named("input"), named("key"), trail)]
-    state = QueryState(QueryPhase.SUBMITTED, Attempt(0), Hop(0), 0, question.submitted_at, ZERO, ZERO, trail)
+    state = QueryState(QueryPhase.SUBMITTED, Attempt(0), Hop(0), 0, 0, question.submitted_at, ZERO, ZERO, trail)
     assert ring.ledger.word(1) == state.fold()
     assert ring.ledger.query(1) == state
     assert ring.ledger.question(1) == question

@@ -42,6 +42,7 @@ GREATEST = {
     "arrangement": 2**64 - 1,
     "attempt": 2**16 - 1,
     "hop": 2**16 - 1,
+    "items": 2**32 - 1,
     "position": 2**16 - 1,
     "round": 2**16 - 1,
     "kind": max(ComplaintKind),

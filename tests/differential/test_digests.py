@@ -37,7 +37,7 @@ numbers = st.integers(0, 2**64 - 1)
 small = st.integers(0, 2**16 - 1)
 queries, attempts, hops = numbers.map(QueryId), small.map(Attempt), small.map(Hop)
 
-updates = st.builds(Update, queries, attempts, hops, digests, digests, digests, digests)
+updates = st.builds(Update, queries, attempts, hops, st.integers(0, 2**32 - 1), digests, digests, digests, digests)
 attestations = st.builds(Attestation, numbers.map(ArrangementId), small.map(Position), small, digests, digests)
 deliveries = st.builds(Delivery, queries, attempts, digests, digests, digests)
 complaints = st.builds(Complaint, queries, attempts, hops, st.sampled_from(ComplaintKind), digests, digests)

@@ -20,6 +20,7 @@ states = st.builds(
     phase=st.sampled_from(QueryPhase),
     attempt=attempts,
     hop=hops,
+    items=st.integers(0, 2**32 - 1),
     model_version=st.integers(0, 2**32 - 1),
     touched_at=st.integers(0, 2**40 - 1),
     route=digests,

@@ -55,9 +55,9 @@ ENTRIES = (
 )
 ENTRY_KINDS = tuple(type(entry) for entry in ENTRIES)
 SIGNED = SignedUpdate(
-    Update(QueryId(9), Attempt(2), Hop(4), *DIGESTS[1:5]), SIGNATURE, Digest(DIGESTS[5]), Digest(DIGESTS[6])
+    Update(QueryId(9), Attempt(2), Hop(4), 3, *DIGESTS[1:5]), SIGNATURE, Digest(DIGESTS[5]), Digest(DIGESTS[6])
 )
-NOTE = RouteNote(Hop(3), DIGESTS[1], DIGESTS[2], ADDRESS, DIGESTS[3], DIGESTS[4], DIGESTS[5], DIGESTS[6])
+NOTE = RouteNote(Hop(3), 2, DIGESTS[1], DIGESTS[2], ADDRESS, DIGESTS[3], DIGESTS[4], DIGESTS[5], DIGESTS[6])
 CHOSEN = tuple(BlobKind)
 
 

@@ -10,7 +10,8 @@ from eth_hash.auto import keccak
 
 ZERO = bytes(32)
 UPDATE = (
-    b"Update(uint64 query,uint16 attempt,uint16 hop,bytes32 envelope,bytes32 output,bytes32 nextOutput,bytes32 trail)"
+    b"Update(uint64 query,uint16 attempt,uint16 hop,uint32 items,"
+    b"bytes32 envelope,bytes32 output,bytes32 nextOutput,bytes32 trail)"
 )
 ATTESTATION = b"Attestation(uint64 arrangement,uint16 position,uint16 round,bytes32 leaf,bytes32 sealingKey)"
 DELIVERY = b"Delivery(uint64 query,uint16 attempt,bytes32 answer,bytes32 output,bytes32 trail)"

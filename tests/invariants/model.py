@@ -117,16 +117,16 @@ class LedgerModel(QueryModel):
         reasons.add(marks[:1] == [VIOLATION] or RENEWAL in marks, "UnusableAnchor", query, hop)
         digest = hashes.digest(self.ring.domain, hashes.UPDATE, *anchor)
         led_here = any(
-            item == (digest, signer, anchor[6]) and record.entries_after(index) == list(map(tuple, later))
+            item == (digest, signer, anchor[7]) and record.entries_after(index) == list(map(tuple, later))
             for index, item in enumerate(record.history)
         )
-        trail = hashes.next_trail(anchor[6], digest, signer)
+        trail = hashes.next_trail(anchor[7], digest, signer)
         for entry in later:
             trail = hashes.next_trail(trail, *entry)
         reasons.add(not led_here, "UnexpectedTrail", query, state.trail, trail)
         reasons.add(route == ZERO, "EmptyRoute", query)
         reasons.settle()
-        event = self._begin(query, record.at(expected=anchor[5]), time, hop + 1, route, notes)
+        event = self._begin(query, record.at(expected=anchor[6]), time, hop + 1, route, notes)
         return [event, ("QueryResumed", (query, state.attempt + 1, anchor[1], hop))]
 
     def time_out(self, _sender: str, time: int, query: int, shown: Any) -> list[Event]:

@@ -146,7 +146,11 @@ class Players:
 
     def open_route(self, query: int) -> Call:
         """From hop 0."""
-        return Call(self.owner, "openRoute", (query, self.state(query), self.draw_route(0), self.word()))
+        state = self.state(query)
+        items = state.items or self.chance.choice([1, 2, 1000])
+        if self.chance.random() < 0.05:
+            items = self.chance.choice([0, items + 1])
+        return Call(self.owner, "openRoute", (query, state, self.draw_route(0), self.word(), items))
 
     def draw_route(self, first_hop: int) -> bytes:
         """Commits to a signer and a salt for every hop from the first on."""
@@ -163,10 +167,10 @@ class Players:
         """Its state, as the events tell it."""
         return self.model.record(query).state
 
-    def place(self, query: int) -> tuple[int, int, int, bytes]:
+    def place(self, query: int) -> tuple[int, int, int, int, bytes]:
         """Where its next hop is due."""
         state = self.state(query)
-        return state.attempt, state.hop, state.touched, state.trail
+        return state.attempt, state.hop, state.items, state.touched, state.trail
 
     def post(self, query: int) -> Call:
         """The next hop, by whom the route names, carried by anyone."""
@@ -197,12 +201,14 @@ class Players:
         route, trail, entries = state.route, state.trail, []
         for hop in range(state.hop, state.hop + length):
             opening = self.openings.get(route, Opening(self.workers[0], self.word(), ZERO))
-            update = (query, state.attempt, hop, self.word(), output, self.word(), trail)
+            # Now and then the signer agreed with another on more items than the query has.
+            items = state.items + (self.chance.random() < 0.02)
+            update = (query, state.attempt, hop, items, self.word(), output, self.word(), trail)
             signature = self.sign(opening.signer, hashes.UPDATE, *update)
-            entries.append((update[3], update[5], opening.salt, *hashes.compact(signature)))
+            entries.append((update[4], update[6], opening.salt, *hashes.compact(signature)))
             digest = hashes.digest(self.model.ring.domain, hashes.UPDATE, *update)
             self.updates[digest] = update, opening.signer
-            trail, output, route = hashes.next_trail(trail, digest, opening.signer), update[5], opening.rest
+            trail, output, route = hashes.next_trail(trail, digest, opening.signer), update[6], opening.rest
         return entries, route
 
     def post_contradiction(self, query: int) -> Call:
@@ -244,7 +250,7 @@ class Players:
         record = self.model.record(query)
         known = [index for index, item in enumerate(record.history) if item.digest in self.updates]
         if not known:
-            anchor, signer, later, hop = (query, 1, 0, *[ZERO] * 4), self.owner, [], 0
+            anchor, signer, later, hop = (query, 1, 0, 1, *[ZERO] * 4), self.owner, [], 0
         else:
             index = self._anchor(record, known)
             anchor, signer = self.updates[record.history[index].digest]

@@ -31,6 +31,7 @@ class Attempt:
     route: bytes
     version: int
     hop: int
+    items: int
     expected: bytes | None
     """None before hop 0."""
     is_running: bool = True
@@ -173,13 +174,15 @@ class Invariants:
         return followed
 
     def _opened(self, values: Any, _time: int, following: str) -> None:
-        query, number, first_hop, route, _ = values
+        query, number, first_hop, items, route, _ = values
         followed = self._open(query)
         before = followed.attempt
         self.require(12, number == (before.number if before else 0) + 1, f"query {query}: attempt {number}")
         self.require(12, before is None or not before.is_running, f"query {query}: an attempt begins while one runs")
         self.require(9, (first_hop != 0) == (following == "QueryResumed"), f"query {query} resumes from nowhere")
-        followed.attempt = Attempt(number, route, self._version, first_hop, None)
+        self.require(17, items > 0, f"query {query}: a route for no items")
+        self.require(17, before is None or items == before.items, f"query {query}: another number of items, {items}")
+        followed.attempt = Attempt(number, route, self._version, first_hop, items, None)
 
     def _resumed(self, values: Any, _time: int, _following: str) -> None:
         query, number, anchor_attempt, anchor_hop = values
@@ -197,17 +200,18 @@ class Invariants:
         self._posted((*values[:-1], (values[-1],)), time, following)
 
     def _posted(self, values: Any, _time: int, following: str) -> None:
-        query, number, hop, trail, output, rest, entries = values
+        query, number, hop, items, trail, output, rest, entries = values
         attempt = self._open(query).attempt
         self.require(2, attempt is not None and attempt.is_running, f"query {query}: a hop, and no attempt runs")
         assert attempt is not None
-        place = (attempt.number, attempt.hop)
-        self.require(2, (number, hop) == place, f"query {query}: attempt {number}, hop {hop} instead of {place}")
+        place = (attempt.number, attempt.hop, attempt.items)
+        is_due = (number, hop, items) == place
+        self.require(2, is_due, f"query {query}: attempt, hop, items {number, hop, items} instead of {place}")
         self.require(10, attempt.version == self._version, f"query {query}: a hop of another model's attempt")
         for entry in entries:
             envelope, next_output, salt, r, vs = entry
             self._check_output(query, attempt, output, following if len(entries) == 1 else "")
-            update = (query, number, attempt.hop, envelope, output, next_output, trail)
+            update = (query, number, attempt.hop, items, envelope, output, next_output, trail)
             digest = hashes.digest(self._domain, hashes.UPDATE, *update)
             signer = hashes.recover(digest, hashes.expanded(r, vs)) or ""
             self._check_turn(query, attempt, signer, salt)

@@ -38,6 +38,7 @@ class State(NamedTuple):
     phase: int = 0
     attempt: int = 0
     hop: int = 0
+    items: int = 0
     version: int = 0
     touched: int = 0
     route: bytes = ZERO
@@ -151,10 +152,10 @@ class QueryModel:
 
     def entries(self, reasons: Reasons, query: int, place: Any, output: bytes, entries: Any) -> list[tuple[bytes, str]]:
         """Digest and signer of each entry of a run, which starts at a place with an output."""
-        attempt, hop, _, trail = place
+        attempt, hop, items, _, trail = place
         found: list[tuple[bytes, str]] = []
         for index, (envelope, next_output, _, r, vs) in enumerate(entries):
-            update = (query, attempt, hop + index, envelope, output, next_output, trail)
+            update = (query, attempt, hop + index, items, envelope, output, next_output, trail)
             signer = self.ring.signer(reasons, hashes.UPDATE, hashes.expanded(r, vs), *update)
             if signer is None:
                 raise ModelRefusal(reasons.found)
@@ -195,7 +196,9 @@ class QueryModel:
         self._put(query, record.at(phase=Phase.REJECTED))
         return [("QueryRejected", (query, reason))]
 
-    def open_route(self, sender: str, time: int, query: int, shown: Any, route: bytes, notes: bytes) -> list[Event]:
+    def open_route(
+        self, sender: str, time: int, query: int, shown: Any, route: bytes, notes: bytes, items: int
+    ) -> list[Event]:
         """`openRoute`."""
         reasons = Reasons()
         self.ring.owner_only(reasons, sender)
@@ -203,10 +206,11 @@ class QueryModel:
         record, state = self.shown(reasons, query, shown)
         reasons.add(state.phase not in WAITING, "UnexpectedPhase", query, Phase.SUBMITTED, state.phase)
         reasons.add(route == ZERO, "EmptyRoute", query)
+        reasons.add(items == 0 or state.items not in {0, items}, "UnexpectedItems", query, state.items, items)
         reasons.settle()
         if state.attempt and state.version != self.ring.arranged_version:
             record = record.marked(RENEWAL)
-        return [self._begin(query, record.at(expected=ZERO), time, 0, route, notes)]
+        return [self._begin(query, record.at(expected=ZERO, items=items), time, 0, route, notes)]
 
     def _begin(self, query: int, record: QueryRecord, time: int, hop: int, route: bytes, notes: bytes) -> Event:
         attempt = record.state.attempt + 1
@@ -215,21 +219,21 @@ class QueryModel:
             query,
             record.at(phase=Phase.ROUTED, attempt=attempt, hop=hop, version=version, touched=time, route=route),
         )
-        return "RouteOpened", (query, attempt, hop, route, notes)
+        return "RouteOpened", (query, attempt, hop, record.state.items, route, notes)
 
     def post(
         self, _sender: str, time: int, query: int, place: Any, output: bytes, entry: Any, rest: bytes
     ) -> list[Event]:
         """`post`."""
         self._take_run(time, query, place, output, [entry], rest)
-        return [("UpdatePosted", (query, place[0], place[1], place[3], output, rest, tuple(entry)))]
+        return [("UpdatePosted", (query, *place[:3], place[4], output, rest, tuple(entry)))]
 
     def post_runs(self, _sender: str, time: int, runs: Any) -> list[Event]:
         """`postRuns`."""
         trial, events = self.copy(), []
         for query, place, output, rest, entries in runs:
             trial._take_run(time, query, place, output, entries, rest)
-            values = (query, place[0], place[1], place[3], output, rest, tuple(map(tuple, entries)))
+            values = (query, *place[:3], place[4], output, rest, tuple(map(tuple, entries)))
             events.append(("RunPosted", values))
         self.records, self.changes = trial.records, trial.changes
         return events
@@ -266,9 +270,9 @@ class QueryModel:
         reasons.settle()
         record = record.extended(*signed[0]).marked(VIOLATION)
         self._put(query, record.at(phase=Phase.DISPUTED, touched=time, route=rest))
-        attempt, hop, _, trail = place
+        attempt, hop, items, _, trail = place
         return [
-            ("UpdatePosted", (query, attempt, hop, trail, output, rest, tuple(entry))),
+            ("UpdatePosted", (query, attempt, hop, items, trail, output, rest, tuple(entry))),
             ("OutputDisputed", (query, attempt, hop, expected, output)),
         ]
 
@@ -284,7 +288,7 @@ class QueryModel:
         rest: bytes,
     ) -> tuple[QueryRecord, list[tuple[bytes, str]]]:
         """What a run of entries needs: time, signatures, place, turn, and the right output to be expected."""
-        attempt, hop, touched, trail = place
+        attempt, hop, items, touched, trail = place
         last, seats = hop + len(entries), len(self.ring.seats)
         if reasons.add(not entries or last > seats, "UnexpectedLength", query, seats, last):
             reasons.settle()
@@ -293,8 +297,8 @@ class QueryModel:
         signed = self.entries(reasons, query, place, output, entries)
         record = self.record(query)
         state = record.state
-        here = (Phase.ROUTED, attempt, hop, self.ring.arranged_version, touched, trail)
-        is_here = here == (state.phase, state.attempt, state.hop, state.version, state.touched, state.trail)
+        here = State(Phase.ROUTED, attempt, hop, items, self.ring.arranged_version, touched, trail=trail)
+        is_here = here == state._replace(route=ZERO, expected=ZERO)
         is_expected = hop == 0 or expected == state.expected
         in_turn = self.opens(state.route, [signer for _, signer in signed], [entry[2] for entry in entries], rest)
         stored = state.word if query in self.records else ZERO

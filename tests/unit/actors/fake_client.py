@@ -182,11 +182,13 @@ class FakeClient:
         self._expect(query, state, QueryPhase.SUBMITTED, QueryPhase.INTERRUPTED)
         self.ledger.emit(QueryRejected(query, reason))
 
-    def open_route(self, query: QueryId, state: QueryState, route: Digest, notes: Digest) -> None:
+    def open_route(self, query: QueryId, state: QueryState, route: Digest, notes: Digest, items: int) -> None:
         self.calls.append(f"open_route {query}")
         self._expect_authentic()
         session = self._expect(query, state, QueryPhase.SUBMITTED, QueryPhase.INTERRUPTED)
-        self.ledger.emit(RouteOpened(query, Attempt(session.attempt + 1), Hop(0), route, notes))
+        if not items or session.items not in (0, items):
+            raise LedgerReverted("UnexpectedItems", {"query": query, "expected": session.items, "actual": items})
+        self.ledger.emit(RouteOpened(query, Attempt(session.attempt + 1), Hop(0), items, route, notes))
 
     def resume_route(
         self,
@@ -206,7 +208,7 @@ class FakeClient:
         self._expect_trail(session, extend_trail(anchor.trail, message_digest(DOMAIN, anchor), signer), later)
         attempt = Attempt(session.attempt + 1)
         self.ledger.emit(
-            RouteOpened(anchor.query, attempt, Hop(anchor.hop + 1), route, notes),
+            RouteOpened(anchor.query, attempt, Hop(anchor.hop + 1), session.items, route, notes),
             QueryResumed(anchor.query, attempt, anchor.attempt, anchor.hop),
         )
 
@@ -257,8 +259,8 @@ class FakeClient:
         session = self._expect(run.query, state)
         posted = run.expand(DOMAIN)
         link = route_link(posted[0].signer, posted[0].signed.salt, posted[0].signed.next_route)
-        place = (session.phase, session.attempt, session.next_hop, session.trail, session.route)
-        if place != (QueryPhase.ROUTED, run.attempt, run.hop, run.trail, link):
+        place = (session.phase, session.attempt, session.next_hop, session.items, session.trail, session.route)
+        if place != (QueryPhase.ROUTED, run.attempt, run.hop, run.items, run.trail, link):
             raise LedgerReverted("UnexpectedState", {"query": run.query})
         self._expect_model(session)
         violation = self._violation(session, run.output) if run.hop else None

@@ -13,6 +13,7 @@ from fake_ring import IMAGES, FakeRing
 
 from deepring_chain.actors import referee as referee_module
 from deepring_chain.actors.referee import GRACE_SECONDS, Finding, Referee
+from deepring_chain.actors.router import Router
 from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, give_order
 from deepring_chain.audit.evidence import Admission, EvidenceAuditor, EvidenceState
@@ -25,7 +26,8 @@ from deepring_chain.protocol.audit_step import AuditFailure, Terms
 from deepring_chain.protocol.events import LoggedEvent, VerdictPosted
 from deepring_chain.protocol.evidence import Evidence
 from deepring_chain.protocol.plain import from_plain, to_plain
-from deepring_chain.types import ZERO, Digest
+from deepring_chain.types import ZERO, Digest, TensorBytes
+from tests.adversary.liars import colluders, once
 
 LIES = [lie for lie in Lie if lie not in {*MEMORY_LIES, Lie.SILENCE, Lie.NOISY_INPUT}]
 """What is judged for sure: weak noise on an input may change nothing."""
@@ -170,6 +172,38 @@ def test_false_evidence_is_found_and_named(
     with pytest.raises(AuditFailure) as caught:
         audited(ring)
     assert caught.value.field == f"VerdictPosted.verdict.evidence ({field})"
+
+
+@pytest.mark.parametrize("items", [1, 3])
+def test_verdict_on_a_batch_of_another_size_is_derived_anew(ring: FakeRing, items: int) -> None:
+    """Layers 1 and 2 agree on it, and the honest third complains."""
+    admit(ring, KEY)
+    ring.settle()
+    width = ring.ouroboros._owner.outputs(ring.model.card.quantise_input(IMAGES))[2].shape[1]
+    for layer, kind in enumerate(colluders(TensorBytes("int8", (items, width), bytes(items * width))), 1):
+        ring.replace_worker(layer, once(kind))
+    ring.ask()
+    verdict = step_to_verdict(ring).event
+    assert isinstance(verdict, VerdictPosted)
+    assert (verdict.verdict.sender_guilty, verdict.verdict.receiver_guilty) == (True, False)
+    assert audited(ring).report().replayed == 1
+    assert audited(ring, admission(ring, has_model=False)).report().replayed == 1
+
+
+def test_ouroboros_that_opens_a_query_for_another_number_of_items_is_found_out(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would have every honest hop complain of the one before."""
+    admit(ring, KEY)
+    monkeypatch.setattr(Router, "_items", lambda *_: 3)
+    ring.settle()
+    ring.ask()
+    step_to_verdict(ring)
+    with pytest.raises(AuditFailure) as caught:
+        audited(ring)
+    failure = caught.value
+    assert failure.field == "VerdictPosted.verdict.evidence (the query's number of items)"
+    assert (failure.expected, failure.found) == ("2, as the input has", "3")
 
 
 def test_outputs_that_the_layers_do_not_make_are_found_by_running_them(ring: FakeRing) -> None:

@@ -256,6 +256,26 @@ def test_answer_that_is_none_is_refused(ring: FakeRing, plaintext: bytes) -> Non
         ring.querent.wait(query, 0, silent)
 
 
+@pytest.mark.parametrize("items", [1, 3])
+def test_answer_to_another_number_of_items_is_refused(ring: FakeRing, items: int) -> None:
+    """Colluders answer fewer images than were asked, or more; also to a querent that asked before a restart."""
+    query = answered(ring)
+    output = TensorBytes("int32", (items, 3), bytes(12 * items))
+    with_answer(ring, query, answer=forged(ring, query, output), output=commit_output(KEY, output))
+    for querent in (ring.querent, make_querent(ring.ledger, ring.store, 50)):
+        with pytest.raises(ProtocolError, match=f"sent {items} items; the query has 2"):
+            querent.wait(query, 0, silent)
+
+
+def test_answer_is_refused_where_the_ouroboros_told_the_ledger_another_number(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = answered(ring)
+    ring.querent._sent[query] = replace(ring.querent._sent[query], items=3)
+    with pytest.raises(QueryFailed, match="3 items were asked, the ouroboros opened it for 2"):
+        ring.querent.wait(query, 0, silent)
+
+
 @pytest.mark.parametrize("output", [TensorBytes("int8", (2, 3), bytes(6)), TensorBytes("int32", (2, 4), bytes(32))])
 def test_committed_answer_that_does_not_fit_the_model_is_refused(ring: FakeRing, output: TensorBytes) -> None:
     """The ring agrees on an output that the model cannot have given."""

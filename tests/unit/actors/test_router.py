@@ -193,6 +193,8 @@ def again(later_than: Session, by: int) -> UpdatePosted:
     """Hop 1 once more in a third attempt, by somebody else."""
     keys = make_keys(by)
     before = later_than.updates[Hop(1)].signed.update
-    update = Update(before.query, Attempt(3), Hop(1), ZERO, before.output, before.next_output, later_than.trail)
+    update = Update(
+        before.query, Attempt(3), Hop(1), before.items, ZERO, before.output, before.next_output, later_than.trail
+    )
     signature = sign_message(keys.account, DOMAIN, update)
     return UpdatePosted(SignedUpdate(update, signature, ZERO, ZERO), keys.address, Digest(bytes(32)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -22,9 +23,11 @@ from deepring_chain.protocol.events import (
     RestoreReported,
     RingArranged,
 )
+from deepring_chain.protocol.notes import open_notes, seal_notes
+from deepring_chain.protocol.route import ArrangementNote, arrangement_context
 from deepring_chain.protocol.update import decode_signed_update
 from deepring_chain.store.content import BlobMissing
-from deepring_chain.types import ArrangementId, Digest, Hop, QueryPhase, RingMode
+from deepring_chain.types import ArrangementId, Digest, Hop, Position, QueryPhase, RingMode
 
 # ---------------------------------------------------------------- a query goes round
 
@@ -207,8 +210,28 @@ def test_stale_note_for_another_seat_is_refused(ring: FakeRing) -> None:
     ring.ledger.emit(RingArranged(arranged.arrangement, 1, seats, arranged.recorded_hash, arranged.notes))
     moved = [layer for layer in (1, 2, 3) if seats.index(ring.members[layer].keys.address) != 2]
     for layer in moved:
-        with pytest.raises(ProtocolError, match="note for seat"):
+        with pytest.raises(ProtocolError, match="its notes are for seats: "):
             ring.step(layer)
+
+
+def test_note_for_the_own_seat_is_found_behind_one_for_another(ring: FakeRing) -> None:
+    """A member that was admitted with this one's public key has its own note sealed to it, too."""
+    ring.step(0)
+    member = ring.members[1]
+    member.follower.refresh()
+    position, arranged = member.seat_due(), member.arranged().arranged
+    assert position is not None
+    challenge = member.read_challenge(position)
+    others = ArrangementNote(Position(position + 1), Digest(bytes(32)))
+    notes = [(member.keys.sealing_public, note.encode()) for note in (others, ArrangementNote(position, challenge))]
+    info, orders = arrangement_context(DOMAIN, arranged.arrangement), set()
+    for seed in range(8):
+        bundle = seal_notes(notes, info, random.Random(seed))  # noqa: S311 - the order shall be the same in every run
+        orders.add(next(open_notes(bundle, member.keys.sealing, info)))
+        ring.ledger.emit(replace(arranged, notes=ring.store.put(bundle)))
+        member.follower.refresh()
+        assert member.read_challenge(position) == challenge
+    assert len(orders) == 2
 
 
 def test_worker_without_its_challenge_does_not_attest(ring: FakeRing) -> None:

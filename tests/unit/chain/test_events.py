@@ -75,13 +75,13 @@ def with_data(topics: list[bytes], data: bytes) -> dict[str, Any]:
 
 def log_of_run(run: Run) -> dict[str, Any]:
     entries = [astuple(entry) for entry in run.entries]
-    place = {"query": run.query, "attempt": run.attempt, "hop": run.hop, "trail": run.trail}
+    place = {"query": run.query, "attempt": run.attempt, "hop": run.hop, "items": run.items, "trail": run.trail}
     return log_of("RunPosted", **place, output=run.output, rest=run.rest, entries=entries)
 
 
 def log_of_update(signed: SignedUpdate) -> dict[str, Any]:
     run = Run.of([signed])
-    place = {"query": run.query, "attempt": run.attempt, "hop": run.hop, "trail": run.trail}
+    place = {"query": run.query, "attempt": run.attempt, "hop": run.hop, "items": run.items, "trail": run.trail}
     return log_of("UpdatePosted", **place, output=run.output, rest=run.rest, entry=astuple(run.entries[0]))
 
 

@@ -29,11 +29,13 @@ def state_before(signed: SignedUpdate) -> QueryState:
     """The routed query that waits for this update, which holds eq. 13."""
     update = signed.update
     expected = ZERO if update.hop == 0 else update.output
-    return QueryState(QueryPhase.ROUTED, update.attempt, update.hop, 1, 1_000, digest(90), expected, update.trail)
+    return QueryState(
+        QueryPhase.ROUTED, update.attempt, update.hop, update.items, 1, 1_000, digest(90), expected, update.trail
+    )
 
 
 def delivery(query: int = 7) -> tuple[QueryState, Delivery, bytes]:
-    state = QueryState(QueryPhase.COMPUTED, Attempt(2), Hop(5), 1, 0, ZERO, digest(91), digest(92))
+    state = QueryState(QueryPhase.COMPUTED, Attempt(2), Hop(5), 2, 1, 0, ZERO, digest(91), digest(92))
     return state, Delivery(QueryId(query), Attempt(2), digest(93), digest(91), digest(92)), bytes(65)
 
 
@@ -62,7 +64,7 @@ def test_one_hop_is_a_post(hop: int) -> None:
         "r": r,
         "vs": vs,
     }
-    place = {"attempt": 2, "hop": hop, "touchedAt": 1_000, "trail": signed.update.trail}
+    place = {"attempt": 2, "hop": hop, "items": signed.update.items, "touchedAt": 1_000, "trail": signed.update.trail}
     assert call == LedgerCall("post", (7, place, signed.update.output, entry, ZERO))
     assert encoded(call)
 

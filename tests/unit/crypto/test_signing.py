@@ -49,7 +49,7 @@ def digest(number: int) -> Digest:
     return Digest(bytes([number]) * 32)
 
 
-UPDATE = Update(QueryId(5), Attempt(1), Hop(2), digest(1), digest(2), digest(3), digest(4))
+UPDATE = Update(QueryId(5), Attempt(1), Hop(2), 6, digest(1), digest(2), digest(3), digest(4))
 ATTESTATION = Attestation(ArrangementId(5), Position(1), 3, digest(1), digest(2))
 DELIVERY = Delivery(QueryId(5), Attempt(1), digest(1), digest(2), digest(3))
 COMPLAINT = Complaint(QueryId(5), Attempt(1), Hop(2), ComplaintKind.MISSING, digest(1), digest(2))
@@ -120,8 +120,8 @@ def test_messages_of_different_kinds_never_share_a_digest() -> None:
 TYPE_TEXTS = [
     (
         UPDATE,
-        b"Update(uint64 query,uint16 attempt,uint16 hop,bytes32 envelope,bytes32 output,bytes32 nextOutput,"
-        b"bytes32 trail)",
+        b"Update(uint64 query,uint16 attempt,uint16 hop,uint32 items,bytes32 envelope,bytes32 output,"
+        b"bytes32 nextOutput,bytes32 trail)",
     ),
     (ATTESTATION, b"Attestation(uint64 arrangement,uint16 position,uint16 round,bytes32 leaf,bytes32 sealingKey)"),
     (DELIVERY, b"Delivery(uint64 query,uint16 attempt,bytes32 answer,bytes32 output,bytes32 trail)"),

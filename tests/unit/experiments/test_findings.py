@@ -37,7 +37,7 @@ PERTURBED = Attack(3, GUILTY, None)
 
 
 def posted(hop: int, attempt: int = 1) -> UpdatePosted:
-    update = Update(QueryId(1), Attempt(attempt), Hop(hop), ZERO, ZERO, ZERO, ZERO)
+    update = Update(QueryId(1), Attempt(attempt), Hop(hop), 2, ZERO, ZERO, ZERO, ZERO)
     return UpdatePosted(SignedUpdate(update, b"", ZERO, ZERO), GUILTY, ZERO)
 
 

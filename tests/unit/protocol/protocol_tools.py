@@ -28,6 +28,9 @@ from deepring_chain.types import (
     Update,
 )
 
+ITEMS = 2
+"""In every query's batch."""
+
 DOMAIN = Domain(31337, Address("0x5FbDB2315678afecb367f032d93F642f64180aa3"))
 OTHER_CHAIN = replace(DOMAIN, chain_id=1)
 OTHER_LEDGER = replace(DOMAIN, ledger=Address("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512"))
@@ -69,12 +72,13 @@ def submitted(query: int = 1) -> QuerySubmitted:
 
 
 def opened(query: int = 1, attempt: int = 1, first_hop: int = 0) -> RouteOpened:
-    return RouteOpened(QueryId(query), Attempt(attempt), Hop(first_hop), digest(20), digest(21))
+    return RouteOpened(QueryId(query), Attempt(attempt), Hop(first_hop), ITEMS, digest(20), digest(21))
 
 
 def posted(hop: int, query: int = 1, attempt: int = 1, **changes: Any) -> UpdatePosted:
     number = 100 * hop
-    update = Update(QueryId(query), Attempt(attempt), Hop(hop), *(digest(number + place) for place in (30, 31, 32, 33)))
+    words = (digest(number + place) for place in (30, 31, 32, 33))
+    update = Update(QueryId(query), Attempt(attempt), Hop(hop), ITEMS, *words)
     signed = SignedUpdate(replace(update, **changes), bytes(65), digest(number + 34), digest(number + 35))
     return UpdatePosted(signed, address(hop + 1), digest(number + 36))
 
@@ -87,7 +91,7 @@ def signed_run(first: int = 0, count: int = 5, query: int = 7, base: int = 0) ->
     found, trail = [], digest(base + 1)
     for index, signer in enumerate(signers):
         words = (digest(base + 50 + index), digest(base + 60 + index), digest(base + 61 + index))
-        update = Update(QueryId(query), Attempt(2), Hop(first + index), *words, trail)
+        update = Update(QueryId(query), Attempt(2), Hop(first + index), ITEMS, *words, trail)
         found.append(sign_update(signer, DOMAIN, update, salts[index], links[index + 1]))
         trail = extend_trail(trail, message_digest(DOMAIN, update), address(10 + index))
     return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from eth_account.signers.local import LocalAccount
-from trail_names import FIRST, OWNER, TERMS, WORKERS, named
+from trail_names import FIRST, ITEMS, OWNER, TERMS, WORKERS, named
 
 from deepring_chain.crypto.signing import message_digest, sign_message
 from deepring_chain.protocol.events import (
@@ -55,6 +55,7 @@ class ScriptedQuery:
     trail: Digest
     hop: int = 0
     attempt: Attempt = FIRST
+    items: int = ITEMS
     signers: tuple[LocalAccount, ...] = (OWNER, *WORKERS)
     links: list[Digest] = field(default_factory=list)
     version: int = field(init=False)
@@ -75,7 +76,9 @@ class ScriptedQuery:
         self.version = self.script.version
         self.links = self.links or build_route([Address(signer.address) for signer in self.signers], self.salts())
         self.script.emit(
-            RouteOpened(self.query, self.attempt, Hop(self.hop), self.links[0], named(f"notes {self.query}"))
+            RouteOpened(
+                self.query, self.attempt, Hop(self.hop), self.items, self.links[0], named(f"notes {self.query}")
+            )
         )
         return self
 
@@ -88,7 +91,8 @@ class ScriptedQuery:
         signers = [Address(signer.address) for signer in self.signers]
         self.links = [ZERO] * first_hop + build_route(signers[first_hop:], self.salts()[first_hop:])
         notes = named(f"notes {self.query}/{self.attempt}")
-        events: list[Event] = [RouteOpened(self.query, self.attempt, Hop(first_hop), self.links[first_hop], notes)]
+        opened = RouteOpened(self.query, self.attempt, Hop(first_hop), self.items, self.links[first_hop], notes)
+        events: list[Event] = [opened]
         if first_hop:
             from_attempt = last if anchor is None else Attempt(anchor)
             events.append(QueryResumed(self.query, self.attempt, from_attempt, Hop(first_hop - 1)))
@@ -101,6 +105,7 @@ class ScriptedQuery:
             self.query,
             self.attempt,
             Hop(self.hop),
+            self.items,
             named(f"envelope {self.query}/{self.attempt}/{self.hop}"),
             named(f"output {self.query}/{self.hop}"),
             named(f"output {self.query}/{self.hop + 1}"),

@@ -16,7 +16,7 @@ from deepring_chain.crypto.digest import keccak256
 from deepring_chain.protocol.query_state import QueryState, stored_word
 from deepring_chain.types import ZERO, Attempt, Hop, QueryPhase
 
-STATE = QueryState(QueryPhase.ROUTED, Attempt(2), Hop(3), 4, 5, digest(6), digest(7), digest(8))
+STATE = QueryState(QueryPhase.ROUTED, Attempt(2), Hop(3), 9, 4, 5, digest(6), digest(7), digest(8))
 MEMBERS = [item.name for item in fields(QueryState)]
 WORDS = st.binary(min_size=32, max_size=32)
 STATES = st.builds(
@@ -24,6 +24,7 @@ STATES = st.builds(
     st.sampled_from(QueryPhase),
     st.integers(0, 2**16 - 1),
     st.integers(0, 2**16 - 1),
+    st.integers(0, 2**32 - 1),
     st.integers(0, 2**32 - 1),
     st.integers(0, 2**40 - 1),
     WORDS,
@@ -37,9 +38,9 @@ def word(number: int) -> bytes:
 
 
 @given(STATES)
-def test_word_is_the_hash_of_eight_words(state: QueryState) -> None:
+def test_word_is_the_hash_of_nine_words(state: QueryState) -> None:
     """As contracts/libraries/QueryStates.sol has them in memory."""
-    numbers = (state.phase, state.attempt, state.hop, state.model_version, state.touched_at)
+    numbers = (state.phase, state.attempt, state.hop, state.items, state.model_version, state.touched_at)
     covered = b"".join(map(word, numbers)) + state.route + state.expected_output + state.trail
     assert state.fold() == keccak256(covered)
 
@@ -61,7 +62,7 @@ def test_place_has_the_members_of_the_contract_in_their_order() -> None:
     (post,) = (entry for entry in load_artifact().abi if entry.get("name") == "post")
     place = next(item for item in post["inputs"] if item["internalType"] == "struct ILedger.Place")
     assert [item["name"] for item in place["components"]] == list(STATE.place())
-    assert STATE.place() == {"attempt": 2, "hop": 3, "touchedAt": 5, "trail": digest(8)}
+    assert STATE.place() == {"attempt": 2, "hop": 3, "items": 9, "touchedAt": 5, "trail": digest(8)}
 
 
 def test_query_that_nobody_asked_has_no_word() -> None:

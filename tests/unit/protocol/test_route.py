@@ -126,8 +126,8 @@ def test_trail_depends_on_every_entry_and_their_order() -> None:
 
 # ---------------------------------------------------------------- notes
 
-NOTE = RouteNote(Hop(2), digest(1), digest(2), address(3), digest(4), digest(5), digest(6), digest(7))
-FIELDS: list[Any] = [2, bytes.fromhex(NOTE.predecessor[2:]), *(digest(number) for number in (1, 2, 4, 5, 6, 7))]
+NOTE = RouteNote(Hop(2), 5, digest(1), digest(2), address(3), digest(4), digest(5), digest(6), digest(7))
+FIELDS: list[Any] = [2, 5, bytes.fromhex(NOTE.predecessor[2:]), *(digest(number) for number in (1, 2, 4, 5, 6, 7))]
 
 
 def test_route_note_survives_encoding() -> None:
@@ -148,13 +148,17 @@ BROKEN_FIELDS = {
     "hop a bool": (0, True),
     "hop a float": (0, 2.0),
     "hop a text": (0, "2"),
-    "predecessor short": (1, bytes(19)),
-    "predecessor long": (1, bytes(21)),
-    "predecessor a text": (1, NOTE.predecessor),
-    **{f"digest {place} short": (place, bytes(31)) for place in range(2, 8)},
-    **{f"digest {place} long": (place, bytes(33)) for place in range(2, 8)},
-    "digest a text": (7, "x" * 32),
-    "digest nothing": (7, None),
+    "items zero": (1, 0),
+    "items negative": (1, -1),
+    "items too large": (1, 2**32),
+    "items a bool": (1, True),
+    "predecessor short": (2, bytes(19)),
+    "predecessor long": (2, bytes(21)),
+    "predecessor a text": (2, NOTE.predecessor),
+    **{f"digest {place} short": (place, bytes(31)) for place in range(3, 9)},
+    **{f"digest {place} long": (place, bytes(33)) for place in range(3, 9)},
+    "digest a text": (8, "x" * 32),
+    "digest nothing": (8, None),
 }
 
 

@@ -87,6 +87,13 @@ def test_hop_that_violates_eq_13_is_refused() -> None:
     assert Run.of([lie]).output == digest(99)
 
 
+def test_hops_that_are_signed_for_different_numbers_of_items_are_refused() -> None:
+    """A run has one number for all of them: it would expand to another update than the second hop signed."""
+    more = replace(SIGNED[1], update=replace(SIGNED[1].update, items=SIGNED[1].update.items + 1))
+    with pytest.raises(ProtocolError, match="hop 1: does not continue the run"):
+        Run.of([SIGNED[0], more])
+
+
 def test_high_s_is_refused() -> None:
     order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
     signature = SIGNED[0].signature

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
-from protocol_tools import address, digest, opened, posted, submitted
+from protocol_tools import ITEMS, address, digest, opened, posted, submitted
 
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import (
@@ -245,7 +245,7 @@ def shown(session: Session) -> QueryState:
 def test_submitted_query_is_shown_with_the_time_it_was_asked() -> None:
     session = Session.submitted(submitted(), block=3)
     assert shown(session) == QueryState(
-        QueryPhase.SUBMITTED, Attempt(0), Hop(0), 0, time_of(3), ZERO, ZERO, submitted().trail
+        QueryPhase.SUBMITTED, Attempt(0), Hop(0), 0, 0, time_of(3), ZERO, ZERO, submitted().trail
     )
     assert session.question(time_of) == Question(submitted().sealed_input, submitted().sealing_key, time_of(3))
 
@@ -256,6 +256,7 @@ def test_routed_query_is_shown_with_the_last_step() -> None:
         QueryPhase.ROUTED,
         Attempt(1),
         Hop(1),
+        ITEMS,
         2,
         time_of(9),
         posted(0).signed.next_route,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol_tools import DOMAIN, account, address, digest, opened, posted, submitted
+from protocol_tools import DOMAIN, ITEMS, account, address, digest, opened, posted, submitted
 
 from deepring_chain.crypto.signing import recover_signer
 from deepring_chain.encoding import encode, encode_fields
@@ -30,7 +30,7 @@ SIGNED = sign_update(account(1), DOMAIN, UPDATE, digest(4), digest(5))
 
 
 def test_next_update_stands_at_the_hop_that_is_due() -> None:
-    expected = Update(QueryId(5), Attempt(2), Hop(1), digest(1), digest(2), digest(3), posted(0).trail)
+    expected = Update(QueryId(5), Attempt(2), Hop(1), ITEMS, digest(1), digest(2), digest(3), posted(0).trail)
     assert expected == UPDATE
 
 
@@ -74,7 +74,7 @@ def _other(record: Update | SignedUpdate, name: str) -> Any:
     return value + 1 if isinstance(value, int) else bytes([value[0] ^ 1]) + value[1:]
 
 
-FIELDS: list[Any] = [5, 2, 1, digest(1), digest(2), digest(3), digest(4), bytes(65), digest(5), digest(6)]
+FIELDS: list[Any] = [5, 2, 1, 3, digest(1), digest(2), digest(3), digest(4), bytes(65), digest(5), digest(6)]
 
 BROKEN: dict[str, tuple[int, Any]] = {
     "query negative": (0, -1),
@@ -83,14 +83,17 @@ BROKEN: dict[str, tuple[int, Any]] = {
     "attempt negative": (1, -1),
     "hop too large": (2, 2**16),
     "hop negative": (2, -1),
-    **{f"field {place} a bool": (place, True) for place in range(3)},
-    **{f"field {place} a float": (place, 1.0) for place in range(3)},
-    **{f"digest {place} short": (place, bytes(31)) for place in (3, 4, 5, 6, 8, 9)},
-    **{f"digest {place} long": (place, bytes(33)) for place in (3, 4, 5, 6, 8, 9)},
-    "digest a text": (3, "x" * 32),
-    "signature short": (7, bytes(64)),
-    "signature long": (7, bytes(66)),
-    "signature a text": (7, "x" * 65),
+    "items zero": (3, 0),
+    "items negative": (3, -1),
+    "items too large": (3, 2**32),
+    **{f"field {place} a bool": (place, True) for place in range(4)},
+    **{f"field {place} a float": (place, 1.0) for place in range(4)},
+    **{f"digest {place} short": (place, bytes(31)) for place in (4, 5, 6, 7, 9, 10)},
+    **{f"digest {place} long": (place, bytes(33)) for place in (4, 5, 6, 7, 9, 10)},
+    "digest a text": (4, "x" * 32),
+    "signature short": (8, bytes(64)),
+    "signature long": (8, bytes(66)),
+    "signature a text": (8, "x" * 65),
 }
 
 

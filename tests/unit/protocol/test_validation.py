@@ -14,7 +14,7 @@ from deepring_chain.encoding import layer_header
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.block_hash import block_leaf, fold_leaves
 from deepring_chain.protocol.tracking import find_first_mismatch
-from deepring_chain.protocol.validation import UnexpectedOutput, check_form, check_received
+from deepring_chain.protocol.validation import UnexpectedOutput, check_form, check_items, check_received
 from deepring_chain.types import Digest, Hop, LayerContent, LayerIndex, QueryId, TensorBytes
 
 # ---------------------------------------------------------------- the recipient's check
@@ -66,6 +66,16 @@ def test_tensor_of_a_form_that_the_layer_does_not_give_is_refused(sent: TensorBy
 
 def test_another_batch_size_is_no_other_form() -> None:
     check_form(QueryId(1), Hop(2), replace(SENT, shape=(1, 3), data=b"abc"), SENT)
+
+
+def test_batch_with_as_many_items_as_the_query_passes() -> None:
+    check_items(QueryId(1), Hop(2), SENT, 2)
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (3, 2), (6,), ()])
+def test_batch_of_another_size_than_was_asked_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ProtocolError, match=r"query 1, hop 2: sent .*; the query has 2"):
+        check_items(QueryId(1), Hop(2), replace(SENT, shape=shape), 2)
 
 
 # ---------------------------------------------------------------- leaves

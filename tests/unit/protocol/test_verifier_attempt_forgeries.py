@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from query_script import ScriptedQuery
 from trail_checks import failure_of, verify
-from trail_names import OWNER, STRANGER, WORKERS, named
+from trail_names import ITEMS, OWNER, STRANGER, WORKERS, named
 from trail_script import ScriptedTrail
 
 from deepring_chain.protocol.events import QueryResumed, RouteOpened
@@ -30,7 +30,7 @@ def test_attempt_after_the_hop_that_failed_is_refused(query: ScriptedQuery) -> N
 def test_attempt_without_a_hop_is_refused(query: ScriptedQuery) -> None:
     query.post().post().post().post().complain().judge()
     query.links = [named("a link")] * 5
-    opened = RouteOpened(query.query, Attempt(2), Hop(4), named("a link"), named("notes"))
+    opened = RouteOpened(query.query, Attempt(2), Hop(4), ITEMS, named("a link"), named("notes"))
     query.script.emit(opened, QueryResumed(query.query, Attempt(2), Attempt(1), Hop(3)))
     assert (failure_of(query.script).expected, failure_of(query.script).found) == ("0..3", "4")
 

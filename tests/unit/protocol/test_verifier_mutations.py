@@ -79,7 +79,7 @@ def run(verifier: TrailVerifier, events: Sequence[Placed], ended: Sequence[objec
 def _states(query: QueryVerifier | None) -> list[object]:
     if query is None:
         return []
-    place = (query.query, query.phase, query.attempt, query.next_hop, query.hops, query.touched_at)
+    place = (query.query, query.phase, query.attempt, query.next_hop, query.hops, query.items, query.touched_at)
     return [(*place, query.route, query.expected_output, query.trail)]
 
 
@@ -137,6 +137,10 @@ def is_unbound(index: int, field: str) -> bool:
         # No link is opened of a route that times out at its first hop; the storage has it as long as it is the last.
         later = [other for _, other in CALLS[index + 1 :] if query_of(other) == event.query]
         return not isinstance(next(other for other in later if not isinstance(other, QueryResumed)), UpdatePosted)
+    if field == "RouteOpened.items":
+        # Nobody signs for them where the only route times out at its first hop; the storage has them.
+        others = [other for at, (_, other) in enumerate(CALLS) if at != index and query_of(other) == query_of(event)]
+        return not any(isinstance(other, RouteOpened | UpdatePosted) for other in others)
     return field in UNSEEN_FIELDS
 
 

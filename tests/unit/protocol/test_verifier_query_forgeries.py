@@ -98,6 +98,25 @@ def test_first_route_of_another_attempt_or_hop_is_refused(script: ScriptedTrail,
     assert failure_of(script).field in {"RouteOpened.attempt", "RouteOpened.first_hop"}
 
 
+def test_route_for_no_items_is_refused(script: ScriptedTrail) -> None:
+    query = script.submit()
+    query.items = 0
+    query.open_route()
+    failure = failure_of(script)
+    assert (failure.subject, failure.field, failure.found) == ("query 1", "RouteOpened.items", "0")
+
+
+@pytest.mark.parametrize("first_hop", [0, 1])
+def test_later_route_for_another_number_of_items_is_refused(
+    script: ScriptedTrail, query: ScriptedQuery, first_hop: int
+) -> None:
+    query.post().time_out()
+    query.items += 1
+    query.reopen(first_hop)
+    failure = failure_of(script)
+    assert (failure.field, failure.expected, failure.found) == ("RouteOpened.items", "2", "3")
+
+
 def test_second_route_of_a_query_is_refused(script: ScriptedTrail, query: ScriptedQuery) -> None:
     query.post().open_route()
     assert "phase" in failure_of(script).field
@@ -106,7 +125,9 @@ def test_second_route_of_a_query_is_refused(script: ScriptedTrail, query: Script
 # ---------------------------------------------------------------------- places of updates
 
 
-@pytest.mark.parametrize("change", [{"hop": Hop(1)}, {"attempt": Attempt(2)}, {"trail": named("other history")}])
+@pytest.mark.parametrize(
+    "change", [{"hop": Hop(1)}, {"attempt": Attempt(2)}, {"items": 3}, {"trail": named("other history")}]
+)
 def test_update_signed_for_another_place_is_refused(
     script: ScriptedTrail, query: ScriptedQuery, change: dict[str, object]
 ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from query_script import ScriptedQuery
 from trail_checks import failure_of
-from trail_names import OWNER, STRANGER, TERMS, named
+from trail_names import ITEMS, OWNER, STRANGER, TERMS, named
 from trail_script import ScriptedTrail
 
 from deepring_chain.protocol.query_state import QueryState
@@ -37,12 +37,12 @@ def expected(
     query: ScriptedQuery, phase: QueryPhase, hop: int, *, touched_at: int, output: bytes, version: int = 1
 ) -> QueryState:
     route = query.links[hop] if hop < len(query.links) else ZERO
-    return QueryState(phase, query.attempt, Hop(hop), version, touched_at, route, output, query.trail)  # type: ignore[arg-type]
+    return QueryState(phase, query.attempt, Hop(hop), ITEMS, version, touched_at, route, output, query.trail)  # type: ignore[arg-type]
 
 
 def test_submitted_query_has_no_attempt(script: ScriptedTrail) -> None:
     query = script.submit()
-    state = QueryState(QueryPhase.SUBMITTED, Attempt(0), Hop(0), 0, script.time, ZERO, ZERO, query.trail)
+    state = QueryState(QueryPhase.SUBMITTED, Attempt(0), Hop(0), 0, 0, script.time, ZERO, ZERO, query.trail)
     assert state_of(query) == state
     assert held(query).submitted_at == script.time
 

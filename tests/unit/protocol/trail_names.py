@@ -26,6 +26,8 @@ from deepring_chain.types import (
 DOMAIN = Domain(31337, Address("0x5FbDB2315678afecb367f032d93F642f64180aa3"))
 LAYERS = 3
 FIRST = Attempt(1)
+ITEMS = 2
+"""In a query's batch, unless a test says otherwise."""
 
 
 def named(label: object) -> Digest:

@@ -47,6 +47,7 @@ def address(number: int) -> Address:
 
 
 HOPS = 4
+ITEMS = 2
 NOW = Moment(ArrangementId(1), HOPS, 1, 7)
 SALTS = [digest(500 + hop) for hop in range(HOPS)]
 LINKS = build_route([address(hop + 1) for hop in range(HOPS)], SALTS)
@@ -55,7 +56,7 @@ LINKS = build_route([address(hop + 1) for hop in range(HOPS)], SALTS)
 def routed(query: int = 1, attempt: int = 1) -> Session:
     """A query whose route was opened in block 7."""
     asked = QuerySubmitted(QueryId(query), address(9), digest(10), digest(11), digest(1000 + query))
-    opened = RouteOpened(QueryId(query), Attempt(attempt), Hop(0), LINKS[0], digest(21))
+    opened = RouteOpened(QueryId(query), Attempt(attempt), Hop(0), ITEMS, LINKS[0], digest(21))
     return Session.submitted(asked, 5).apply(opened, NOW)
 
 
@@ -63,7 +64,14 @@ def signed_for(session: Session, signer: int | None = None, **changes: Any) -> S
     """The honest update of the hop that is due, or one with changes, signed by whose turn it is or by another."""
     hop = session.next_hop
     honest = Update(
-        session.query, session.attempt, hop, digest(900 + hop), digest(700 + hop), digest(701 + hop), session.trail
+        session.query,
+        session.attempt,
+        hop,
+        session.items,
+        digest(900 + hop),
+        digest(700 + hop),
+        digest(701 + hop),
+        session.trail,
     )
     by = account(hop + 1 if signer is None else signer)
     return sign_update(by, DOMAIN, replace(honest, **changes), SALTS[hop], LINKS[hop + 1])

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from relay_script import DOMAIN, HOPS, LINKS, NOW, OTHER_LEDGER, address, digest, relayed, routed, signed_for
+from relay_script import DOMAIN, HOPS, ITEMS, LINKS, NOW, OTHER_LEDGER, address, digest, relayed, routed, signed_for
 
 from deepring_chain.crypto.signing import SignatureInvalid
 from deepring_chain.errors import ProtocolError
@@ -62,7 +62,7 @@ def test_updates_of_an_ended_attempt_do_not_continue_the_next_one() -> None:
     relayed(session, hops, 2)
     ended = session.apply(HopTimedOut(session.query, Attempt(1), Hop(0), 9), NOW)
     assert hops.view(ended) is ended
-    again = ended.apply(RouteOpened(session.query, Attempt(2), Hop(0), LINKS[0], digest(22)), NOW)
+    again = ended.apply(RouteOpened(session.query, Attempt(2), Hop(0), ITEMS, LINKS[0], digest(22)), NOW)
     assert hops.view(again) is again
 
 
@@ -100,6 +100,16 @@ def test_update_of_another_signer_continues_nothing() -> None:
     hops, session = RelayedHops(DOMAIN), routed()
     event = hops.read(signed_for(session, signer=2))
     assert "not the turn" in why_not(session, event)
+    hops.add(event)
+    assert hops.view(session) is session
+
+
+@pytest.mark.parametrize("items", [ITEMS - 1, ITEMS + 1])
+def test_update_signed_for_another_number_of_items_continues_nothing(items: int) -> None:
+    """The ledger, which makes the digest with the query's own number, would find another signer."""
+    hops, session = RelayedHops(DOMAIN), routed()
+    event = hops.read(signed_for(session, items=items))
+    assert why_not(session, event) == f"signed for {items} items, the query has {ITEMS}"
     hops.add(event)
     assert hops.view(session) is session
 
@@ -152,7 +162,7 @@ def test_attempts_that_were_timed_out_before_anything_was_settled_shut_no_later_
     for attempt in range(1, MOST_CANDIDATES + 4):
         assert relayed(session, hops, 2).next_hop == 2
         timed_out = session.apply(HopTimedOut(session.query, Attempt(attempt), Hop(0), 9), NOW)
-        opened = RouteOpened(session.query, Attempt(attempt + 1), Hop(0), LINKS[0], digest(21 + attempt))
+        opened = RouteOpened(session.query, Attempt(attempt + 1), Hop(0), ITEMS, LINKS[0], digest(21 + attempt))
         session = timed_out.apply(opened, NOW)
     assert len(hops._updates[session.query][session.trail]) == MOST_CANDIDATES
 
