@@ -16,6 +16,7 @@ from tests.chain.clock import Clock
 from tests.chain.expect import refused
 from tests.chain.forwarder import Forwarder
 from tests.chain.names import address_of, named, sealing_key_of
+from tests.chain.query_driver import ITEMS
 from tests.chain.ring_driver import ScriptedQuery, ScriptedRing
 
 OwnersCall = Callable[[ScriptedRing, LedgerClient, ScriptedQuery], object]
