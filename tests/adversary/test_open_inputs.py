@@ -77,6 +77,16 @@ def test_many_large_queries_are_held_a_few_at_a_time_and_all_are_answered(own_ri
 
 
 @refused
+def test_notes_of_ended_queries_leave_the_owners_disk(own_ring: SteppedRing) -> None:
+    """Also where the ring is arranged anew, and the query forgotten, as soon as it has ended."""
+    for _ in range(3):
+        query = own_ring.ask()
+        own_ring.expect_answered(query)
+    kept = own_ring.member("ouroboros").journal.keys("kept/query/")
+    assert {int(key.split("/")[2]) for key in kept} <= {query}
+
+
+@refused
 def test_queries_of_a_silent_ring_are_not_opened_beyond_the_bound_however_many_wait(own_ring: SteppedRing) -> None:
     bytes_at_once = limit(own_ring)
     queries = flood(own_ring)
