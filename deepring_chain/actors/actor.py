@@ -200,7 +200,7 @@ def _open_ouroboros(ring: RingFolder, member: Member, device: torch.device, opti
     config = ring.load_config()
     owner = ModelOwner(ring.ouroboros, config.model_root, device)
     roster = Roster.of(config)
-    inputs = QueryInputs(member, owner)
+    inputs = QueryInputs(member, owner, options.serve_mib * 2**20)
     router = Router(member, roster, inputs)
     arranger = Arranger(member, owner, roster, options.arrange_every, router.failures, ring.ouroboros)
     tracker = Tracker(member, owner, roster, arranger)

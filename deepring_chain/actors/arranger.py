@@ -17,7 +17,7 @@ from deepring_chain.actors.member import Member
 from deepring_chain.actors.model_owner import ModelOwner, Roster
 from deepring_chain.files import write_atomic
 from deepring_chain.protocol.block_hash import fold_leaves
-from deepring_chain.protocol.ledger_state import ArrangementState
+from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN, ArrangementState
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
 from deepring_chain.types import Address, ArrangementId, Digest, Position, QueryPhase, RingMode
@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 
 FINISHED = frozenset({QueryPhase.DELIVERED, QueryPhase.REJECTED, QueryPhase.WITHDRAWN})
 RUNNING = frozenset({QueryPhase.ROUTED, QueryPhase.COMPUTED})
-
+WAITING = frozenset({QueryPhase.SUBMITTED, QueryPhase.INTERRUPTED})
 
 REQUEST_FILE = "arrange.request"
 
@@ -77,12 +77,13 @@ class Arranger:
         self.keeper = BlobKeeper(member, clock)
         self._awaited: tuple[ArrangementId, float] | None = None
         self._stranger: tuple[ArrangementId, float] | None = None
+        self._failing: tuple[ArrangementId, float] | None = None
 
     def is_due(self) -> bool:
         """Whether new routes must wait for a new arrangement.
 
-        That is so at set-up, after every so many finished queries, after a restore, after a hop failed, where a worker
-        with a useless key can be replaced, and on demand.
+        That is so at set-up, after every so many finished queries, after a hop failed, after a restore once those that
+        waited for it are served, where a worker with a useless key can be replaced, and on demand.
         """
         state = self._member.state
         current = state.arrangement
@@ -91,8 +92,24 @@ class Arranger:
         here = [s for s in state.sessions.values() if s.arrangement == current.arranged.arrangement]
         finished = sum(session.phase in FINISHED for session in here)
         interrupted = any(session.phase is QueryPhase.INTERRUPTED for session in here)
-        keyless = bool(current.keyless) and self._can_replace(current)
-        return finished >= self._every or interrupted or keyless or bool(current.restores) or self._request.exists()
+        keyless = bool(current.keyless) and self._may_replace(current)
+        reordered = bool(current.restores) and self._is_served(current, finished)
+        return finished >= self._every or interrupted or keyless or reordered or self._request.exists()
+
+    def _is_served(self, current: ArrangementState, finished: int) -> bool:
+        """Whether a restored arrangement has served those that waited for it, and its order can be changed.
+
+        A worker that attests falsely once in every arrangement would else keep all queries waiting for ever. If the
+        arrangement before was restored too, this one stays until a query has ended in it: the owner pays for each.
+        """
+        if current.follows_restores and not finished:
+            return False
+        return not any(
+            session.phase in WAITING
+            and session.arrangement != current.arranged.arrangement
+            and session.submitted_block <= current.authentic_block
+            for session in self._member.state.open_sessions()
+        )
 
     def act(self, *, is_quiet: bool = True) -> bool:
         """Arranges if it is due and nothing runs; attests; replaces workers that do not attest, or never truly.
@@ -162,7 +179,22 @@ class Arranger:
         current = self._member.state.arrangement
         if current is None or self._member.state.mode is not RingMode.TRACKING:
             return False
-        return bool(current.incurable_seats()) and self._can_replace(current)
+        return bool(current.incurable_seats()) and self._may_replace(current)
+
+    def _may_replace(self, current: ArrangementState) -> bool:
+        """Whether a failing worker's seat may go to another one now: at once to one that never failed.
+
+        Where all have failed, when the time of a hop is over: the owner pays for every arrangement.
+        """
+        strikes = self._strikes()
+        layers = {self._roster.layer_of(worker) for worker in current.failing_workers()}
+        seated = set(current.arranged.seats)
+        others = [worker for layer in layers for worker in self._roster.candidates.get(layer, ())]
+        if any(worker not in seated and not strikes[worker] for worker in others):
+            return True
+        if self._failing is None or self._failing[0] != current.arranged.arrangement:
+            self._failing = (current.arranged.arrangement, self._clock())
+        return self._clock() - self._failing[1] > self._member.client.hop_seconds and self._can_replace(current)
 
     def _can_replace(self, current: ArrangementState) -> bool:
         layers = [self._roster.layer_of(worker) for worker in current.failing_workers()]
@@ -185,10 +217,19 @@ class Arranger:
     def _choose_workers(self) -> list[Address]:
         """For each layer the candidate that failed least, the first choice among equals."""
         current = self._member.state.arrangement
-        strikes = self._failures() + self._member.state.absences
+        strikes = self._strikes()
         if current is not None:
             strikes += Counter(current.failing_workers())
         return [min(members, key=lambda member: strikes[member]) for members in self._roster.candidates.values()]
+
+    def _strikes(self) -> Counter[Address]:
+        """How often each worker failed up to the present arrangement, in queries and in attesting.
+
+        One that had to be restored is no failure: anybody may have changed its file. Again and again is.
+        """
+        state = self._member.state
+        restored = Counter({worker: count // RESTORES_IN_VAIN for worker, count in state.restores.items()})
+        return self._failures() + state.absences + restored
 
     def _store_notes(self, arrangement: ArrangementId, seats: tuple[Address, ...], challenge: Digest) -> Digest:
         keys = self._member.state.sealing_keys

@@ -47,6 +47,11 @@ class Journal:
             raise ConfigError(f"{self._path}: damaged journal (record {key}); restore it")
         return rows[0][0] if rows else None
 
+    def size(self, key: str) -> int | None:
+        """Bytes of the record under `key`, unread; None if there is none."""
+        rows = self._execute("SELECT length(payload) FROM record WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
+
     def record_once(self, key: str, make: Callable[[], bytes]) -> bytes:
         """The record under `key`; made by `make` and flushed to disk if there was none.
 

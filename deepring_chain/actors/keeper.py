@@ -80,8 +80,7 @@ class BlobKeeper:
         """Drops what belongs to earlier arrangements and to queries that have ended."""
         state = self._member.state
         arrangement = state.arrangement.arranged.arrangement if state.arrangement else 0
-        ended = {query for query, session in state.sessions.items() if not session.is_open}
         for key in self._member.journal.keys("kept/"):
             _, kind, number, _ = key.split("/")
-            if int(number) < arrangement if kind == "arrangement" else int(number) in ended:
+            if int(number) < arrangement if kind == "arrangement" else state.has_ended(QueryId(int(number))):
                 self._member.journal.forget(key)

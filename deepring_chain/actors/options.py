@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 
 from deepring_chain.errors import ConfigError
 
+SERVE_MIB = 1024
+"""Queries of so many MiB are served at once, unless the owner says otherwise: four of the largest."""
+
 
 def usable_cores() -> int:
     """Cores that this process may use."""
@@ -24,6 +27,8 @@ class ActorOptions:
         threads: CPU threads for the kernels; they meet once in a layer, so that actors may share all cores.
         poll_seconds: pause between looks at the chain.
         arrange_every: finished queries per arrangement (ouroboros only).
+        serve_mib: queries of so many MiB are served at once, where each is largest on its way; others wait (ouroboros
+            only).
         metrics_host: interface of the metrics' endpoint.
         metrics_port: its port; 0 for a free one, None for no endpoint.
         log_format: "text" or "json".
@@ -35,6 +40,7 @@ class ActorOptions:
     threads: int = field(default_factory=usable_cores)
     poll_seconds: float = 0.02
     arrange_every: int = 1
+    serve_mib: int = SERVE_MIB
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = 0
     log_format: str = "text"

@@ -59,6 +59,9 @@ MAX_ATTEMPTS = 16
 
 TIMEOUT_RETRY_SECONDS = 1.0
 
+ROOM = "room"
+"""What is in trouble when queries wait for others to end."""
+
 
 class Ouroboros:
     """Acts on the ledger's events: arranges, restores, opens routes, is hop 0 and the final receiver, judges.
@@ -115,6 +118,7 @@ class Ouroboros:
 
     def _serve_all(self) -> bool:
         acted = False
+        self._inputs.follow(self._member.state.open_sessions())
         may_open = self._member.state.mode is RingMode.QUERY and not self._arranger.is_due()
         for session in self._member.open_sessions():
             step = self._due_step(session, may_open=may_open)
@@ -122,6 +126,7 @@ class Ouroboros:
         if self._settler is not None and self._member.state.mode is RingMode.QUERY:
             self._settler.act(self._member.state.open_sessions())
         self._forget_ended()
+        self._tell_who_waits()
         return acted
 
     def _due_step(self, session: Session, *, may_open: bool) -> Step | None:
@@ -131,7 +136,9 @@ class Ouroboros:
         if self._member.state.mode is not RingMode.QUERY:
             return None
         match session.phase:
-            case QueryPhase.SUBMITTED | QueryPhase.INTERRUPTED:
+            case QueryPhase.SUBMITTED:
+                return self._open if may_open and self._inputs.is_next(session) else None
+            case QueryPhase.INTERRUPTED:
                 return self._open if may_open else None
             case QueryPhase.ROUTED if session.next_hop == 0:
                 return self._post_input_in_time
@@ -147,6 +154,8 @@ class Ouroboros:
         reason = self._check_input(session)
         if session.attempt >= MAX_ATTEMPTS:
             reason = RejectReason.RING_FAULTY
+        if reason is None and not self._inputs.is_served(session):
+            return False  # It waits for room.
         if reason is None:
             self._router.open_next(session)
         else:
@@ -156,6 +165,8 @@ class Ouroboros:
 
     def _check_input(self, session: Session) -> RejectReason | None:
         try:
+            if not self._inputs.admit(session):
+                return None
             self._inputs.input_of(session)
             if not is_usable_key(session.sealing_key):
                 return RejectReason.MALFORMED
@@ -171,10 +182,18 @@ class Ouroboros:
 
     def _forget_ended(self) -> None:
         still_open = {session.query for session in self._member.state.open_sessions()}
-        self._inputs.keep_only(still_open)
+        self._referee.keep_only(still_open)
         self.lanes.keep_only(still_open)
         for query in self._waiting.keys() - still_open:
             del self._waiting[query]
+
+    def _tell_who_waits(self) -> None:
+        room, troubles = self._inputs.room, self._member.metrics.troubles
+        if waiting := room.waiting:
+            served = f"queries of {room.taken >> 20} MiB are served, at most {room.limit >> 20}"
+            troubles[ROOM] = f"query {waiting[0][0]}, and those after it, wait for room: {served}; raise --serve-mib"
+        else:
+            troubles.pop(ROOM, None)
 
     # ------------------------------------------------------------------ liveness
 

@@ -82,6 +82,11 @@ class Referee:
         self._member.metrics.judged(sender_guilty=verdict.sender_guilty, receiver_guilty=verdict.receiver_guilty)
         return True
 
+    def keep_only(self, queries: set[QueryId]) -> None:
+        """Forgets since when other queries' envelopes are awaited: they have ended."""
+        for place in [place for place in list(self._since) if place[0] not in queries]:
+            self._since.pop(place, None)
+
     def _decide(self, session: Session) -> Verdict:
         outputs = self._inputs.outputs_of(session)
         truth = commit_all(outputs, self._router.draw_of(session).commitment_key)

@@ -20,6 +20,7 @@ StoreOption = Annotated[
     str | None, typer.Option("--store", help="Ciphertext store (any fsspec URL); by default RING/store.")
 ]
 ArrangeOption = Annotated[int, typer.Option(min=1, help="Seat the ring anew after so many finished queries.")]
+ServeOption = Annotated[int, typer.Option(min=1, help="Serve queries of so many MiB at once; others wait.")]
 MetricsPortOption = Annotated[
     int,
     typer.Option(

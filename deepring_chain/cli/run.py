@@ -21,6 +21,7 @@ from deepring_chain.cli.arguments import (
     MetricsHostOption,
     MetricsPortOption,
     RelayOption,
+    ServeOption,
     StoreOption,
     ThreadsOption,
 )
@@ -38,6 +39,7 @@ def run(
     device: DeviceOption = "cpu",
     threads: ThreadsOption = ACTOR_OPTIONS.threads,
     arrange_every: ArrangeOption = 1,
+    serve_mib: ServeOption = ACTOR_OPTIONS.serve_mib,
     relay: RelayOption = None,
     metrics_port: MetricsPortOption = 0,
     metrics_host: MetricsHostOption = "127.0.0.1",
@@ -52,6 +54,7 @@ def run(
         device=device,
         threads=threads,
         arrange_every=arrange_every,
+        serve_mib=serve_mib,
         metrics_host=metrics_host,
         metrics_port=metrics_port,
         log_format=log_format.value,

@@ -27,6 +27,7 @@ from deepring_chain.cli.arguments import (
     MetricsHostOption,
     MetricsPortOption,
     RingOption,
+    ServeOption,
     Settling,
     StoreOption,
     ThreadsOption,
@@ -51,6 +52,7 @@ def up(
     device: DeviceOption = "cpu",
     threads: ThreadsOption = ACTOR_OPTIONS.threads,
     arrange_every: ArrangeOption = 1,
+    serve_mib: ServeOption = ACTOR_OPTIONS.serve_mib,
     hop_seconds: Annotated[
         int, typer.Option(min=1, help="Seconds for a hop, in a new ledger; then the attempt is ended.")
     ] = DEADLINES.hop,
@@ -81,6 +83,7 @@ def up(
         device=device,
         threads=threads,
         arrange_every=arrange_every,
+        serve_mib=serve_mib,
         metrics_host=metrics_host,
         metrics_port=metrics_port,
         log_format=log_format.value,

@@ -25,7 +25,7 @@ from deepring_chain.protocol.session import Moment, QueryEvent, Session
 from deepring_chain.types import Address, Attestation, Digest, Position, QueryId, QueryPhase, RingMode
 
 RESTORES_IN_VAIN = 3
-"""A worker that had to be restored so often in one arrangement does not want to hold its parameters."""
+"""A worker that had to be restored so often does not want to hold its parameters; it counts as one failure."""
 
 
 @dataclass
@@ -40,6 +40,10 @@ class ArrangementState:
     reports: list[RestoreReported] = field(default_factory=list)
     keyless: set[Position] = field(default_factory=set)
     """The seats whose worker attested a key to which nothing can be sealed."""
+    authentic_block: int = 0
+    """Where the flag became true last."""
+    follows_restores: bool = False
+    """Whether the arrangement before this one had to be restored, too."""
 
     def position_of(self, worker: Address) -> Position | None:
         """The seat of `worker`, if it has one."""
@@ -91,6 +95,8 @@ class LedgerState:
     sessions: dict[QueryId, Session] = field(default_factory=dict)
     absences: Counter[Address] = field(default_factory=Counter)
     """How often each worker's attestation was missing, or its key of no use, when the ring was arranged anew."""
+    restores: Counter[Address] = field(default_factory=Counter)
+    """How often each worker was restored, in all arrangements."""
 
     @property
     def mode(self) -> RingMode:
@@ -136,7 +142,7 @@ class LedgerState:
             case (
                 BlockAttested() | BlockHashed() | AuthenticityDerived() | RestoreOrdered() | RestoreReported() as event
             ):
-                self._apply_to_arrangement(event)
+                self._apply_to_arrangement(event, logged.block_number)
             case QuerySubmitted() as event:
                 self.sessions[event.query] = Session.submitted(event, logged.block_number)
                 self.newest = max(self.newest, event.query)
@@ -144,9 +150,10 @@ class LedgerState:
                 self._apply_to_session(event, logged.block_number)
 
     def _arrange(self, event: RingArranged) -> None:
-        if self.arrangement is not None:
-            self.absences.update(self.arrangement.failing_workers())
-        self.arrangement = ArrangementState(event)
+        before = self.arrangement
+        if before is not None:
+            self.absences.update(before.failing_workers())
+        self.arrangement = ArrangementState(event, follows_restores=before is not None and bool(before.restores))
         if not self.keeps_ended:
             self._forget_ended()
 
@@ -160,7 +167,7 @@ class LedgerState:
                 self.forgotten[session.phase] += 1
 
     def _apply_to_arrangement(
-        self, event: BlockAttested | BlockHashed | AuthenticityDerived | RestoreOrdered | RestoreReported
+        self, event: BlockAttested | BlockHashed | AuthenticityDerived | RestoreOrdered | RestoreReported, block: int
     ) -> None:
         current = self.arrangement
         if current is None:
@@ -174,11 +181,13 @@ class LedgerState:
                 current.block_hashes.append(event.block_hash)
             case AuthenticityDerived():
                 current.is_authentic = event.is_authentic
+                current.authentic_block = block if event.is_authentic else current.authentic_block
             case RestoreOrdered():
                 # The fold begins again at the restored seat.
                 del current.block_hashes[event.position :]
                 current.attestations.pop(event.position, None)
                 current.restores[event.position] = event
+                self.restores[event.worker] += 1
                 current.is_authentic = None
             case RestoreReported():
                 current.reports.append(event)

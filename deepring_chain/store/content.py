@@ -145,6 +145,15 @@ class ContentStore:
             return False
         return True
 
+    def size(self, digest: Digest) -> int:
+        """Bytes that lie under this digest, good or not.
+
+        Raises:
+            BlobMissing: there is no such blob.
+            StoreError: the store cannot be read.
+        """
+        return self._size(digest)
+
     def leave(self, name: str, message: bytes) -> None:
         """Leave a small message under a name, in place of an earlier one. Nothing vouches for it but what it says.
 

@@ -13,13 +13,15 @@ from deepring_chain.actors.block import Block, BlockLayers
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.worker import Worker
 from deepring_chain.crypto.digest import commit_output
+from deepring_chain.crypto.signing import sign_message
 from deepring_chain.model.layer import run_layer
 from deepring_chain.protocol.envelope import hop_context, seal_output
+from deepring_chain.protocol.ledger_state import ArrangementState
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import next_update, sign_update
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import ComplaintKind, Digest, SignedUpdate, TensorBytes
+from deepring_chain.types import ComplaintKind, Digest, Position, SignedUpdate, TensorBytes
 
 WorkerClass = Callable[[Member, Block, torch.device], Worker]
 
@@ -140,3 +142,33 @@ def once(kind: type[Worker]) -> type[Worker]:
             return super()._compute_turn(session, note, layers)  # type: ignore[no-any-return]
 
     return Once
+
+
+def attesting_falsely(lies: Callable[[ArrangementState, Position], bool]) -> type[Worker]:
+    """Signs a leaf of random bytes where `lies` says so of the arrangement and its seat, the right one elsewhere."""
+
+    class FalseLeaf(Worker):
+        def _attest_if_due(self) -> bool:
+            seat = self._member.seat_due()
+            if seat is None or self._leaves.is_waiting(seat) or not lies(self._member.arranged(), seat):
+                return super()._attest_if_due()
+            self._leaves.hand_in(self._member.sign_leaf(seat, Digest(os.urandom(32)), *self._block.contents()))
+            return True
+
+    return FalseLeaf
+
+
+def attesting_a_useless_key(key: Digest) -> type[Worker]:
+    """Signs the right leaf with a key to which nothing can be sealed."""
+
+    class Keyless(Worker):
+        def _attest_if_due(self) -> bool:
+            member, seat = self._member, self._member.seat_due()
+            if seat is None or self._leaves.is_waiting(seat):
+                return super()._attest_if_due()
+            leaf, _ = member.sign_leaf(seat, member.read_challenge(seat), *self._block.contents())
+            weak = replace(leaf, sealing_key=key)
+            self._leaves.hand_in((weak, sign_message(member.keys.account, member.client.domain, weak)))
+            return True
+
+    return Keyless

@@ -143,6 +143,22 @@ def test_restore_of_another_seat_and_a_second_round_are_told_apart() -> None:
     assert current.missing_seats() == [1, 2]
 
 
+def test_restores_are_counted_over_all_arrangements() -> None:
+    second = replace(ordered(1), arrangement=ArrangementId(2))
+    state = after(*READY[:-1], derived(False), ordered(1), ordered(2), arranged(2), derived(False, 2), second)
+    assert state.restores == {address(2): 2, address(3): 1}
+
+
+def test_arrangement_knows_whether_the_one_before_was_restored_and_since_when_it_is_authentic() -> None:
+    found = []
+    state = after(*READY[:-1], derived(False), ordered(1))
+    for block, event in enumerate((derived(True), arranged(2), arranged(3)), start=50):
+        state.apply(logged(event, block))
+        assert state.arrangement is not None
+        found.append((state.arrangement.authentic_block, state.arrangement.follows_restores))
+    assert found == [(50, False), (0, True), (0, False)]
+
+
 def test_reports_are_kept() -> None:
     report = RestoreReported(ArrangementId(1), Position(1), address(2), 1, "layer.1.weight")
     state = after(*READY[:-1], derived(False), ordered(1), report)
