@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.model_owner import ModelOwner
@@ -10,6 +11,7 @@ from deepring_chain.crypto.digest import commit_output, hop_key
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.envelope import open_output, query_context
 from deepring_chain.protocol.session import Session
+from deepring_chain.store.content import BlobFault
 from deepring_chain.types import Address, Digest, Hop, QueryId, TensorBytes
 
 ENVELOPE_BYTES = 4096
@@ -85,7 +87,8 @@ class QueryInputs:
         if kept is None:
             return store.get(session.sealed_input)
         if not store.has_good(session.sealed_input):
-            store.put(kept)
+            with suppress(BlobFault):  # it is needed here, and here it is
+                store.put(kept)
         return kept
 
     def _open(self, session: Session) -> TensorBytes:

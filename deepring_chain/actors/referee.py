@@ -21,7 +21,7 @@ from deepring_chain.protocol.evidence import Evidence, seal_shared
 from deepring_chain.protocol.restore import complaint_context, verdict_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.validation import check_form
-from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge
+from deepring_chain.store.content import BlobFault
 from deepring_chain.types import ComplaintKind, Digest, Hop, QueryId, TensorBytes, Verdict
 
 LOG = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ class Referee:
         try:
             received = self._member.read_output(update, key, own)
             check_form(update.query, update.hop, received, outputs[update.hop])
-        except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
+        except BlobFault as error:
             return f"hop {update.hop}: {error}"
         except ProtocolError as error:
             return f"hop {update.hop} sent an unusable envelope: {error}"
@@ -186,8 +186,8 @@ class Referee:
         try:
             raw = open_content(self._member.keys.sealing, self._member.store.get(complaint.evidence), place)
             key = X25519PrivateKey.from_private_bytes(raw)
-        except (BlobMissing, BlobCorrupt, BlobTooLarge, ProtocolError, ValueError):
-            # Any other failure of the store is nobody's fault here: the verdict waits.
+        except (BlobFault, ProtocolError, ValueError):
+            # A store that is away is nobody's fault here: the verdict waits.
             return None
         return key if public_bytes(key) == expected else None
 
@@ -208,7 +208,11 @@ class Referee:
         )
         place = verdict_context(self._member.client.domain, session.query, session.attempt, hop)
         readers = [self._member.keys.sealing_public, *self._auditors()]
-        return self._member.store.put(seal_shared(readers, evidence.encode(), place))
+
+        def seal() -> bytes:
+            return seal_shared(readers, evidence.encode(), place)
+
+        return self._member.store.put_sealed(seal(), seal)[0]
 
     def _input_key(self, session: Session) -> bytes:
         """The AES key of the querent's blob: with it an auditor opens the very input that was asked."""
@@ -233,5 +237,5 @@ class Referee:
         place = complaint_context(self._member.client.domain, complaint.query, complaint.attempt, complaint.hop)
         try:
             return unwrap_key(self._member.keys.sealing, self._member.store.get(complaint.evidence), place)
-        except (BlobMissing, BlobCorrupt, BlobTooLarge, ProtocolError):
+        except (BlobFault, ProtocolError):
             return b""

@@ -26,7 +26,7 @@ from deepring_chain.protocol.route import RouteNote, route_context, route_link
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import decode_signed_update, encode_signed_update, next_update, sign_update
 from deepring_chain.protocol.validation import UnexpectedOutput
-from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge
+from deepring_chain.store.content import BlobFault
 from deepring_chain.types import (
     Attempt,
     Complaint,
@@ -181,7 +181,7 @@ class Worker:
         try:
             received = self._receive(session, note)
             check_input(layers.own, received)
-        except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
+        except BlobFault as error:
             self._complain(session, note, ComplaintKind.MISSING, str(error))
         except UnexpectedOutput as error:
             self._complain(session, note, ComplaintKind.ALTERED, str(error))
@@ -249,10 +249,14 @@ class Worker:
 
     def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
         place = hop_context(self._member.client.domain, session.query, session.attempt, note.hop)
+
+        def seal() -> bytes:
+            return seal_output(note.next_sealing_key, output, place)
+
         with self._member.metrics.phase(Phase.SEAL):
-            envelope = seal_output(note.next_sealing_key, output, place)
+            envelope = seal()
         with self._member.metrics.phase(Phase.STORE):
-            digest = self._member.store.put(envelope)
+            digest, envelope = self._member.store.put_sealed(envelope, seal)
             self._outbox.keep(session.query, digest, envelope)
         return digest
 
@@ -277,7 +281,11 @@ class Worker:
         revealed = key or self._member.sealing_key(session.arrangements[sent.attempt]).private_bytes_raw()
         place = complaint_context(self._member.client.domain, session.query, session.attempt, note.hop)
         owner = self._member.state.sealing_keys[self._member.client.ouroboros]
-        evidence = self._member.store.put(seal_content(owner, revealed, place))
+
+        def seal() -> bytes:
+            return seal_content(owner, revealed, place)
+
+        evidence, _ = self._member.store.put_sealed(seal(), seal)
         return Complaint(session.query, session.attempt, note.hop, kind, evidence, session.trail)
 
     def _may_be_missed(self, session: Session) -> bool:

@@ -116,7 +116,10 @@ class Backend:
         self.fs.invalidate_cache()
         if self.fs.info(self.root)["type"] != "directory":
             raise NotADirectoryError("it is no folder")
-        return not self.fs.ls(self.root, detail=False)
+        if not self._is_local:
+            return not self.fs.ls(self.root, detail=False)
+        with os.scandir(self.root) as found:  # one entry tells; anybody may have put a million there
+            return next(found, None) is None
 
     def identity(self) -> object:
         """What tells the root's folder from another one of the same name; None where nothing does."""
