@@ -27,7 +27,7 @@ from deepring_chain.types import ComplaintKind, Digest, Hop, QueryId, TensorByte
 LOG = logging.getLogger(__name__)
 
 GRACE_SECONDS = 1.0
-"""For so long an honest sender may put a blob back that the store lost."""
+"""For so long an honest side may put a blob back that the store lost."""
 
 
 ABOUT_CONTENT = frozenset({ComplaintKind.UNREADABLE, ComplaintKind.ALTERED})
@@ -93,12 +93,15 @@ class Referee:
         return Verdict(session.query, session.attempt, hop, *sides, evidence, session.trail)
 
     def _must_wait(self, session: Session) -> bool:
-        """A store may lose what an honest sender put there: it gets time to put it back before anyone is blamed."""
+        """A store may lose what an honest side put there: it gets time to put it back before anyone is blamed."""
         if not isinstance(session.dispute, EnvelopeDisputed):
             return False
         since = self._since.setdefault((session.query, session.trail), self._clock())
-        envelope = self._sent(session).signed.update.envelope
-        return self._clock() - since < GRACE_SECONDS and not self._member.store.has_good(envelope)
+        needed = [self._sent(session).signed.update.envelope]
+        complaint = session.dispute.complaint
+        if complaint.kind in ABOUT_CONTENT and complaint.hop < session.hops:
+            needed.append(complaint.evidence)
+        return self._clock() - since < GRACE_SECONDS and not all(map(self._member.store.has_good, needed))
 
     def _judge(self, session: Session, outputs: list[TensorBytes], truth: list[Digest]) -> Finding:
         sender = self._check_sender(session, truth)

@@ -90,7 +90,7 @@ class Worker:
     def _due_step(self, session: Session) -> Step | None:
         """What this worker has to do for a query, as far as the ledger and the notes that are open tell."""
         if session.phase is QueryPhase.DISPUTED:
-            return self._put_back if self._may_be_missed(session) else None
+            return self._put_back if self._owed(session) is not None else None
         if session.phase is not QueryPhase.ROUTED or self._member.state.mode is not RingMode.QUERY:
             return None
         if self._member.posting.is_stuck(session):
@@ -285,26 +285,30 @@ class Worker:
         def seal() -> bytes:
             return seal_content(owner, revealed, place)
 
-        evidence, _ = self._member.store.put_sealed(seal(), seal)
+        evidence, blob = self._member.store.put_sealed(seal(), seal)
+        self._outbox.keep(session.query, evidence, blob)
         return Complaint(session.query, session.attempt, note.hop, kind, evidence, session.trail)
 
-    def _may_be_missed(self, session: Session) -> bool:
-        """Whether the receiver of an envelope of this block's disputes it.
+    def _owed(self, session: Session) -> Digest | None:
+        """What the referee of a disputed envelope needs of this block: its envelope, or its complaint's evidence.
 
-        Whatever the complaint says: a recipient may delete what it then calls unreadable.
+        Whatever the complaint says: a recipient may delete what it then calls unreadable, and a sender the evidence.
         """
-        if not isinstance(session.dispute, EnvelopeDisputed):
-            return False
-        return session.updates[Hop(session.next_hop - 1)].signer == self._member.keys.address
+        dispute, sent = session.dispute, session.updates.get(Hop(session.next_hop - 1))
+        if sent is None or not isinstance(dispute, EnvelopeDisputed):
+            return None
+        if sent.signer == self._member.keys.address:
+            return sent.signed.update.envelope
+        return dispute.complaint.evidence if dispute.recipient == self._member.keys.address else None
 
     def _put_back(self, session: Session) -> bool:
-        """Puts that envelope back into the store, if it is gone."""
-        update = session.updates[Hop(session.next_hop - 1)].signed.update
-        envelope = self._outbox.fetch(session.query, update.envelope)
-        if envelope is None or self._member.store.has_good(update.envelope):
+        """Puts that back into the store, if it is gone."""
+        owed = self._owed(session)
+        blob = None if owed is None else self._outbox.fetch(session.query, owed)
+        if owed is None or blob is None or self._member.store.has_good(owed):
             return False
-        self._member.store.put(envelope)
-        LOG.warning("query %d: the store had lost hop %d's envelope; put back", session.query, update.hop)
+        self._member.store.put(blob)
+        LOG.warning("query %d: the store had lost %s; put back", session.query, owed.hex())
         return True
 
     def _forget_ended(self, open_now: set[QueryId]) -> None:
