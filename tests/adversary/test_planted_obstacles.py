@@ -18,6 +18,7 @@ import pytest
 
 from deepring_chain.actors.leaves import message_name
 from deepring_chain.actors.referee import GRACE_SECONDS
+from deepring_chain.attacks.bit_flip import flip_memory_bits
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.errors import StoreError
@@ -29,6 +30,7 @@ from deepring_chain.types import Complaint, ComplaintKind, Digest, QueryId, Quer
 from tests.adversary.liars import Echo, WorkerClass, complaining, once, sending
 from tests.adversary.outcomes import blamed, not_stopped, refused
 from tests.adversary.stepped_ring import SteppedRing, convicted
+from tests.e2e.live_ring import random_images
 
 Trap = Callable[[Path], None]
 
@@ -271,6 +273,44 @@ def test_input_that_cannot_be_read_is_that_querys_trouble_alone(
 
 
 # ---------------------------------------------------------------------- what nobody can displace
+
+
+class FirstNameBlocked(ContentStore):
+    """A store in which another is quicker with an obstacle, under the first name of everything that is put there."""
+
+    first: bytes | None = None
+    blocked = 0
+
+    def put(self, data: bytes) -> Digest:
+        assert self.first is not None, "put under a name that could not be changed"
+        if data != self.first:
+            return super().put(data)
+        self.blocked += 1
+        raise BlobBlocked(sha256(data), "a directory lies there", self.url)
+
+    def put_sealed(self, blob: bytes, seal_anew: Callable[[], bytes]) -> tuple[Digest, bytes]:
+        self.first = blob
+        return super().put_sealed(blob, seal_anew)
+
+
+@blamed
+def test_content_whose_name_is_blocked_is_sealed_anew_before_anything_names_it(own_ring: SteppedRing) -> None:
+    """Input, notes, envelopes, evidence, parameters, answer: nobody is late, and nobody else is blamed."""
+    stores = {name: FirstNameBlocked(own_ring.deployment.store_url) for name in own_ring.names}
+    for name, store in stores.items():
+        own_ring.member(name).store = store
+    layers = own_ring.worker("worker-4")._block.layers
+    flip_memory_bits((layers.own,), (("layer.4.weight", 3),))
+    own_ring.arrange()
+    querent, querents = own_ring.querent(), FirstNameBlocked(own_ring.deployment.store_url)
+    querent._store = querents
+    with own_ring.bribed("worker-2", once(Echo)):
+        own_ring.settle_patiently()
+        query = querent.submit(random_images(2))
+        own_ring.expect_answered(query)
+    assert own_ring.guilt(query) == convicted(2)
+    assert all(store.blocked for store in (querents, *stores.values()))
+    own_ring.expect_well()
 
 
 class Blocking(ContentStore):
