@@ -79,13 +79,14 @@ class Worker:
 
     def act(self) -> bool:
         """Does everything that is due now, or begins it; returns whether there was anything."""
-        acted = self._attest_if_due()
+        acted = False
         sessions = self._member.open_sessions()
         for session in sessions:
             step = self._due_step(session)
             acted = (step is not None and self.lanes.run(session, step)) or acted
         self._forget_ended({session.query for session in sessions})
-        return acted
+        # Last: whoever takes the notes away must not keep this block from putting back what a referee waits for.
+        return self._attest_if_due() or acted
 
     def _due_step(self, session: Session) -> Step | None:
         """What this worker has to do for a query, as far as the ledger and the notes that are open tell."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from deepring_chain.actors.keeper import LOOK_SECONDS
 from deepring_chain.actors.leaves import message_name
 from deepring_chain.actors.referee import GRACE_SECONDS
 from deepring_chain.attacks.bit_flip import flip_memory_bits
@@ -24,7 +25,7 @@ from deepring_chain.crypto.digest import sha256
 from deepring_chain.errors import StoreError
 from deepring_chain.protocol.events import EnvelopeDisputed
 from deepring_chain.protocol.route import RouteNote
-from deepring_chain.protocol.session import Session
+from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.store.content import BlobBlocked, ContentStore
 from deepring_chain.types import Complaint, ComplaintKind, Digest, QueryId, QueryPhase, RejectReason, RingMode
 from tests.adversary.liars import Echo, WorkerClass, complaining, once, sending
@@ -195,6 +196,28 @@ def test_liar_that_takes_the_evidence_of_an_honest_complaint_away_is_convicted(
         assert attacked.session(query).phase is QueryPhase.DISPUTED
         attacked.expect_answered(query)
     assert attacked.guilt(query) == convicted(2)
+
+
+@refused
+def test_obstacle_in_place_of_the_notes_keeps_no_sender_from_putting_its_envelope_back(own_ring: SteppedRing) -> None:
+    """The ring is seated anew while a query is disputed: who cannot attest yet answers the referee all the same."""
+    query = own_ring.ask_up_to(3)
+    pointer = own_ring.update_of(query, 2).signed.update.envelope
+    own_ring.lose(pointer)
+    own_ring.step("worker-3")
+    assert own_ring.session(query).phase is QueryPhase.DISPUTED
+    own_ring.arrange()
+    current = own_ring.state.arrangement
+    assert current is not None
+    own_ring.lose(current.arranged.notes)
+    folder(own_ring.path_of(current.arranged.notes))
+    folder(own_ring.path_of(pointer))
+    own_ring.step("worker-2")
+    assert own_ring.store().has_good(pointer)
+    wait_for_the_verdict(own_ring)
+    own_ring.wait(LOOK_SECONDS)
+    own_ring.expect_answered(query)
+    assert own_ring.guilt(query) == [(3, FaultKind.UNSETTLED)]
 
 
 @blamed
