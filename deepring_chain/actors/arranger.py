@@ -239,4 +239,4 @@ class Arranger:
             if position != 0
         ]
         info = arrangement_context(self._member.client.domain, arrangement)
-        return self.keeper.put_for_arrangement(arrangement, seal_notes(notes, info, self._member.rng))
+        return self.keeper.put_for_arrangement(arrangement, lambda: seal_notes(notes, info, self._member.rng))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from math import prod
 
 from deepring_chain.actors.member import Member
@@ -13,6 +14,7 @@ from deepring_chain.crypto.digest import commit_output, hop_key
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.envelope import open_output, query_context
 from deepring_chain.protocol.session import Session
+from deepring_chain.store.content import BlobFault
 from deepring_chain.types import Digest, Hop, TensorBytes
 
 ENVELOPE_BYTES = 4096
@@ -119,7 +121,8 @@ class QueryInputs:
             # No more than it was weighed with: whoever writes to the store may have put a larger one there since.
             return store.get(session.sealed_input, self.room.size_of(_asked(session)))
         if not store.has_good(session.sealed_input):
-            store.put(kept)
+            with suppress(BlobFault):  # it is needed here, and here it is
+                store.put(kept)
         return kept
 
     def _open(self, session: Session) -> TensorBytes:

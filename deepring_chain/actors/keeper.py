@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from deepring_chain.actors.member import Member
+from deepring_chain.store.content import BlobFault
 from deepring_chain.types import ArrangementId, Digest, QueryId, QueryPhase, RingMode
 
 LOG = logging.getLogger(__name__)
@@ -32,13 +33,13 @@ class BlobKeeper:
         self._needed: set[str] = set()
         self._next_look = 0.0
 
-    def put_for_arrangement(self, arrangement: ArrangementId, blob: bytes) -> Digest:
-        """Stores what the members need until all have attested in an arrangement."""
-        return self._put(f"kept/arrangement/{arrangement}", blob)
+    def put_for_arrangement(self, arrangement: ArrangementId, seal: Callable[[], bytes]) -> Digest:
+        """Stores what the members need until all have attested in an arrangement: what `seal` makes."""
+        return self._put(f"kept/arrangement/{arrangement}", seal)
 
-    def put_for_query(self, query: QueryId, blob: bytes) -> Digest:
-        """Stores what the members need while a query runs."""
-        return self._put(f"kept/query/{query}", blob)
+    def put_for_query(self, query: QueryId, seal: Callable[[], bytes]) -> Digest:
+        """Stores what the members need while a query runs: what `seal` makes."""
+        return self._put(f"kept/query/{query}", seal)
 
     def act(self) -> bool:
         """Puts back what somebody has been waiting for; returns whether it did."""
@@ -53,8 +54,8 @@ class BlobKeeper:
         found = [self._put_back(key) for key in needed]
         return any(found)
 
-    def _put(self, place: str, blob: bytes) -> Digest:
-        digest = self._member.store.put(blob)
+    def _put(self, place: str, seal: Callable[[], bytes]) -> Digest:
+        digest, blob = self._member.store.put_sealed(seal(), seal)
         self._member.journal.record_once(f"{place}/{digest.hex()}", lambda: blob)
         return digest
 
@@ -62,7 +63,11 @@ class BlobKeeper:
         blob, digest = self._member.journal.read(key), Digest(bytes.fromhex(key.rpartition("/")[2]))
         if blob is None or self._member.store.has_good(digest):
             return False
-        self._member.store.put(blob)
+        try:
+            self._member.store.put(blob)
+        except BlobFault as fault:  # the others are put back all the same
+            LOG.error("%s", fault)  # noqa: TRY400 - one line is the point
+            return False
         LOG.warning("the store had lost %s; put back", digest.hex())
         return True
 

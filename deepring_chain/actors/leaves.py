@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from deepring_chain.actors.member import Member
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.signing import recover_signer
-from deepring_chain.errors import ProtocolError
+from deepring_chain.errors import ProtocolError, StoreError
 from deepring_chain.protocol.ledger_state import ArrangementState
 from deepring_chain.protocol.update import decode_entry, encode_entry
 from deepring_chain.types import Address, Attestation, Position
@@ -74,11 +74,15 @@ class LeafSender:
         return self._sent is not None and place_of(self._sent[0][0]) == place
 
     def hand_in(self, leaf: SignedLeaf) -> None:
-        """Leaves a signed leaf for the ouroboros."""
-        self._member.store.leave(
-            message_name(self._member.client.domain.ledger, place_of(leaf[0])), encode_entry(*leaf)
-        )
+        """Leaves a signed leaf for the ouroboros; posts it at once if the store does not take it."""
         self._sent = (leaf, self._clock())
+        try:
+            self._member.store.leave(
+                message_name(self._member.client.domain.ledger, place_of(leaf[0])), encode_entry(*leaf)
+            )
+        except StoreError as error:
+            LOG.warning("%s; the leaf is posted directly", error)
+            post_leaves(self._member, [leaf])
 
     def post_if_left_out(self) -> bool:
         """Posts the leaf directly once it waited long enough."""

@@ -36,7 +36,7 @@ from deepring_chain.protocol.update import (
     next_update,
     sign_update,
 )
-from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge
+from deepring_chain.store.content import BlobFault
 from deepring_chain.types import (
     ZERO,
     Complaint,
@@ -170,7 +170,7 @@ class Ouroboros:
             self._inputs.input_of(session)
             if not is_usable_key(session.sealing_key):
                 return RejectReason.MALFORMED
-        except (BlobMissing, BlobCorrupt, BlobTooLarge):
+        except BlobFault:
             return RejectReason.BLOB_UNAVAILABLE
         except WrongShape:
             return RejectReason.WRONG_SHAPE
@@ -251,10 +251,14 @@ class Ouroboros:
             entered = self._owner.run_layer(0, self._inputs.input_of(session))
             following = self._owner.run_layer(1, entered)
         place = hop_context(self._member.client.domain, session.query, session.attempt, Hop(0))
+
+        def seal() -> bytes:
+            return seal_output(draw.keys[1], entered, place)
+
         with metrics.phase(Phase.SEAL):
-            sealed = seal_output(draw.keys[1], entered, place)
+            sealed = seal()
         with metrics.phase(Phase.STORE):
-            envelope = self._member.store.put(sealed)
+            envelope, _ = self._member.store.put_sealed(sealed, seal)
         metrics.computed_hop()
         own, after = (hop_key(draw.commitment_key, Hop(hop)) for hop in (0, 1))
         update = next_update(session, envelope, commit_output(own, entered), commit_output(after, following))
@@ -271,7 +275,7 @@ class Ouroboros:
     def _deliver_or_complain(self, session: Session) -> bool:
         try:
             output = self._receive(session)
-        except (BlobMissing, BlobCorrupt, BlobTooLarge):
+        except BlobFault:
             return self._complain(session, ComplaintKind.MISSING)
         except ProtocolError as error:
             LOG.error("query %d: %s", session.query, error)  # noqa: TRY400 - one line is the point
@@ -301,8 +305,12 @@ class Ouroboros:
     def _close(self, session: Session, output: TensorBytes) -> Delivery:
         answer_key = hop_key(self._router.draw_of(session).commitment_key, Hop(session.hops))
         place = answer_context(self._member.client.domain, session.query, session.sealing_key)
-        blob = seal_content(session.sealing_key, Answer(output, answer_key).encode(), place)
-        return closing_delivery(session, self._member.store.put(blob), commit_output(answer_key, output))
+
+        def seal() -> bytes:
+            return seal_content(session.sealing_key, Answer(output, answer_key).encode(), place)
+
+        answer, _ = self._member.store.put_sealed(seal(), seal)
+        return closing_delivery(session, answer, commit_output(answer_key, output))
 
     def _complain(self, session: Session, kind: ComplaintKind) -> bool:
         if self._member.posting.settle_first(session):

@@ -1,4 +1,4 @@
-"""What a worker sent in queries that are still open: the store may lose it, and only the sender can put it back."""
+"""What a worker put into the store in queries that are still open: the store may lose it, and nobody else has it."""
 
 from __future__ import annotations
 

@@ -109,7 +109,11 @@ class Querent:
         if recipient is None:
             raise ChainError("the ouroboros has published no key yet; wait until the ring is deployed")
         place = query_context(self._client.domain, self._keys.address, self._keys.sealing_public)
-        digest = self._store.put(seal_output(recipient, tensor, place))
+
+        def seal() -> bytes:
+            return seal_output(recipient, tensor, place)
+
+        digest, _ = self._store.put_sealed(seal(), seal)
         query, _ = self._client.submit_query(digest, self._keys.sealing_public)
         self._sent[query] = _Sent(digest, tensor.shape[0])
         return query

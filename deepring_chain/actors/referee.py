@@ -21,13 +21,13 @@ from deepring_chain.protocol.evidence import Evidence, seal_shared
 from deepring_chain.protocol.restore import complaint_context, verdict_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.validation import check_form
-from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge
+from deepring_chain.store.content import BlobFault
 from deepring_chain.types import ComplaintKind, Digest, Hop, QueryId, TensorBytes, Verdict
 
 LOG = logging.getLogger(__name__)
 
 GRACE_SECONDS = 1.0
-"""For so long an honest sender may put a blob back that the store lost."""
+"""For so long an honest side may put a blob back that the store lost."""
 
 
 ABOUT_CONTENT = frozenset({ComplaintKind.UNREADABLE, ComplaintKind.ALTERED})
@@ -98,12 +98,15 @@ class Referee:
         return Verdict(session.query, session.attempt, hop, *sides, evidence, session.trail)
 
     def _must_wait(self, session: Session) -> bool:
-        """A store may lose what an honest sender put there: it gets time to put it back before anyone is blamed."""
+        """A store may lose what an honest side put there: it gets time to put it back before anyone is blamed."""
         if not isinstance(session.dispute, EnvelopeDisputed):
             return False
         since = self._since.setdefault((session.query, session.trail), self._clock())
-        envelope = self._sent(session).signed.update.envelope
-        return self._clock() - since < GRACE_SECONDS and not self._member.store.has_good(envelope)
+        needed = [self._sent(session).signed.update.envelope]
+        complaint = session.dispute.complaint
+        if complaint.kind in ABOUT_CONTENT and complaint.hop < session.hops:
+            needed.append(complaint.evidence)
+        return self._clock() - since < GRACE_SECONDS and not all(map(self._member.store.has_good, needed))
 
     def _judge(self, session: Session, outputs: list[TensorBytes], truth: list[Digest]) -> Finding:
         sender = self._check_sender(session, truth)
@@ -174,7 +177,7 @@ class Referee:
         try:
             received = self._member.read_output(update, key, own, session.items)
             check_form(update.query, update.hop, received, outputs[update.hop])
-        except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
+        except BlobFault as error:
             return f"hop {update.hop}: {error}"
         except ProtocolError as error:
             return f"hop {update.hop} sent an unusable envelope: {error}"
@@ -191,8 +194,8 @@ class Referee:
         try:
             raw = open_content(self._member.keys.sealing, self._member.store.get(complaint.evidence), place)
             key = X25519PrivateKey.from_private_bytes(raw)
-        except (BlobMissing, BlobCorrupt, BlobTooLarge, ProtocolError, ValueError):
-            # Any other failure of the store is nobody's fault here: the verdict waits.
+        except (BlobFault, ProtocolError, ValueError):
+            # A store that is away is nobody's fault here: the verdict waits.
             return None
         return key if public_bytes(key) == expected else None
 
@@ -213,7 +216,11 @@ class Referee:
         )
         place = verdict_context(self._member.client.domain, session.query, session.attempt, hop)
         readers = [self._member.keys.sealing_public, *self._auditors()]
-        return self._member.store.put(seal_shared(readers, evidence.encode(), place))
+
+        def seal() -> bytes:
+            return seal_shared(readers, evidence.encode(), place)
+
+        return self._member.store.put_sealed(seal(), seal)[0]
 
     def _input_key(self, session: Session) -> bytes:
         """The AES key of the querent's blob: with it an auditor opens the very input that was asked."""
@@ -238,5 +245,5 @@ class Referee:
         place = complaint_context(self._member.client.domain, complaint.query, complaint.attempt, complaint.hop)
         try:
             return unwrap_key(self._member.keys.sealing, self._member.store.get(complaint.evidence), place)
-        except (BlobMissing, BlobCorrupt, BlobTooLarge, ProtocolError):
+        except (BlobFault, ProtocolError):
             return b""

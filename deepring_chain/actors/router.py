@@ -122,7 +122,8 @@ class Router:
         items = self._items(session)
         notes = [(keys[hop], self._note(bare, links, session, hop, items).encode()) for hop in hops]
         info = route_context(self._member.client.domain, session.query, attempt)
-        blob = BlobKeeper(self._member).put_for_query(session.query, seal_notes(notes, info, self._member.rng))
+        keeper = BlobKeeper(self._member)
+        blob = keeper.put_for_query(session.query, lambda: seal_notes(notes, info, self._member.rng))
         return replace(bare, notes=blob)
 
     def _items(self, session: Session) -> int:

@@ -106,10 +106,10 @@ class Tracker:
         (leaf,) = self._owner.expected_leaves([layer], challenge)
         note = RestoreNote(challenge, self._owner.parameters_of(layer))
         place = restore_context(self._member.client.domain, current.arranged.arrangement, position, round_)
-        blob = seal_content(self._member.state.sealing_keys[seat], note.encode(), place)
-        return RestoreDraw(
-            challenge, leaf, self._arranger.keeper.put_for_arrangement(current.arranged.arrangement, blob)
-        )
+        key = self._member.state.sealing_keys[seat]
+        keeper, arrangement = self._arranger.keeper, current.arranged.arrangement
+        blob = keeper.put_for_arrangement(arrangement, lambda: seal_content(key, note.encode(), place))
+        return RestoreDraw(challenge, leaf, blob)
 
     def _attest_own(self, current: ArrangementState, position: Position) -> None:
         round_ = current.round_of(position)

@@ -26,7 +26,7 @@ from deepring_chain.protocol.route import RouteNote, route_context, route_link
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import decode_signed_update, encode_signed_update, next_update, sign_update
 from deepring_chain.protocol.validation import UnexpectedOutput
-from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge
+from deepring_chain.store.content import BlobFault
 from deepring_chain.types import (
     Attempt,
     Complaint,
@@ -79,18 +79,19 @@ class Worker:
 
     def act(self) -> bool:
         """Does everything that is due now, or begins it; returns whether there was anything."""
-        acted = self._attest_if_due()
+        acted = False
         sessions = self._member.open_sessions()
         for session in sessions:
             step = self._due_step(session)
             acted = (step is not None and self.lanes.run(session, step)) or acted
         self._forget_ended({session.query for session in sessions})
-        return acted
+        # Last: whoever takes the notes away must not keep this block from putting back what a referee waits for.
+        return self._attest_if_due() or acted
 
     def _due_step(self, session: Session) -> Step | None:
         """What this worker has to do for a query, as far as the ledger and the notes that are open tell."""
         if session.phase is QueryPhase.DISPUTED:
-            return self._put_back if self._may_be_missed(session) else None
+            return self._put_back if self._owed(session) is not None else None
         if session.phase is not QueryPhase.ROUTED or self._member.state.mode is not RingMode.QUERY:
             return None
         if self._member.posting.is_stuck(session):
@@ -181,7 +182,7 @@ class Worker:
         try:
             received = self._receive(session, note)
             check_input(layers.own, received)
-        except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
+        except BlobFault as error:
             self._complain(session, note, ComplaintKind.MISSING, str(error))
         except UnexpectedOutput as error:
             self._complain(session, note, ComplaintKind.ALTERED, str(error))
@@ -250,10 +251,14 @@ class Worker:
 
     def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
         place = hop_context(self._member.client.domain, session.query, session.attempt, note.hop)
+
+        def seal() -> bytes:
+            return seal_output(note.next_sealing_key, output, place)
+
         with self._member.metrics.phase(Phase.SEAL):
-            envelope = seal_output(note.next_sealing_key, output, place)
+            envelope = seal()
         with self._member.metrics.phase(Phase.STORE):
-            digest = self._member.store.put(envelope)
+            digest, envelope = self._member.store.put_sealed(envelope, seal)
             self._outbox.keep(session.query, digest, envelope)
         return digest
 
@@ -278,26 +283,34 @@ class Worker:
         revealed = key or self._member.sealing_key(session.arrangements[sent.attempt]).private_bytes_raw()
         place = complaint_context(self._member.client.domain, session.query, session.attempt, note.hop)
         owner = self._member.state.sealing_keys[self._member.client.ouroboros]
-        evidence = self._member.store.put(seal_content(owner, revealed, place))
+
+        def seal() -> bytes:
+            return seal_content(owner, revealed, place)
+
+        evidence, blob = self._member.store.put_sealed(seal(), seal)
+        self._outbox.keep(session.query, evidence, blob)
         return Complaint(session.query, session.attempt, note.hop, kind, evidence, session.trail)
 
-    def _may_be_missed(self, session: Session) -> bool:
-        """Whether the receiver of an envelope of this block's disputes it.
+    def _owed(self, session: Session) -> Digest | None:
+        """What the referee of a disputed envelope needs of this block: its envelope, or its complaint's evidence.
 
-        Whatever the complaint says: a recipient may delete what it then calls unreadable.
+        Whatever the complaint says: a recipient may delete what it then calls unreadable, and a sender the evidence.
         """
-        if not isinstance(session.dispute, EnvelopeDisputed):
-            return False
-        return session.updates[Hop(session.next_hop - 1)].signer == self._member.keys.address
+        dispute, sent = session.dispute, session.updates.get(Hop(session.next_hop - 1))
+        if sent is None or not isinstance(dispute, EnvelopeDisputed):
+            return None
+        if sent.signer == self._member.keys.address:
+            return sent.signed.update.envelope
+        return dispute.complaint.evidence if dispute.recipient == self._member.keys.address else None
 
     def _put_back(self, session: Session) -> bool:
-        """Puts that envelope back into the store, if it is gone."""
-        update = session.updates[Hop(session.next_hop - 1)].signed.update
-        envelope = self._outbox.fetch(session.query, update.envelope)
-        if envelope is None or self._member.store.has_good(update.envelope):
+        """Puts that back into the store, if it is gone."""
+        owed = self._owed(session)
+        blob = None if owed is None else self._outbox.fetch(session.query, owed)
+        if owed is None or blob is None or self._member.store.has_good(owed):
             return False
-        self._member.store.put(envelope)
-        LOG.warning("query %d: the store had lost hop %d's envelope; put back", session.query, update.hop)
+        self._member.store.put(blob)
+        LOG.warning("query %d: the store had lost %s; put back", session.query, owed.hex())
         return True
 
     def _forget_ended(self, open_now: set[QueryId]) -> None:

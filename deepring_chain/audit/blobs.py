@@ -25,7 +25,7 @@ from deepring_chain.protocol.events import (
     UpdatePosted,
     VerdictPosted,
 )
-from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, ContentStore
+from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, BlobUnreadable, ContentStore
 from deepring_chain.types import ZERO, Address, ComplaintKind, Digest, Hop, QueryId
 
 MAX_REMARKS = 1000
@@ -275,6 +275,8 @@ class BlobAuditor:
             raise fail(f"a blob {show(pointer)} in {self._store.url}", "none") from None
         except BlobCorrupt as error:
             raise fail(f"the bytes of blob {show(pointer)}", f"bytes that hash to {show(error.actual)}") from None
+        except BlobUnreadable as error:
+            raise fail(f"a blob {show(pointer)} in {self._store.url}", f"what cannot be read: {error.reason}") from None
         except BlobTooLarge as error:
             raise fail(f"a blob {show(pointer)} of {self._store.max_bytes} bytes or less", f"{error.size}") from None
         fault = format_fault(kind, blob, parts)

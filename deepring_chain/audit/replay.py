@@ -24,7 +24,7 @@ from deepring_chain.protocol.events import (
 from deepring_chain.protocol.evidence import Evidence
 from deepring_chain.protocol.restore import complaint_context
 from deepring_chain.protocol.validation import check_form, check_items
-from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, ContentStore
+from deepring_chain.store.content import BlobFault, ContentStore
 from deepring_chain.types import Address, Attempt, ComplaintKind, Digest, Hop, TensorBytes
 
 LayerRunner = Callable[[TensorBytes], list[TensorBytes]]
@@ -227,7 +227,7 @@ class Replay:
         place = complaint_context(self._domain, complaint.query, complaint.attempt, complaint.hop)
         try:
             content = open_with_key(self._evidence.complaint_key, self._store.get(complaint.evidence), place)
-        except (ProtocolError, BlobMissing, BlobCorrupt, BlobTooLarge):
+        except (ProtocolError, BlobFault):
             return False
         if len(content) == 32 and public_bytes(X25519PrivateKey.from_private_bytes(content)) == attested:
             raise fail("the recipient's key", "the one that the complaint reveals", "none")
@@ -241,7 +241,7 @@ class Replay:
             received = open_output(key, self._store.get(update.envelope), place)
             check_items(update.query, update.hop, received, update.items)
             check_form(update.query, update.hop, received, honest)
-        except (BlobMissing, BlobCorrupt, BlobTooLarge, ProtocolError):
+        except (BlobFault, ProtocolError):
             return True
         return self._commit(update.hop, received) != update.output
 

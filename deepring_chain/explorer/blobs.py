@@ -11,7 +11,7 @@ from enum import Enum
 
 from deepring_chain.errors import DeepRingError, ModelError
 from deepring_chain.model.card import ModelCard
-from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, ContentStore
+from deepring_chain.store.content import BlobCorrupt, BlobFault, BlobMissing, BlobTooLarge, ContentStore
 from deepring_chain.types import ZERO, Digest
 
 LARGEST_BLOB = 32 * 2**20
@@ -38,13 +38,14 @@ class BlobState(Enum):
     MISSING = "not in the store"
     DAMAGED = "in the store with other bytes"
     LARGE = "in the store, too large to look at here"
+    OBSTRUCTED = "not in the store: what lies under its name cannot be read"
     UNREADABLE = "the store cannot be read"
     NONE = "no blob: the pointer is zero"
 
     @property
     def is_bad(self) -> bool:
         """Whether a reader should worry."""
-        return self in {BlobState.MISSING, BlobState.DAMAGED, BlobState.UNREADABLE, BlobState.SLOW, BlobState.LARGE}
+        return self not in {BlobState.NO_STORE, BlobState.WAITING, BlobState.GOOD, BlobState.NONE}
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,8 @@ def read_blob(store: ContentStore, pointer: Digest, *, as_card: bool = False) ->
         return Blob(BlobState.DAMAGED)
     except BlobTooLarge as error:
         return Blob(BlobState.LARGE, error.size)
+    except BlobFault:
+        return Blob(BlobState.OBSTRUCTED)
     except DeepRingError:
         return Blob(BlobState.UNREADABLE)
     return Blob(BlobState.GOOD, len(data), _card(data) if as_card else None)

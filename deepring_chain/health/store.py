@@ -10,7 +10,7 @@ from deepring_chain.health.snapshot import LostBlob, StoreFacts
 from deepring_chain.protocol.events import EnvelopeDisputed
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.session import Session
-from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, ContentStore
+from deepring_chain.store.content import BlobCorrupt, BlobFault, BlobMissing, BlobTooLarge, ContentStore
 from deepring_chain.types import ZERO, Digest, Hop, QueryPhase, RingMode
 
 MOST_BLOBS = 2000
@@ -61,6 +61,8 @@ def _look_up(store: ContentStore, pointer: Pointer) -> LostBlob | None:
         trouble = "damaged"
     except BlobTooLarge:
         trouble = "too large"
+    except BlobFault:
+        trouble = "unreadable"
     return LostBlob(pointer.digest, f"{pointer.what} is {trouble}", pointer.is_needed) if trouble else None
 
 

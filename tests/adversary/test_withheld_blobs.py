@@ -8,6 +8,8 @@ Outcome: refused: it goes on as before. An answer that is deleted after delivery
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from deepring_chain.actors.keeper import LOOK_SECONDS
@@ -18,15 +20,22 @@ from deepring_chain.types import Digest, QueryPhase, RejectReason, RingMode
 from tests.adversary.outcomes import not_stopped, refused
 from tests.adversary.stepped_ring import SteppedRing
 
-WAYS = ["deleted", "emptied", "other bytes"]
+WAYS = ["deleted", "emptied", "other bytes", "folder", "full folder", "pipe", "loop"]
 
 
 def withhold(ring: SteppedRing, pointer: Digest, way: str) -> None:
     """Nobody can read this blob any more."""
-    if way == "deleted":
-        ring.lose(pointer)
-    else:
-        ring.path_of(pointer).write_bytes(b"" if way == "emptied" else b"other bytes")
+    ring.lose(pointer)
+    path = ring.path_of(pointer)
+    match way:
+        case "emptied" | "other bytes":
+            path.write_bytes(b"" if way == "emptied" else b"other bytes")
+        case "folder" | "full folder":
+            (path / "something" if way == "full folder" else path).mkdir(parents=True)
+        case "pipe":
+            os.mkfifo(path)
+        case "loop":
+            path.symlink_to(path)
 
 
 @refused
@@ -62,7 +71,8 @@ def test_notes_of_a_route_are_put_back_and_nobody_is_found_silent(
 
 
 @refused
-def test_parameters_of_a_restore_are_put_back_and_the_block_is_restored(own_ring: SteppedRing) -> None:
+@pytest.mark.parametrize("way", ["deleted", "full folder"])
+def test_parameters_of_a_restore_are_put_back_and_the_block_is_restored(own_ring: SteppedRing, way: str) -> None:
     layers = own_ring.worker("worker-2")._block.layers
     flip_memory_bits((layers.own,), (("layer.2.weight", 3),))
     own_ring.arrange()
@@ -71,7 +81,7 @@ def test_parameters_of_a_restore_are_put_back_and_the_block_is_restored(own_ring
     own_ring.step("worker-2")
     own_ring.settle("worker-2")
     (order,) = [logged.event for logged in own_ring.events() if isinstance(logged.event, RestoreOrdered)]
-    own_ring.lose(order.parameters)
+    withhold(own_ring, order.parameters, way)
     own_ring.settle()
     own_ring.wait(LOOK_SECONDS)
     own_ring.settle()

@@ -18,7 +18,7 @@ from deepring_chain.explorer.record import Record
 from deepring_chain.explorer.text import clean
 from deepring_chain.model.card import ModelCard
 from deepring_chain.protocol.events import ModelRegistered
-from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, ContentStore
+from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, BlobUnreadable, ContentStore
 from deepring_chain.types import Digest, QueryId
 from tests.explorer.pages_seen import elements, site_of
 from tests.explorer.scripted import NAMES, ScriptedTrail, changed, record_of, ring
@@ -140,6 +140,7 @@ FAILURES = [
     (BlobMissing(POINTER, "x"), BlobState.MISSING),
     (BlobCorrupt(POINTER, POINTER, "x"), BlobState.DAMAGED),
     (BlobTooLarge(POINTER, 10**12, 1, "x"), BlobState.LARGE),
+    (BlobUnreadable(POINTER, "a directory lies there", "x"), BlobState.OBSTRUCTED),
     (StoreError("no"), BlobState.UNREADABLE),
     (RuntimeError("a driver's own"), BlobState.UNREADABLE),
     (MemoryError(), BlobState.UNREADABLE),

@@ -35,7 +35,11 @@ EXPLANATIONS: tuple[tuple[str, frozenset[Kind]], ...] = (
     (r"no node answers|what answers there is no Ethereum node|unusable answer", NODE_AWAY),
     (r"the node refused: .*([Ii]nsufficient funds|[Oo]ut of gas|gas required exceeds)", frozenset({Kind.DRAIN})),
     (r"the node refused|was not mined within|failed without a reason", SET_BACK | NODE_AWAY | {Kind.SLOW_BLOCKS}),
-    (r"cannot (read|write to|remove a message from) the store", NO_WRITING | {Kind.HIDE_STORE}),
+    (
+        r"cannot (read|write to) the store|nothing (is left in|can be put into) the store",
+        NO_WRITING | {Kind.HIDE_STORE},
+    ),
+    (r"cannot be (read \(|put into the store)", NO_WRITING | {Kind.HIDE_STORE}),
     (r"is not in the store|is damaged|there is no store|complaint posted|hops \d+ and \d+:", MISSING),
     (r"journal failed|unusable journal|cannot be written", NO_WRITING),
     (r"was not posted in time|came to the ledger too late", ANY),

@@ -48,6 +48,24 @@ def test_posted_leaves_are_cleared_away(ring: FakeRing) -> None:
     assert ring.store.pick_up(name) is None
 
 
+def test_worker_whose_leaf_the_store_does_not_take_posts_it_at_once(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: something unwritable in place of the messages keeps every worker from attesting."""
+    ring.step(0)
+
+    def refuse(_name: str, _message: bytes) -> None:
+        raise StoreError("message cannot be left")
+
+    monkeypatch.setattr(ring.members[1].store, "leave", refuse)
+    ring.step(1)
+    assert attest_calls(ring) == [0, 1, 0, 0]
+    monkeypatch.undo()
+    ring.settle()
+    assert attest_calls(ring) == [1, 1, 0, 0]
+    assert ring.ledger.state.mode is RingMode.QUERY
+
+
 def test_worker_that_is_left_out_posts_its_own_leaf(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
     """An ouroboros that does not carry a worker's leaf cannot make it look absent."""
     arrange_and_hand_in(ring)

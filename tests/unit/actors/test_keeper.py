@@ -1,0 +1,54 @@
+"""What the ouroboros put into the store for others is put back, each blob for itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from deepring_chain.actors.journal import Journal
+from deepring_chain.actors.keeper import LOOK_SECONDS, BlobKeeper
+from deepring_chain.crypto.digest import sha256
+from deepring_chain.store.content import BlobBlocked, ContentStore
+from deepring_chain.types import Digest, QueryId
+
+
+class OneBlocked(ContentStore):
+    """A store in which something that cannot be displaced lies under one name."""
+
+    blocked: Digest | None = None
+
+    def put(self, data: bytes) -> Digest:
+        if sha256(data) == self.blocked:
+            raise BlobBlocked(self.blocked, "a directory lies there", self.url)
+        return super().put(data)
+
+
+def test_blob_whose_place_is_blocked_keeps_no_other_from_being_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: an obstacle under the notes of one query has every other query's readers found silent."""
+    store, now = OneBlocked(str(tmp_path / "store")), [0.0]
+    member: Any = SimpleNamespace(
+        store=store,
+        journal=Journal(tmp_path / "journal"),
+        state=SimpleNamespace(arrangement=None, sessions={}),
+    )
+    keeper = BlobKeeper(member, lambda: now[0])
+    blobs = [bytes([number]) for number in range(4)]
+    notes = [keeper.put_for_query(QueryId(number), lambda blob=blob: blob) for number, blob in enumerate(blobs)]  # type: ignore[misc]
+    wanted = {f"kept/query/{number}/{digest.hex()}" for number, digest in enumerate(notes)}
+    monkeypatch.setattr(keeper, "_wanted", lambda: wanted)
+    assert not keeper.act()
+    for digest in notes:
+        (tmp_path / "store" / digest.hex()[:2] / digest.hex()).unlink()
+    store.blocked = notes[1]
+    now[0] += LOOK_SECONDS
+    assert keeper.act()
+    assert [store.has_good(digest) for digest in notes] == [True, False, True, True]
+    store.blocked = None
+    now[0] += LOOK_SECONDS
+    assert keeper.act()
+    assert store.has_good(notes[1])
