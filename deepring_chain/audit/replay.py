@@ -24,7 +24,7 @@ from deepring_chain.protocol.events import (
 from deepring_chain.protocol.evidence import Evidence
 from deepring_chain.protocol.restore import complaint_context
 from deepring_chain.protocol.validation import check_form
-from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, ContentStore
+from deepring_chain.store.content import BlobFault, ContentStore
 from deepring_chain.types import Address, Attempt, ComplaintKind, Digest, Hop, TensorBytes
 
 LayerRunner = Callable[[TensorBytes], list[TensorBytes]]
@@ -106,6 +106,7 @@ class Replay:
 
         Raises:
             AuditFailure: the evidence contradicts the trail, the input, or the layers.
+            BlobFault: the querent's input is not to be read any more.
         """
         hop = event.verdict.hop
 
@@ -135,13 +136,19 @@ class Replay:
         truth = {Hop(first + index): output for index, output in enumerate(given)}
         known: dict[Hop, TensorBytes] = {Hop(0): entered}
         if self._run is not None:
-            outputs = self._run(entered)
+            outputs = self._run_layers(self._run, entered, fail)
             # The delivery repeats the last layer's output.
             known = {Hop(index): output for index, output in enumerate([*outputs, outputs[-1]])}
         for number, output in truth.items():
             if number in known and known[number] != output:
                 raise fail(f"output of hop {number}", "what honest layers make of the input", "another tensor")
         return {**truth, Hop(0): entered}
+
+    def _run_layers(self, run: LayerRunner, entered: TensorBytes, fail: _Fail) -> list[TensorBytes]:
+        try:
+            return run(entered)
+        except ProtocolError as error:
+            raise fail("its input", "one that the model takes", str(error)) from None
 
     def _open_input(self, fail: _Fail) -> TensorBytes:
         asked = self._dispute.asked
@@ -193,8 +200,11 @@ class Replay:
                 return Finding(True, False)
             return Finding(None, False, ("whether the envelope was in the store then",))
         key, is_open = self._recipient_key(edge, hop, fail)
-        if key is not None and self._is_unusable(hop, key, truth[Hop(hop - 1)]):
-            return Finding(True, False)
+        try:
+            if key is not None and self._is_unusable(hop, key, truth[Hop(hop - 1)]):
+                return Finding(True, False)
+        except BlobFault:
+            return Finding(True if lied else None, None, ("what the disputed envelope was: it is not to be read now",))
         points = ("whether the complaint's evidence could be opened by the ouroboros",) if is_open else ()
         is_own = hop == self._dispute.hops
         return Finding(lied, None if is_open else not is_own, points)
@@ -220,20 +230,24 @@ class Replay:
         place = complaint_context(self._domain, complaint.query, complaint.attempt, complaint.hop)
         try:
             content = open_with_key(self._evidence.complaint_key, self._store.get(complaint.evidence), place)
-        except (ProtocolError, BlobMissing, BlobCorrupt, BlobTooLarge):
+        except (ProtocolError, BlobFault):
             return False
         if len(content) == 32 and public_bytes(X25519PrivateKey.from_private_bytes(content)) == attested:
             raise fail("the recipient's key", "the one that the complaint reveals", "none")
         return True
 
     def _is_unusable(self, hop: Hop, key: X25519PrivateKey, honest: TensorBytes) -> bool:
-        """The recipient's check, repeated."""
+        """The recipient's check, repeated.
+
+        Raises:
+            BlobFault: the envelope is not to be read. It may have been there when the verdict was given, or not.
+        """
         update = self._sent(hop).signed.update
         place = hop_context(self._domain, update.query, update.attempt, update.hop)
         try:
             received = open_output(key, self._store.get(update.envelope), place)
             check_form(update.query, update.hop, received, honest)
-        except (BlobMissing, BlobCorrupt, BlobTooLarge, ProtocolError):
+        except ProtocolError:
             return True
         return self._commit(update.hop, received) != update.output
 
