@@ -1,12 +1,13 @@
-"""Ending the audit.
+"""Ending the audit: faults that one member plants, so that nobody reads what comes later.
 
-Who: one worker, or any querent. Wants: that from now on no audit reads any further, so that nobody notices what comes
-later; or that the ring seems at fault. How: a pointer to nothing as a complaint's evidence; a report that reaches the
-ledger through a delegated account (EIP-7702), or whose values are laid out as no program does it; a question that is
-hidden in calls within calls, beside another one.
-
-What stops it: a fault of a blob or of a verdict is collected and reading goes on; evidence that nobody has to read is a
-remark; what a call passed is compared where it is to be seen, and counted where it is not (DR-60, DR-61, DR-63).
+Who: one worker, or any querent.
+Wants: that from now on every audit stops at its call, or that the ring seems at fault. It points to nothing as a
+complaint's evidence, reports through a delegated account (EIP-7702) or in a layout that no program uses, and hides a
+question in calls within calls, beside another one.
+Stopped by: DR-67 (the audit collects faults of blobs and reads on; nobody has to read such evidence), DR-63 (what a
+call passed is compared where it is in sight, and counted where it is not).
+Outcome: refused: the audit passes, and says so in a remark or a count. A complaint that needed its evidence convicts
+its author.
 """
 
 from __future__ import annotations
