@@ -31,7 +31,7 @@ from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.trail import start_trail
 from deepring_chain.types import Address, ComplaintKind, Digest, QueryPhase, Question, RejectReason
 from tests.chain.clock import Clock
-from tests.chain.indirect import delegate, deploy_forwarder, encode_forward, redirect, send_raw
+from tests.chain.indirect import calling_code, delegate, deploy_forwarder, encode_forward, redirect, send_raw
 from tests.chain.ring_driver import Ledger, ScriptedRing, account_named, address_of, fund, named, sealing_key_of
 from tests.chain.stored_ring import StoredQuery, StoredRing, audit_of, envelope_of
 
@@ -279,6 +279,17 @@ class HostileRing:
             hidden = LedgerCall("multicall", ([self.ledger.encode(hidden)],))
         self.ledger.send(self.anybody, *self.random.sample([shown, hidden], 2))
 
+    def ask_while_being_made(self) -> None:
+        """A question of a contract's constructor, or of an account in the transaction that gives it its code."""
+        web3, contract = self.ledger.web3, self.contract
+        data = self.ledger.encode(LedgerCall("submitQuery", (self.pointer()[0], named("key"))))
+        account, carrier = self.random.sample(self.outsiders, 2)
+        if self.random.random() < 0.5:
+            receipt = send_raw(web3, carrier, None, calling_code(self.ledger.address, data))
+        else:
+            receipt = delegate(web3, account, carrier, contract, encode_forward(self.ledger.address, data))
+        assert receipt["status"] == 1
+
     def make_noise(self) -> None:
         """Calls that the ledger refuses, by itself or through a contract, are mined as well."""
         data = self.random.choice([b"", _call(REPORT, 1, 0), _call("judge(uint64)", 1)]) + self.random.randbytes(99)
@@ -305,7 +316,14 @@ class HostileRing:
         """Random acts, and then honest queries."""
         acts = [
             *(self.ask_for_nothing, self.complain_for_nothing, self.send_nothing, self.report_oddly),
-            *(self.withdraw_oddly, self.hide_a_question, self.make_noise, self.damage, self.answer),
+            *(
+                self.withdraw_oddly,
+                self.hide_a_question,
+                self.ask_while_being_made,
+                self.make_noise,
+                self.damage,
+                self.answer,
+            ),
         ]
         # Each once before any comes again, so that also a small run has all of them.
         drawn: list[int] = []

@@ -52,14 +52,15 @@ def send_raw(web3: Web3, account: LocalAccount, to: Address | None, data: bytes,
     return web3.eth.wait_for_transaction_receipt(sent, 20, 0.005)
 
 
-def delegate(web3: Web3, account: LocalAccount, carrier: LocalAccount, code: Address) -> None:
-    """From now on `account` runs a contract's code; `carrier` pays for that."""
+def delegate(web3: Web3, account: LocalAccount, carrier: LocalAccount, code: Address, data: bytes = b"") -> TxReceipt:
+    """From now on `account` runs a contract's code; `carrier` pays for that, and calls the account with `data`."""
     nonce = web3.eth.get_transaction_count(account.address)
     authorization = account.sign_authorization({"chainId": web3.eth.chain_id, "address": code, "nonce": nonce})
-    to = Address(to_checksum_address(carrier.address))
-    send_raw(web3, carrier, to, b"", type=SET_CODE, authorizationList=[authorization])
+    to = Address(to_checksum_address(account.address if data else carrier.address))
+    receipt = send_raw(web3, carrier, to, data, type=SET_CODE, authorizationList=[authorization])
     if not web3.eth.get_code(account.address):  # type: ignore[arg-type]
         raise AssertionError("the node knows no EIP-7702")
+    return receipt
 
 
 class Through:
@@ -90,11 +91,15 @@ def redirect(client: LedgerClient, via: Address | None) -> None:
     client._sender = sender if via is None else Through(sender, via)
 
 
-def code_that_calls(target: Address, data: bytes) -> bytes:
-    """What deploys code that makes one call, which stands in the code: no transaction's input shows it."""
+def calling_code(target: Address, data: bytes) -> bytes:
+    """Code that makes one call, which stands in the code: as a contract's, no transaction's input shows the call."""
+    copy = b"\x61" + len(data).to_bytes(2, "big") + bytes.fromhex("610036600039")  # CODECOPY from 0x36 on
     call = bytes.fromhex("6000600061") + len(data).to_bytes(2, "big") + bytes.fromhex("6000600073")
     call += bytes.fromhex(target[2:]) + bytes.fromhex("5af1")  # CALL with all gas
-    revert_unless = bytes.fromhex("610034576000 6000fd5b00")  # over the revert, which 0x34 is right behind
-    copy = b"\x61" + len(data).to_bytes(2, "big") + bytes.fromhex("6100366000 39")  # CODECOPY from 0x36 on
-    runtime = copy + call + revert_unless + data
-    return b"\x61" + len(runtime).to_bytes(2, "big") + bytes.fromhex("80600c6000396000f3") + runtime
+    revert_unless = bytes.fromhex("6100345760006000fd5b00")  # JUMPI over REVERT, to 0x34
+    return copy + call + revert_unless + data
+
+
+def deploying(code: bytes) -> bytes:
+    """What a transaction sends that makes a contract of `code`."""
+    return b"\x61" + len(code).to_bytes(2, "big") + bytes.fromhex("80600c6000396000f3") + code

@@ -19,7 +19,7 @@ from deepring_chain.cli.audit_output import conclude
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import LoggedEvent
 from deepring_chain.types import Address, ComplaintKind, QueryPhase
-from tests.chain.indirect import code_that_calls, delegate, deploy_forwarder, redirect, send_raw
+from tests.chain.indirect import calling_code, delegate, deploy_forwarder, deploying, redirect, send_raw
 from tests.chain.names import address_of, named
 from tests.chain.stored_ring import StoredRing, answer_one, audit_of, events_of, open_client
 
@@ -184,7 +184,7 @@ def test_owner_whose_order_is_not_in_sight_is_named(stored: StoredRing, mallory:
     stored.arrange(tampered=(2,))
     ledger, owner, web3 = stored.ring.ledger, stored.ring.owner, stored.ring.ledger.web3
     order = ledger.encode(LedgerCall("orderRestore", (2, stored.ring.expected_leaves()[2:], named("last"), NOWHERE)))
-    code = send_raw(web3, mallory, None, code_that_calls(ledger.address, order))["contractAddress"]
+    code = send_raw(web3, mallory, None, deploying(calling_code(ledger.address, order)))["contractAddress"]
     delegate(web3, owner, mallory, Address(str(code)))
     assert send_raw(web3, owner, address_of(owner), b"")["status"] == 1
     report = audit_of(stored)

@@ -16,7 +16,7 @@ from tests.chain.recorded import audit_export, export_of
 from tests.chain.ring_driver import fund
 from tests.chain.stored_ring import StoredRing, audit_of, open_client
 
-ACTS = 18
+ACTS = 20
 """Each kind twice; `make hostile-calls` makes more of them."""
 
 SEED = 2
