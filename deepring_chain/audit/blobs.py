@@ -133,7 +133,7 @@ class BlobAuditor:
             self._settle(query)
 
     def finish(self) -> None:
-        """Looks at what open queries leave undecided: blobs that nobody disputed; and inputs, only to remark on them."""
+        """Looks at what open queries leave undecided: blobs that nobody disputed; inputs, only to remark on them."""
         self.end_block()
         for query in {**self.state.envelopes, **self.state.evidence}:
             self._settle(query)
