@@ -181,6 +181,7 @@ class InputAuditor:
 
     def __init__(self, ledger: Address, count: int = 0, indirect: int = 0) -> None:
         self._ledger = ledger
+        self._read: tuple[Digest, dict[type, _Calls]] = (Digest(b""), {})
         self.count = count
         self.indirect = indirect
 
@@ -207,7 +208,7 @@ class InputAuditor:
         """
         if type(logged.event) not in _CALLS:
             return
-        calls = self._calls(logged, block.by_hash()[logged.transaction_hash])
+        calls = self._known_calls(logged, block)
         pairs = _closest([call.pairs(values, logged.event) for call, values in calls.found])
         differs = any(passed != told for _, passed, told in pairs)
         if calls.hidden and (differs or not pairs):
@@ -217,6 +218,15 @@ class InputAuditor:
             self.count += 1
             if passed != told:
                 raise _failure(logged, name, f"{show(passed)}, as the transaction has it", show(told))
+
+    def _known_calls(self, logged: LoggedEvent, block: LinkedBlock) -> _Calls:
+        """Reads a transaction once, however many events it made: one may make hundreds."""
+        if self._read[0] != logged.transaction_hash:
+            self._read = (logged.transaction_hash, {})
+        known, kind = self._read[1], type(logged.event)
+        if kind not in known:
+            known[kind] = self._calls(logged, block.by_hash()[logged.transaction_hash])
+        return known[kind]
 
     def _calls(self, logged: LoggedEvent, transaction: RawTransaction) -> _Calls:
         """The calls in an event's transaction that may have made it.
