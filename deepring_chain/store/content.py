@@ -2,22 +2,40 @@
 
 The store is not trusted. A reader either gets the very bytes whose digest the ledger names, or an error that says
 which blob, where, and what was found instead. Blobs lie at `<root>/<first byte>/<64 hex digits>`.
+
+An error is the whole store's if its root, probed after it, fails too; else it is that one blob's (`BlobFault`). Whoever
+may write to the store can plant a folder, a pipe or a file without access under any name, and nothing of it may count
+as an outage that everybody waits for (docs/adr/0028).
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
-
-import fsspec
 
 from deepring_chain.errors import StoreError
+from deepring_chain.store.backend import Backend, Obstacle, one_line
+from deepring_chain.store.faults import (
+    BlobBlocked,
+    BlobCorrupt,
+    BlobFault,
+    BlobMissing,
+    BlobTooLarge,
+    BlobUnreadable,
+)
 from deepring_chain.types import Digest
+
+__all__ = [
+    "BlobBlocked",
+    "BlobCorrupt",
+    "BlobFault",
+    "BlobMissing",
+    "BlobTooLarge",
+    "BlobUnreadable",
+    "ContentStore",
+]
 
 MAX_BLOB_BYTES = 256 * 2**20
 """Largest blob that is written or read unless the caller says otherwise."""
@@ -25,60 +43,16 @@ MAX_BLOB_BYTES = 256 * 2**20
 MAX_MESSAGE_BYTES = 4096
 """Largest message that `leave` takes."""
 
-# One PUT of these stores shows the whole object or nothing, and they have no cheap rename.
-_OBJECT_STORES = frozenset({"memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
-
-# These have no folder that could be there or away; a web server tells its files, mostly, and lists none.
-_WITHOUT_FOLDERS = _OBJECT_STORES | {"http", "https"}
-
-
-class BlobFault(StoreError):
-    """One blob is unusable; the store itself works."""
-
-
-class BlobMissing(BlobFault):
-    """The store has no blob under this digest."""
-
-    def __init__(self, digest: Digest, url: str) -> None:
-        self.digest = digest
-        super().__init__(f"blob {digest.hex()} is not in the store {url}; ask its writer to put it there again")
-
-
-class BlobCorrupt(BlobFault):
-    """The store returned other bytes than the ones asked for.
-
-    Attributes:
-        expected: SHA-256 that was asked for.
-        actual: SHA-256 of what the store returned.
-    """
-
-    def __init__(self, expected: Digest, actual: Digest, url: str) -> None:
-        self.expected = expected
-        self.actual = actual
-        super().__init__(
-            f"blob {expected.hex()} in the store {url} is damaged: its bytes hash to {actual.hex()}; "
-            "delete it or have its writer put it again"
-        )
-
-
-class BlobTooLarge(BlobFault):
-    """A blob is larger than the caller is ready to hold."""
-
-    def __init__(self, digest: Digest, size: int, max_bytes: int, url: str) -> None:
-        self.digest = digest
-        self.size = size
-        self.max_bytes = max_bytes
-        super().__init__(
-            f"blob {digest.hex()} for the store {url} has {size} bytes, more than the {max_bytes} allowed; "
-            "split the batch or raise max_bytes"
-        )
+MOST_SEALS = 4
+"""A blob is sealed so often before it counts as the store's failure that none can be written."""
 
 
 class ContentStore:
     """Blobs under their SHA-256, on any file system that fsspec knows.
 
     A folder in which something was found or written before, and which is gone, is an error of the store: its blobs are
-    not missing.
+    not missing. So is one that is empty, and not the folder that it was: a mount that is gone leaves such a one. That
+    is all that counts as *away*. Who may only write in the root can neither take it away nor make another one of it.
 
     Args:
         url: a folder: plain path, `file://`, `memory://`, or `s3://bucket/prefix` with s3fs installed. It is made
@@ -90,28 +64,54 @@ class ContentStore:
     """
 
     def __init__(self, url: str, max_bytes: int = MAX_BLOB_BYTES) -> None:
-        self.url = _without_password(url)
+        self._files = Backend(url)
+        self._fs, self._root = self._files.fs, self._files.root
+        self.url = self._files.url
         self.max_bytes = max_bytes
-        self._fs, root = _open_file_system(url, self.url)
-        self._root = root.rstrip("/")
-        self._seen = ""  # where something was found or written
+        self._was_used = False  # something was found or written
+        self._identity: object = None  # of the root, when that was so last
 
     def put(self, data: bytes) -> Digest:
         """Store bytes, once, and return their digest.
 
         A reader sees the whole blob or none, also when the writer is killed midway. A good blob is left as it is;
-        a damaged one is replaced.
+        whatever else lies there is displaced.
 
         Raises:
             BlobTooLarge: there are more than `max_bytes` bytes.
+            BlobBlocked: what lies there cannot be displaced.
             StoreError: the store cannot be read or written.
         """
         digest = Digest(hashlib.sha256(data).digest())
         if len(data) > self.max_bytes:
             raise BlobTooLarge(digest, len(data), self.max_bytes, self.url)
         if not self.has_good(digest):
-            self._write(self._path(digest), data)
+            try:
+                self._write(self._path(digest), data)
+            except Obstacle as obstacle:
+                raise BlobBlocked(digest, str(obstacle), self.url) from obstacle
         return digest
+
+    def put_sealed(self, blob: bytes, seal_anew: Callable[[], bytes]) -> tuple[Digest, bytes]:
+        """Store a sealed blob; where its name is blocked, what `seal_anew` makes, which has another name.
+
+        To be called before anything is signed or recorded that names the blob.
+
+        Returns:
+            The digest, and the blob that was stored.
+
+        Raises:
+            BlobTooLarge: it has more than `max_bytes` bytes.
+            StoreError: the store cannot be read or written, or each of `MOST_SEALS` names is blocked.
+        """
+        for _ in range(MOST_SEALS - 1):
+            with suppress(BlobBlocked):
+                return self.put(blob), blob
+            blob = seal_anew()
+        try:
+            return self.put(blob), blob
+        except BlobBlocked as blocked:
+            raise StoreError(f"nothing can be put into the store {self.url}; last: {blocked}") from blocked
 
     def get(self, digest: Digest, max_bytes: int | None = None) -> bytes:
         """Read the bytes whose SHA-256 is `digest`.
@@ -124,23 +124,24 @@ class ContentStore:
             BlobMissing: there is no such blob.
             BlobTooLarge: it is larger than `max_bytes`.
             BlobCorrupt: its bytes have another digest.
+            BlobUnreadable: something lies there that cannot be read.
             StoreError: the store cannot be read.
         """
         limit = self.max_bytes if max_bytes is None else max_bytes
-        data = self._read(digest, limit)
-        actual = Digest(hashlib.sha256(data).digest())
-        if actual != digest:
-            raise BlobCorrupt(digest, actual, self.url)
-        return data
+        with suppress(BlobUnreadable):  # what passes at the second try was no fault of the blob
+            return self._read(digest, limit)
+        return self._read(digest, limit)
 
     def exists(self, digest: Digest) -> bool:
-        """Say whether something lies under this digest; only `get` tells whether it is good.
+        """Say whether a file lies under this digest; only `get` tells whether it is good.
 
         Raises:
+            BlobUnreadable: something else lies there.
             StoreError: the store cannot be read.
         """
         try:
-            self._size(digest)
+            with self._reading(digest):
+                self._files.size(self._path(digest))
         except BlobMissing:
             return False
         return True
@@ -153,39 +154,37 @@ class ContentStore:
             message: at most `MAX_MESSAGE_BYTES`.
 
         Raises:
-            StoreError: an unusable name or message, or the store cannot be written.
+            StoreError: an unusable name or message, or the store cannot be written, or not under this name.
         """
         if len(message) > MAX_MESSAGE_BYTES:
             raise StoreError(f"a message of {len(message)} bytes; the store {self.url} takes {MAX_MESSAGE_BYTES}")
-        self._write(self._message_path(name), message)
+        try:
+            self._write(self._message_path(name), message)
+        except Obstacle as obstacle:
+            raise StoreError(
+                f"message {name} cannot be left in the store {self.url} ({obstacle}); remove what is in its way"
+            ) from obstacle
 
     def pick_up(self, name: str) -> bytes | None:
-        """The message under a name, unverified; None if there is none, or no file of a message's length.
+        """The message under a name, unverified; None if there is none, or nothing that can be read as one.
 
-        Whoever can write there can leave a folder, a pipe or a link to an endless file under the name.
-
-        Raises:
-            StoreError: the store cannot be read.
+        Whoever can write there can leave a folder, a pipe or a link to an endless file under the name. Nor is it an
+        error that the store is away: nobody waits for a message alone.
         """
         path = self._message_path(name)
         try:
-            with self._driver("read", "check that it is a folder you may read"):
-                found = self._fs.info(path)
-                size = int(found["size"])
-                if found.get("type", "file") != "file" or found.get("islink") or not 0 < size <= MAX_MESSAGE_BYTES:
-                    return None
-                return bytes(self._fs.cat_file(path, start=0, end=size))
-        except FileNotFoundError:
+            size = self._files.size(path)
+            if self._files.is_link(path) or not 0 < size <= MAX_MESSAGE_BYTES:
+                return None
+            return self._files.read(path, size)
+        except Exception:  # noqa: BLE001 - drivers raise their own libraries' types
             return None
 
     def discard(self, name: str) -> None:
-        """Remove the message under a name, if there is one.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
-        with suppress(FileNotFoundError), self._driver("remove a message from", "make the folder writable"):
-            self._fs.rm_file(self._message_path(name))
+        """Remove the message under a name, if there is one; what cannot be removed stays."""
+        path = self._message_path(name)
+        with suppress(Exception):
+            self._fs.rm_file(path)
 
     def _message_path(self, name: str) -> str:
         if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,199}", name) is None:
@@ -196,12 +195,11 @@ class ContentStore:
         """Write and remove a probe, so that an unusable store is found before any work is done.
 
         Raises:
-            StoreError: the store cannot be written.
+            StoreError: the store cannot be written, or not be read.
         """
-        probe = f"{self._root}/.probe-{secrets.token_hex(8)}"
-        self._write(probe, b"probe")
-        with self._driver("remove a probe from", "make the folder writable"):
-            self._fs.rm_file(probe)
+        with self._writing():
+            self._files.probe()
+        self._check_there(was_refused=True)
 
     def check_readable(self) -> None:
         """Look at the store's root, which is there from the first write on.
@@ -223,7 +221,7 @@ class ContentStore:
         """
         try:
             self.get(digest)
-        except (BlobMissing, BlobCorrupt, BlobTooLarge):
+        except BlobFault:
             return False
         return True
 
@@ -234,118 +232,94 @@ class ContentStore:
             )
         return f"{self._root}/{digest.hex()[:2]}/{digest.hex()}"
 
-    def _size(self, digest: Digest) -> int:
+    def _read(self, digest: Digest, limit: int) -> bytes:
         path = self._path(digest)
+        with self._reading(digest):
+            size = self._files.size(path)
+            if size > limit:
+                raise BlobTooLarge(digest, size, limit, self.url)
+            data = self._files.read(path, size)
+        actual = Digest(hashlib.sha256(data).digest())
+        if actual != digest:
+            raise BlobCorrupt(digest, actual, self.url)
+        return data
+
+    @contextmanager
+    def _reading(self, digest: Digest) -> Iterator[None]:
+        """Whatever a driver raises at a blob's name is that blob's fault, unless the root fails too."""
         try:
-            with self._driver("read", "check that it is a folder you may read"):
-                size = int(self._fs.info(path)["size"])
+            yield
+        except BlobFault:
+            raise
         except FileNotFoundError:
             self._check_there()
             raise BlobMissing(digest, self.url) from None
-        self._note_seen(path)
-        return size
+        except Exception as error:  # drivers raise their own libraries' types, not only OSError
+            self._check_there(was_refused=True)
+            raise BlobUnreadable(digest, one_line(error), self.url) from error
+        self._note_used()
 
-    def _check_there(self) -> None:
-        """A folder that was there and is gone, such as a mount, has lost nothing: nobody is to be blamed for its blobs.
+    def _check_there(self, *, was_refused: bool = False) -> None:
+        """Probes the root: if it was there and is gone, such as a mount, nobody is to be blamed for its blobs.
+
+        Args:
+            was_refused: something was not absent, but refused. The root may be what refuses, also one that was never
+                found before.
 
         Raises:
-            StoreError: it is gone, or all that was in it: a mount leaves an empty folder.
+            StoreError: it is gone or cannot be read; or another folder is there in its place, and empty.
         """
-        if not self._seen or _protocols(self._fs) & _WITHOUT_FOLDERS:
-            return
+        if self._files.has_folders:
+            if self._was_used or was_refused:
+                self._check_folder()
+        elif was_refused or not self._files.tells_missing:
+            with self._driver("read", "check that you may list and read it"):
+                self._files.answers()
+
+    def _check_folder(self) -> None:
         self.check_readable()
         if self._is_emptied():
             raise StoreError(f"nothing is left in the store {self.url}; bring it back, or name the right place")
 
     def _is_emptied(self) -> bool:
+        """Whether an empty folder is there that is not the one that was, as far as the file system tells them apart.
+
+        The same folder, emptied, has lost its blobs: whoever may delete them cannot have the store count as away.
+        """
         try:
             with self._driver("read", "check that it is a folder you may read"):
-                return not self._fs.exists(self._seen) and not self._fs.ls(self._root, detail=False)
+                is_empty = self._files.is_empty()
         except FileNotFoundError:  # the root itself went meanwhile
             return True
+        return is_empty and self._was_used and (self._identity is None or self._identity != self._files.identity())
 
-    def _note_seen(self, path: str) -> None:
-        """Remembers a folder within the root, which stays when what is in it goes; the root where there is none."""
-        if self._seen in ("", self._root):
-            self._seen = path.rpartition("/")[0]
-
-    def _read(self, digest: Digest, limit: int) -> bytes:
-        size = self._size(digest)
-        if size > limit:
-            raise BlobTooLarge(digest, size, limit, self.url)
-        if size == 0:  # object stores refuse a range of an empty object
-            return b""
-        try:
-            with self._driver("read", "check that it is a folder you may read"):
-                return bytes(self._fs.cat_file(self._path(digest), start=0, end=size))
-        except FileNotFoundError:
-            raise BlobMissing(digest, self.url) from None
+    def _note_used(self) -> None:
+        self._was_used, self._identity = True, self._files.identity()
 
     def _write(self, path: str, data: bytes) -> None:
-        self._check_there()
+        with self._writing():
+            self._files.write(path, data)
+        self._note_used()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        if self._files.has_folders:
+            self._check_there()  # what is gone is not made anew
         try:
             with self._driver("write to", "choose a folder that you may write to, or free some space"):
-                if _protocols(self._fs) & _OBJECT_STORES:
-                    self._fs.pipe_file(path, data)
-                else:
-                    self._write_and_rename(path, data)
+                yield
         except FileNotFoundError as error:
-            raise StoreError(f"cannot write to the store {self.url}: {_one_line(error)}; create it first") from error
-        self._note_seen(path)
-
-    def _write_and_rename(self, path: str, data: bytes) -> None:
-        # fsspec's own transactions stage local files in the system's temporary folder and move them from there: a
-        # copy, not a rename, when that is another file system. Beside its final name the move is one atomic rename.
-        self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-        staged = f"{path}.{secrets.token_hex(8)}.part"
-        try:
-            with self._fs.open(staged, "wb") as file:
-                file.write(data)
-                _flush_to_disk(file)
-            self._fs.mv(staged, path)
-        except BaseException:
-            with suppress(Exception):  # the first error is the one to report
-                self._fs.rm_file(staged)
+            raise StoreError(f"cannot write to the store {self.url}: {one_line(error)}; create it first") from error
+        except Obstacle:
+            self._check_there(was_refused=True)
             raise
 
     @contextmanager
     def _driver(self, action: str, advice: str) -> Iterator[None]:
-        """Turn whatever a driver raises into one line; a missing file is left for the caller to name."""
+        """Turn whatever a driver raises into one line; a missing file or an obstacle is left for the caller to name."""
         try:
             yield
-        except FileNotFoundError:
+        except (FileNotFoundError, Obstacle):
             raise
         except Exception as error:  # drivers raise their own libraries' types, not only OSError
-            raise StoreError(f"cannot {action} the store {self.url}: {_one_line(error)}; {advice}") from error
-
-
-def _open_file_system(url: str, shown: str) -> tuple[Any, str]:
-    if not url.strip():
-        raise StoreError("the store's URL is empty; give a folder or a URL such as file:///var/lib/ring/blobs")
-    try:
-        fs, root = fsspec.core.url_to_fs(url)
-    except ImportError as error:
-        raise StoreError(f"no driver for the store {shown}: {_one_line(error)}; pip install it") from error
-    except Exception as error:
-        raise StoreError(f"cannot open the store {shown}: {_one_line(error)}; check the URL") from error
-    return fs, root
-
-
-def _protocols(fs: Any) -> set[str]:
-    return {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
-
-
-def _flush_to_disk(file: Any) -> None:
-    """Bring a local file to the disk before it gets its name: a power cut must not leave a named, empty blob."""
-    file.flush()
-    with suppress(AttributeError, OSError):  # remote files have no descriptor
-        os.fsync(file.fileno())
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:***@", url)
+            raise StoreError(f"cannot {action} the store {self.url}: {one_line(error)}; {advice}") from error

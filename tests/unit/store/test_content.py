@@ -213,15 +213,6 @@ def test_check_writable_leaves_nothing_behind(url: str, root: Path) -> None:
     assert files_in(root) == []
 
 
-def test_folder_in_place_of_a_blob_is_one_clear_line(store: ContentStore, root: Path) -> None:
-    blob_file(root, sha256(DATA)).mkdir(parents=True)
-    with pytest.raises(StoreError):
-        store.get(sha256(DATA))
-    with pytest.raises(StoreError):
-        store.put(DATA)
-    assert files_in(root) == []
-
-
 @pytest.mark.parametrize("url", ["", "  ", "nonsense://x"])
 def test_unknown_url_is_one_clear_line(url: str) -> None:
     with pytest.raises(StoreError) as error:
@@ -248,7 +239,7 @@ def test_failed_write_leaves_no_blob_and_no_part(
     def no_space(*_args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("deepring_chain.store.content._flush_to_disk", no_space)
+    monkeypatch.setattr("deepring_chain.store.backend._flush_to_disk", no_space)
     with pytest.raises(StoreError, match="No space left") as error:
         store.put(DATA)
     one_line(error)
@@ -263,7 +254,7 @@ def _put_and_hang(url: str, started: str) -> None:
         Path(started).touch()
         time.sleep(60)
 
-    store._fs.mv = hang
+    store._files._place = hang  # type: ignore[method-assign]
     store.put(DATA)
 
 

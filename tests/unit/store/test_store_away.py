@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from deepring_chain.errors import StoreError
-from deepring_chain.store.content import BlobMissing, ContentStore
+from deepring_chain.store.content import BlobFault, BlobMissing, ContentStore
 from deepring_chain.types import Digest
 
 UNKNOWN = Digest(bytes(32))
@@ -62,6 +63,44 @@ def test_mount_that_is_away_leaves_an_empty_folder_and_is_an_error_of_the_store(
     (tmp_path / "away").rename(folder)
     assert store.get(digest) == b"blob"
     call(store, digest)
+
+
+def test_store_that_somebody_emptied_is_there_and_its_blobs_are_missing(tmp_path: Path) -> None:
+    """Attack: who may delete everything has the store count as away, and no verdict is given."""
+    store = ContentStore((tmp_path / "store").as_uri())
+    digest = store.put(b"blob")
+    store.leave("name", b"message")
+    for path in (tmp_path / "store").iterdir():
+        shutil.rmtree(path)
+    with pytest.raises(BlobMissing):
+        store.get(digest)
+    assert store.pick_up("name") is None
+    assert store.put(b"blob") == digest
+
+
+def test_mount_that_comes_back_as_another_folder_is_the_store(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    store = ContentStore(folder.as_uri())
+    digest = store.put(b"blob")
+    shutil.copytree(folder, tmp_path / "copy")
+    shutil.rmtree(folder)
+    (tmp_path / "copy").rename(folder)
+    assert store.get(digest) == b"blob"
+    shutil.rmtree(folder / digest.hex()[:2])
+    with pytest.raises(BlobMissing):
+        store.get(digest)
+
+
+def test_trap_in_a_store_that_is_away_is_no_fault_of_a_blob(tmp_path: Path) -> None:
+    """An error at a blob's name is held against the root: here that is a file."""
+    folder = tmp_path / "store"
+    store = ContentStore(folder.as_uri())
+    digest = store.put(b"blob")
+    folder.rename(tmp_path / "away")
+    folder.write_bytes(b"no store")
+    with pytest.raises(StoreError, match="no folder") as caught:
+        store.get(digest)
+    assert not isinstance(caught.value, BlobFault)
 
 
 def test_empty_store_that_was_only_tried_has_no_blobs_and_takes_the_first_one(tmp_path: Path) -> None:
@@ -138,3 +177,7 @@ def test_reader_of_a_web_server_that_lists_no_folder_is_told_which_blob_is_missi
         with pytest.raises(BlobMissing):
             reader.get(UNKNOWN)
         server.shutdown()
+    for pointer in (digest, UNKNOWN):
+        with pytest.raises(StoreError) as caught:
+            reader.get(pointer)
+        assert not isinstance(caught.value, BlobFault)
