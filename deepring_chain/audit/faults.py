@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from deepring_chain.protocol.audit_step import AuditFailure, Place
 
 MAX_FAULTS = 1000
-"""So many are kept: memory must not grow with a store that is damaged all over."""
+"""So many of each field are kept: memory must not grow with a store that is damaged all over.
+
+Of each field, since who plants a thousand faults of one shall not hide those of another.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,20 +44,20 @@ class Faults:
     """The faults so far.
 
     Attributes:
-        kept: the first `MAX_FAULTS`, in the order in which they were found.
-        total: how many there are.
+        kept: the first `MAX_FAULTS` of each field, in the order in which they were found.
+        counts: how many there are of each field.
     """
 
     kept: list[Fault] = field(default_factory=list)
-    total: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, fault: Fault) -> None:
         """Counts a fault, and keeps it while there is room."""
-        self.total += 1
-        if len(self.kept) < MAX_FAULTS:
+        self.counts[fault.field] = self.counts.get(fault.field, 0) + 1
+        if self.counts[fault.field] <= MAX_FAULTS:
             self.kept.append(fault)
 
     @property
-    def more(self) -> int:
-        """How many were counted and not kept."""
-        return self.total - len(self.kept)
+    def more(self) -> dict[str, int]:
+        """How many were counted and not kept, by field."""
+        return {name: count - MAX_FAULTS for name, count in self.counts.items() if count > MAX_FAULTS}

@@ -102,8 +102,8 @@ class AuditReport:
         verdicts: what came of the verdicts' evidence.
         remarks: what is odd, and either nobody's fault in the ring or dealt with by it.
         not_checked: what needs keys, or another node.
-        faults: blobs and verdicts that are wrong; the first ones. They did not end the audit.
-        more_faults: how many there are beyond these.
+        faults: blobs and verdicts that are wrong; the first ones of each field. They did not end the audit.
+        more_faults: how many there are beyond these, by field.
         stopped: what is wrong in the trail's own logic; it ended the audit, and nothing after it was checked.
     """
 
@@ -121,7 +121,7 @@ class AuditReport:
     remarks: tuple[str, ...]
     not_checked: tuple[Unchecked, ...]
     faults: tuple[AuditFailure, ...]
-    more_faults: int
+    more_faults: Mapping[str, int]
     stopped: AuditFailure | None
 
     @property

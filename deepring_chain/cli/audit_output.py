@@ -35,7 +35,7 @@ def raise_failure(report: AuditReport) -> None:
     """
     if report.failure is None:
         return
-    total = len(report.faults) + report.more_faults + (report.stopped is not None)
+    total = len(report.faults) + sum(report.more_faults.values()) + (report.stopped is not None)
     if total == 1:
         raise report.failure
     raise ProtocolError(f"{total} faults, the first: {report.failure}")
@@ -79,8 +79,7 @@ def _left(report: AuditReport) -> list[str]:
     ]
     remarks = [f"remark: {remark}" for remark in report.remarks]
     faults = [f"fault: {fault}" for fault in report.faults]
-    if report.more_faults:
-        faults.append(f"fault: {report.more_faults} more like these")
+    faults += [f"fault: {count} more of {name}" for name, count in report.more_faults.items()]
     if report.stopped is not None:
         faults.append(f"the audit ended here: {report.stopped}")
     return [
@@ -97,7 +96,7 @@ def _plain(report: AuditReport) -> dict[str, Any]:
         "passed": report.passed,
         "failure": _plain_failure(report.failure) if report.failure else None,
         "faults": [_plain_failure(fault) for fault in report.faults],
-        "more_faults": report.more_faults,
+        "more_faults": dict(report.more_faults),
         "stopped": _plain_failure(report.stopped) if report.stopped else None,
         "ledger": report.domain.ledger,
         "chain_id": report.domain.chain_id,

@@ -343,7 +343,7 @@ class HostileRing:
         assert report.trail.ended[QueryPhase.DELIVERED] == self.delivered
         named_faults = [(fault.subject, fault.field) for fault in report.faults]
         assert sorted(named_faults) == sorted(self.planted), set(named_faults) ^ self.planted
-        assert report.more_faults == 0
+        assert not report.more_faults
 
 
 def _call(function: str, *words: int | bytes) -> bytes:
