@@ -8,17 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.audit import faults
 from deepring_chain.audit.auditor import AuditOptions, AuditReport, audit
 from deepring_chain.audit.chain import LinkedBlock, LinkedBlocks
+from deepring_chain.audit.evidence import Admission
 from deepring_chain.audit.progress import ProgressFile
 from deepring_chain.chain.settlement import LedgerCall
 from deepring_chain.cli.audit_output import conclude
+from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import LoggedEvent
-from deepring_chain.types import Address, ComplaintKind, QueryPhase
+from deepring_chain.protocol.evidence import seal_shared
+from deepring_chain.protocol.restore import verdict_context
+from deepring_chain.types import Address, Attempt, ComplaintKind, Hop, QueryPhase
 from tests.chain.indirect import calling_code, delegate, deploy_forwarder, deploying, redirect, send_raw
 from tests.chain.names import address_of, named
 from tests.chain.stored_ring import StoredRing, answer_one, audit_of, events_of, open_client
@@ -114,6 +119,26 @@ def lie_about_the_last(stored: StoredRing, monkeypatch: pytest.MonkeyPatch) -> N
         return [logged for logged in events if logged.block_number == block.header.number]
 
     monkeypatch.setattr(LinkedBlocks, "events", in_block)
+
+
+def test_verdict_that_does_not_hold_is_collected_too(stored: StoredRing) -> None:
+    """Nothing that comes later hangs on it."""
+    key = X25519PrivateKey.from_private_bytes(named("auditor"))
+    query = stored.submit().open_route().advance(1)
+    query.complain()
+    place = verdict_context(query.domain, query.query, Attempt(1), Hop(1))
+    query.blobs["verdict 1/1"] = seal_shared([public_bytes(key)], b"no evidence", place)
+    query.judge()
+    query.reopen()
+    query.advance(4).deliver()
+    answer_one(stored)
+    options = AuditOptions(admission=Admission(key))
+    report = audit(open_client(stored), stored.store, stored.ring.ledger.first_block, options)
+    assert report.stopped is None
+    assert [(fault.subject, fault.field) for fault in report.faults] == [
+        ("query 1, hop 1", "VerdictPosted.verdict.evidence")
+    ]
+    assert report.trail.ended == {QueryPhase.DELIVERED: 2}
 
 
 # ---------------------------------------------------------------------- whose it is
