@@ -58,7 +58,7 @@ def delegate(web3: Web3, account: LocalAccount, carrier: LocalAccount, code: Add
     authorization = account.sign_authorization({"chainId": web3.eth.chain_id, "address": code, "nonce": nonce})
     to = Address(to_checksum_address(account.address if data else carrier.address))
     receipt = send_raw(web3, carrier, to, data, type=SET_CODE, authorizationList=[authorization])
-    if not web3.eth.get_code(account.address):  # type: ignore[arg-type]
+    if not web3.eth.get_code(account.address):
         raise AssertionError("the node knows no EIP-7702")
     return receipt
 
@@ -85,10 +85,9 @@ class Through:
 
 def redirect(client: LedgerClient, via: Address | None) -> None:
     """From now on all that the client sends goes through `via`, or straight again if None."""
-    sender: Any = client._sender
-    if isinstance(sender, Through):
-        sender = sender._sender
-    client._sender = sender if via is None else Through(sender, via)
+    opened: Any = client
+    sender = opened._sender._sender if isinstance(opened._sender, Through) else opened._sender
+    opened._sender = sender if via is None else Through(sender, via)
 
 
 def calling_code(target: Address, data: bytes) -> bytes:

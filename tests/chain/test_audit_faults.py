@@ -20,7 +20,7 @@ from deepring_chain.chain.settlement import LedgerCall
 from deepring_chain.cli.audit_output import conclude
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.errors import ProtocolError
-from deepring_chain.protocol.events import LoggedEvent
+from deepring_chain.protocol.events import AnswerDelivered, LoggedEvent
 from deepring_chain.protocol.evidence import seal_shared
 from deepring_chain.protocol.restore import verdict_context
 from deepring_chain.types import Address, Attempt, ComplaintKind, Hop, QueryPhase
@@ -113,7 +113,8 @@ def test_wrong_trail_ends_the_audit_and_hides_no_fault(damaged: StoredRing, monk
 def lie_about_the_last(stored: StoredRing, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last event, a delivery, is of another attempt than the ledger had."""
     *events, last = events_of(stored)
-    events.append(replace(last, event=replace(last.event, attempt=2)))  # type: ignore[call-arg]
+    assert isinstance(last.event, AnswerDelivered)
+    events.append(replace(last, event=replace(last.event, attempt=Attempt(2))))
 
     def in_block(_blocks: LinkedBlocks, block: LinkedBlock) -> list[LoggedEvent]:
         return [logged for logged in events if logged.block_number == block.header.number]

@@ -66,7 +66,12 @@ def test_transaction_is_read_once_however_many_events_it_made(
     asked = 20
     read: list[bytes] = []
     real = inputs._decode
-    monkeypatch.setattr(inputs, "_decode", lambda call, data: read.append(data) or real(call, data))
+
+    def decode(call: inputs._Call, data: bytes) -> inputs.Values | None:
+        read.append(data)
+        return real(call, data)
+
+    monkeypatch.setattr(inputs, "_decode", decode)
     calls = [submit_call(stored, f"question {number}") for number in range(asked)]
     stored.ring.ledger.send(stored.querent, nested(stored, 1, *calls))
     report = audit_of(stored)
