@@ -95,13 +95,16 @@ tamper-sweep: setup  ## flip 200 random bits in a live ring; each must be found,
 false-alarms: setup  ## hold 10,000 honest layer checks against each other; none may differ
 	@$(BIN)/python -m deepring_chain.attacks.false_alarms
 
-.PHONY: audit-mutations audit-scale
+.PHONY: audit-mutations audit-scale hostile-calls
 
 audit-mutations: setup  ## change each field of each event and each region of each blob of a trail; the audit must find all
 	@$(BIN)/python -m tests.chain.audit_mutations
 
 audit-scale: setup  ## audit a trail of 10,000 updates with flat memory; prints rate and memory
 	@$(BIN)/python -m tests.chain.audit_scale
+
+hostile-calls: setup  ## play CALLS=500 hostile acts of all members, SEED=1, then audit to the end; names what does not hold
+	@$(BIN)/python -m tests.chain.hostile_calls --seed $(SEED) $(if $(filter command environment,$(firstword $(origin CALLS))),--calls $(CALLS))
 
 .PHONY: fuzz fuzz-corpus
 

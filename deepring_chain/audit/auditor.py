@@ -8,6 +8,7 @@ from deepring_chain.audit.blobs import BlobAuditor
 from deepring_chain.audit.chain import BlockSource, LinkedBlock, LinkedBlocks, check_roots
 from deepring_chain.audit.deployment import check_deployment, check_immutables
 from deepring_chain.audit.evidence import Admission, EvidenceAuditor
+from deepring_chain.audit.faults import Fault, Faults
 from deepring_chain.audit.inputs import InputAuditor
 from deepring_chain.audit.progress import AuditCounts, AuditIdentity, AuditState, ProgressFile
 from deepring_chain.audit.report import AuditReport, not_checked
@@ -64,7 +65,8 @@ def audit(
         source: the blocks; from the client's node if None.
 
     Returns:
-        The report; a failed check is its `failure`, and nothing after it was checked.
+        The report. Faults of blobs and of verdicts are collected, and reading goes on; a fault of the trail's own logic
+        is its `stopped`, and nothing after it was checked.
 
     Raises:
         ChainError: the node or the export fails or has no such block.
@@ -111,7 +113,8 @@ class Audit:
         self._inputs = InputAuditor(client.domain.ledger, self._counts.input_values, self._counts.indirect_calls)
         self._verifier = TrailVerifier(self._terms, state.trail if state else None)
         self._storage = StorageAuditor(client, self._counts.stored_values)
-        self._blobs = BlobAuditor(store, client.ouroboros, state.blobs if state else None)
+        self._faults = state.faults if state else Faults()
+        self._blobs = BlobAuditor(store, client.ouroboros, self._faults, state.blobs if state else None)
         self._evidence = EvidenceAuditor(self._terms, store, admission, state.evidence if state else None)
         self._roots, self._code_values = self._counts.roots, self._counts.code_values
         self._found_deployment = self._counts.found_deployment
@@ -129,7 +132,7 @@ class Audit:
         """Checks the next block: first what it says, so that a failure can name it; then that it was mined so.
 
         Raises:
-            AuditFailure: the first wrong thing.
+            AuditFailure: what is wrong in the trail's own logic. Faults of blobs and verdicts are collected.
         """
         self._check_anchor(block.place)
         if self._known is None and block.header.number == self._identity.first_block:
@@ -152,7 +155,7 @@ class Audit:
         if self._blocks.last is None:
             raise ChainError(f"{self._client.url}: no block was read")
         trail, blobs, evidence = self._verifier.save(), self._blobs.state, self._evidence.state
-        return AuditState(self._identity, self._blocks.last, self._counted(), trail, blobs, evidence)
+        return AuditState(self._identity, self._blocks.last, self._counted(), trail, blobs, evidence, self._faults)
 
     # ------------------------------------------------------------------ steps
 
@@ -177,10 +180,17 @@ class Audit:
         self._inputs.compare(logged, block)
         self._verifier.check(logged, self._inputs.witness(logged, block))
         self._blobs.check(logged)
-        self._evidence.check(logged)
+        self._check_evidence(logged)
         ended = self._verifier.take_ended()
         if ended is not None:
             self._storage.compare_ended(ended, block.place, self._source.head)
+
+    def _check_evidence(self, logged: LoggedEvent) -> None:
+        """Nothing that comes later hangs on whether a verdict was right."""
+        try:
+            self._evidence.check(logged)
+        except AuditFailure as failure:
+            self._faults.add(Fault.of(failure))
 
     def _check_known(self) -> None:
         """An audit goes on only on the chain that it came from."""
@@ -213,7 +223,7 @@ class Audit:
         values = (self._code_values, inputs, indirect, self._storage.count)
         return AuditCounts(blocks, self._roots, *values, self._found_deployment)
 
-    def _report(self, failure: AuditFailure | None) -> AuditReport:
+    def _report(self, stopped: AuditFailure | None) -> AuditReport:
         blobs = self._blobs.state
         return AuditReport(
             domain=self._client.domain,
@@ -229,5 +239,7 @@ class Audit:
             verdicts=self._evidence.report(),
             remarks=(*blobs.remarks, *([f"{blobs.more_remarks} more like these"] if blobs.more_remarks else [])),
             not_checked=not_checked(self._counted(), self._evidence.report(), self._options.anchor),
-            failure=failure,
+            faults=tuple(fault.failure for fault in self._faults.kept),
+            more_faults=self._faults.more,
+            stopped=stopped,
         )

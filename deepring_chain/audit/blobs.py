@@ -1,13 +1,17 @@
 """The auditor's view of the store: every blob that an event points to is there, undamaged, and of its outer format.
 
-What the ring itself has found unusable is no news: an envelope that its recipient disputed for that, or whose sender
-was found guilty, is counted as disputed. So is the evidence of a complaint whose author was found guilty.
+A blob that is not is a fault; the auditor collects it and reads on, since who can write to the store or post a pointer
+must not end the audit. What the ring itself has found unusable is no news: an envelope that its recipient disputed for
+that, or whose sender was found guilty, is counted as disputed. So is the evidence of a complaint whose author was found
+guilty. Evidence that nobody has to read is a remark at most: no verdict opens it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
+from deepring_chain.audit.faults import Fault, Faults
 from deepring_chain.audit.formats import BlobFormatBroken, BlobKind, format_fault
 from deepring_chain.protocol.audit_step import AuditFailure, Place, show
 from deepring_chain.protocol.events import (
@@ -25,33 +29,30 @@ from deepring_chain.protocol.events import (
     UpdatePosted,
     VerdictPosted,
 )
-from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, BlobUnreadable, ContentStore
-from deepring_chain.types import ZERO, Address, ComplaintKind, Digest, Hop, QueryId
+from deepring_chain.store.content import BlobCorrupt, BlobFault, BlobMissing, BlobTooLarge, BlobUnreadable, ContentStore
+from deepring_chain.types import ZERO, Address, ComplaintKind, Digest, Hop, QueryId, Verdict
 
 MAX_REMARKS = 1000
 """So many are kept: memory must not grow with a trail that is odd all along."""
 
 
+ABOUT_CONTENT = frozenset({ComplaintKind.UNREADABLE, ComplaintKind.ALTERED})
+"""Complaints whose evidence, the recipient's key, a verdict needs; the ledger binds a pointer for all kinds."""
+
+
 @dataclass(frozen=True)
 class Held:
-    """A failure that the ring may have found itself: the failure's words, and what a complaint about it says."""
+    """A fault that the ring may have found itself.
 
-    subject: str
-    field: str
-    expected: str
-    found: str
-    place: Place
+    Attributes:
+        fault: what is wrong.
+        complaint: what a complaint about it says.
+        is_disputed: whether its recipient complained of something else; then the verdict decides.
+    """
+
+    fault: Fault
     complaint: ComplaintKind | None = None
-
-    @classmethod
-    def of(cls, failure: AuditFailure, complaint: ComplaintKind | None = None) -> Held:
-        """Keeps a failure."""
-        return cls(failure.subject, failure.field, failure.expected, failure.found, failure.place, complaint)
-
-    @property
-    def failure(self) -> AuditFailure:
-        """The failure to raise."""
-        return AuditFailure(self.subject, self.field, self.expected, self.found, self.place)
+    is_disputed: bool = False
 
 
 @dataclass
@@ -71,7 +72,7 @@ class BlobState:
     layers: int = 0
     inputs: dict[QueryId, LoggedEvent] = field(default_factory=dict)
     envelopes: dict[QueryId, dict[Hop, Held]] = field(default_factory=dict)
-    evidence: dict[QueryId, Held] = field(default_factory=dict)
+    evidence: dict[QueryId, Fault] = field(default_factory=dict)
     counts: dict[BlobKind, int] = field(default_factory=dict)
     total_bytes: int = 0
     disputed: int = 0
@@ -88,15 +89,17 @@ class BlobAuditor:
     Args:
         store: the ciphertext store.
         ouroboros: the model owner's account; it needs no evidence for a complaint of its own.
+        faults: takes what is wrong.
         state: where another one stopped; from the first event on if None.
 
     Attributes:
         state: what was found so far.
     """
 
-    def __init__(self, store: ContentStore, ouroboros: Address, state: BlobState | None = None) -> None:
+    def __init__(self, store: ContentStore, ouroboros: Address, faults: Faults, state: BlobState | None = None) -> None:
         self._store = store
         self._ouroboros = ouroboros
+        self._faults = faults
         self._delivered: QueryId | None = None
         self.state = state or BlobState()
 
@@ -104,7 +107,6 @@ class BlobAuditor:
         """Reads what the next event, which the verifier found good, points to.
 
         Raises:
-            AuditFailure: absent, damaged, too large, or of another format.
             StoreError: the store cannot be read at all.
         """
         self._settle_delivered(logged)
@@ -125,23 +127,15 @@ class BlobAuditor:
                 self._check_entry(logged)
 
     def end_block(self) -> None:
-        """Nothing more comes in the transaction of a delivery that the block ended with.
-
-        Raises:
-            AuditFailure: a blob of the delivered query is unusable, and nobody has disputed it.
-        """
+        """Nothing more comes in the transaction of a delivery that the block ended with."""
         query, self._delivered = self._delivered, None
         if query is not None:
             self._settle(query)
 
     def finish(self) -> None:
-        """Looks at the inputs that the ouroboros has neither accepted nor turned down; only remarks on them.
-
-        Raises:
-            AuditFailure: a blob of a query that is still open is unusable, and nobody has disputed it.
-        """
+        """Looks at what open queries leave undecided: blobs that nobody disputed; inputs, only to remark on them."""
         self.end_block()
-        for query in [*self.state.envelopes, *self.state.evidence]:
+        for query in {**self.state.envelopes, **self.state.evidence}:
             self._settle(query)
         for logged in self.state.inputs.values():
             self._try_input(logged, "nobody has accepted it yet")
@@ -180,18 +174,25 @@ class BlobAuditor:
     def _end(self, query: QueryId, why: str) -> None:
         if query in self.state.inputs:
             self._try_input(self.state.inputs.pop(query), why)
+        if query in self.state.evidence:  # no verdict will read it
+            self._remark(f"{self.state.evidence.pop(query).failure}; {why}")
         self._settle(query)
 
     def _check_input(self, logged: LoggedEvent) -> None:
-        if isinstance(logged.event, QuerySubmitted):
-            pointer = logged.event.sealed_input
-            self._check_blob(logged, BlobKind.INPUT, f"query {logged.event.query}", "sealed_input", pointer)
+        fault = self._find_input_fault(logged)
+        if fault is not None:
+            self._faults.add(fault)
 
     def _try_input(self, logged: LoggedEvent, why: str) -> None:
-        try:
-            self._check_input(logged)
-        except AuditFailure as failure:
-            self._remark(f"{failure}; {why}")
+        fault = self._find_input_fault(logged)
+        if fault is not None:
+            self._remark(f"{fault.failure}; {why}")
+
+    def _find_input_fault(self, logged: LoggedEvent) -> Fault | None:
+        if not isinstance(logged.event, QuerySubmitted):
+            return None
+        subject, pointer = f"query {logged.event.query}", logged.event.sealed_input
+        return _fault_of(lambda: self._read_blob(logged, BlobKind.INPUT, subject, "sealed_input", pointer))
 
     # ------------------------------------------------------------------ disputes
 
@@ -199,44 +200,58 @@ class BlobAuditor:
         update = event.signed.update
         held = self.state.envelopes.setdefault(update.query, {})
         if update.hop in held:  # nobody reads the older one any more, so nobody will dispute it
-            raise held[update.hop].failure
+            self._faults.add(held.pop(update.hop).fault)
         subject, field = f"query {update.query}, hop {update.hop}", "signed.update.envelope"
         try:
-            self._check_blob(logged, BlobKind.ENVELOPE, subject, field, update.envelope)
+            self._read_blob(logged, BlobKind.ENVELOPE, subject, field, update.envelope)
         except BlobFormatBroken as failure:
-            held[update.hop] = Held.of(failure, ComplaintKind.UNREADABLE)
+            held[update.hop] = Held(Fault.of(failure), ComplaintKind.UNREADABLE)
         except AuditFailure as failure:
-            held[update.hop] = Held.of(failure, ComplaintKind.MISSING)
+            held[update.hop] = Held(Fault.of(failure), ComplaintKind.MISSING)
 
     def _check_complaint(self, logged: LoggedEvent, event: EnvelopeDisputed) -> None:
         complaint = event.complaint
-        held = self.state.envelopes.get(complaint.query, {})
-        sent = held.get(Hop(complaint.hop - 1))
+        held, sender = self.state.envelopes.get(complaint.query, {}), Hop(complaint.hop - 1)
+        sent = held.get(sender)
         if sent is not None and sent.complaint is complaint.kind:
-            self._excuse(held.pop(Hop(complaint.hop - 1)), f"its recipient disputed it ({complaint.kind.name})")
+            self._excuse(held.pop(sender).fault, f"its recipient disputed it ({complaint.kind.name})")
+        elif sent is not None and complaint.kind is not ComplaintKind.UNABLE:
+            held[sender] = replace(sent, is_disputed=True)
         if event.recipient == self._ouroboros and complaint.evidence == ZERO:
             return
         subject, field = f"query {complaint.query}, hop {complaint.hop}", "complaint.evidence"
-        try:
-            self._check_blob(logged, BlobKind.COMPLAINT, subject, field, complaint.evidence)
-        except AuditFailure as failure:
-            self.state.evidence[complaint.query] = Held.of(failure)
+        fault = _fault_of(lambda: self._read_blob(logged, BlobKind.COMPLAINT, subject, field, complaint.evidence))
+        if fault is None:
+            return
+        if complaint.kind in ABOUT_CONTENT:
+            self.state.evidence[complaint.query] = fault
+        else:
+            self._remark(f"{fault.failure}; nobody has to read it ({complaint.kind.name})")
 
     def _check_verdict(self, logged: LoggedEvent, event: VerdictPosted) -> None:
         verdict = event.verdict
         subject = f"query {verdict.query}, hop {verdict.hop}"
         self._check_blob(logged, BlobKind.VERDICT, subject, "verdict.evidence", verdict.evidence)
-        envelopes, evidence = self.state.envelopes.get(verdict.query, {}), self.state.evidence.pop(verdict.query, None)
-        if evidence is not None and not verdict.receiver_guilty:
-            raise evidence.failure
-        sides = ((verdict.sender_guilty, Hop(verdict.hop - 1)), (verdict.receiver_guilty, verdict.hop))
-        found = [envelopes.pop(hop) for is_guilty, hop in sides if is_guilty and hop in envelopes]
-        for held in [*found, *([evidence] if evidence is not None else [])]:
-            self._excuse(held, "who posted it was found guilty")
+        evidence = self.state.evidence.pop(verdict.query, None)
+        if evidence is not None and verdict.receiver_guilty:
+            self._excuse(evidence, "who posted it was found guilty")
+        elif evidence is not None:
+            self._faults.add(evidence)
+        self._excuse_envelopes(verdict)
 
-    def _excuse(self, held: Held, why: str) -> None:
+    def _excuse_envelopes(self, verdict: Verdict) -> None:
+        """What a guilty side sent, and what its recipient disputed without being found guilty for that."""
+        envelopes = self.state.envelopes.get(verdict.query, {})
+        for is_guilty, hop in ((verdict.sender_guilty, Hop(verdict.hop - 1)), (verdict.receiver_guilty, verdict.hop)):
+            if is_guilty and hop in envelopes:
+                self._excuse(envelopes.pop(hop).fault, "who posted it was found guilty")
+        sent = envelopes.get(Hop(verdict.hop - 1))
+        if sent is not None and sent.is_disputed and not verdict.receiver_guilty:
+            self._excuse(envelopes.pop(Hop(verdict.hop - 1)).fault, "its recipient disputed it, without guilt")
+
+    def _excuse(self, fault: Fault, why: str) -> None:
         self.state.disputed += 1
-        self._remark(f"{held.failure}; {why}")
+        self._remark(f"{fault.failure}; {why}")
 
     def _remark(self, text: str) -> None:
         if len(self.state.remarks) < MAX_REMARKS:
@@ -246,11 +261,10 @@ class BlobAuditor:
 
     def _settle(self, query: QueryId) -> None:
         """Nothing more will come that disputes a blob of this query."""
-        held = [*self.state.envelopes.pop(query, {}).values()]
+        for held in self.state.envelopes.pop(query, {}).values():
+            self._faults.add(held.fault)
         if query in self.state.evidence:
-            held.append(self.state.evidence.pop(query))
-        if held:
-            raise held[0].failure
+            self._faults.add(self.state.evidence.pop(query))
 
     def _settle_delivered(self, logged: LoggedEvent) -> None:
         """A delivery that violates eq. 13 is no end: its record follows at once."""
@@ -263,7 +277,20 @@ class BlobAuditor:
     def _check_blob(
         self, logged: LoggedEvent, kind: BlobKind, subject: str, field: str, pointer: Digest, parts: int = 0
     ) -> None:
-        """`parts` is how many layers or notes the blob must have, if it is of a kind that has any."""
+        """Reads a blob; what is wrong with it is a fault."""
+        fault = _fault_of(lambda: self._read_blob(logged, kind, subject, field, pointer, parts))
+        if fault is not None:
+            self._faults.add(fault)
+
+    def _read_blob(
+        self, logged: LoggedEvent, kind: BlobKind, subject: str, field: str, pointer: Digest, parts: int = 0
+    ) -> None:
+        """`parts` is how many layers or notes the blob must have, if it is of a kind that has any.
+
+        Raises:
+            AuditFailure: absent, damaged, too large, not to be read, or of another format.
+            StoreError: the store cannot be read at all.
+        """
         name = f"{type(logged.event).__name__}.{field}"
 
         def fail(expected: str, found: str) -> AuditFailure:
@@ -279,9 +306,20 @@ class BlobAuditor:
             raise fail(f"a blob {show(pointer)} in {self._store.url}", f"what cannot be read: {error.reason}") from None
         except BlobTooLarge as error:
             raise fail(f"a blob {show(pointer)} of {self._store.max_bytes} bytes or less", f"{error.size}") from None
+        except BlobFault as error:
+            raise fail(f"a blob {show(pointer)} in {self._store.url}", f"one that cannot be read ({error})") from None
         fault = format_fault(kind, blob, parts)
         if fault is not None:
             expected = f"a blob {show(pointer)} in the format of {kind.value}"
             raise BlobFormatBroken(subject, name, expected, fault, Place.of(logged))
         self.state.counts[kind] = self.state.counts.get(kind, 0) + 1
         self.state.total_bytes += len(blob)
+
+
+def _fault_of(read: Callable[[], None]) -> Fault | None:
+    """What is wrong with the blob that `read` reads."""
+    try:
+        read()
+    except AuditFailure as failure:
+        return Fault.of(failure)
+    return None

@@ -32,7 +32,7 @@ from deepring_chain.protocol.events import (
 )
 from deepring_chain.protocol.evidence import Evidence, open_shared
 from deepring_chain.protocol.restore import verdict_context
-from deepring_chain.store.content import ContentStore
+from deepring_chain.store.content import BlobFault, ContentStore
 from deepring_chain.types import Address, Digest, QueryId
 
 MAX_POINTS = 100
@@ -124,8 +124,11 @@ class EvidenceAuditor:
     def check(self, logged: LoggedEvent) -> None:
         """Takes in the next event, which the verifier found good.
 
+        A verdict whose evidence or whose query's input cannot be read is an open point: `BlobAuditor` names the blob.
+
         Raises:
-            AuditFailure: a verdict, or its evidence, is wrong.
+            AuditFailure: a verdict, or its evidence, is wrong; the next event can be taken in all the same.
+            StoreError: the store cannot be read at all.
         """
         if self._admission is None:
             return
@@ -195,10 +198,16 @@ class EvidenceAuditor:
 
     def _judge(self, logged: LoggedEvent, event: VerdictPosted, admission: Admission) -> None:
         self.state.verdicts += 1
-        evidence = self._open(logged, event, admission)
-        if evidence is None:
-            self.state.unopened += 1
-            return
+        try:
+            evidence = self._open(logged, event, admission)
+            if evidence is None:
+                self.state.unopened += 1
+            else:
+                self._repeat(logged, event, evidence, admission)
+        except BlobFault as error:
+            self._point(event, f"all of it: {error}", "who still has that blob")
+
+    def _repeat(self, logged: LoggedEvent, event: VerdictPosted, evidence: Evidence, admission: Admission) -> None:
         run = admission.run if admission.model_root == self.state.model_root else None
         if admission.run is not None and run is None:
             self._point(

@@ -3,12 +3,15 @@
 Most fields of an event are bound by a signature, a route link or a hash. The rest stands in the transaction's input
 as well, and there it is compared. The evidence for a restore is in the input alone: the ledger checks it and keeps
 nothing.
+
+The input of a transaction is another call's where a contract, or an account that is delegated to one (EIP-7702), called
+the ledger; and calls within calls, or values laid out in an odd way, can hide what was passed. Anybody may call so:
+such an event is counted, and no failure. Of a restore order, which is the owner's alone, the call must be found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +21,7 @@ from eth_utils import function_signature_to_4byte_selector, to_checksum_address
 
 from deepring_chain.audit.chain import LinkedBlock
 from deepring_chain.audit.names import subject_of
+from deepring_chain.chain.raw_block import RawTransaction
 from deepring_chain.protocol.audit_step import AuditFailure, Place, Witness, show
 from deepring_chain.protocol.events import (
     EnvelopeDisputed,
@@ -54,6 +58,11 @@ class _Call:
 
     function: str
     pairs: Callable[[Values, Any], Pairs]
+
+    @property
+    def selector(self) -> bytes:
+        """The first four bytes of its calls."""
+        return function_signature_to_4byte_selector(self.function)
 
     def types(self) -> list[str]:
         """The arguments' types; the ledger takes any bytes for a text."""
@@ -159,8 +168,16 @@ _CALLS: Mapping[type, tuple[_Call, ...]] = {
     ),
 }
 
-_ALWAYS_DIRECT = (RestoreOrdered, RestoreReported)
-"""What these need stands in the input: they cannot be checked when another contract made the call."""
+MOST_PLACES = 64
+"""In so many places of an input a restore order is looked for: it stands in one, the owner's own."""
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """The calls of a transaction that may have made an event; `hidden` tells whether there may be others."""
+
+    found: list[tuple[_Call, Values]]
+    hidden: bool
 
 
 class InputAuditor:
@@ -168,16 +185,18 @@ class InputAuditor:
 
     Attributes:
         count: how many values were compared with events.
-        indirect: events whose ledger call another contract made: its input is not the transaction's.
+        indirect: events whose ledger call is not to be seen in the transaction's input: another account's code made
+            it, or it is hidden.
     """
 
     def __init__(self, ledger: Address, count: int = 0, indirect: int = 0) -> None:
         self._ledger = ledger
+        self._read: tuple[Digest, dict[type, _Calls]] = (Digest(b""), {})
         self.count = count
         self.indirect = indirect
 
     def witness(self, logged: LoggedEvent, block: LinkedBlock) -> Witness:
-        """What the chain tells beside an event; compares nothing yet.
+        """What the chain tells beside an event.
 
         Raises:
             AuditFailure: the evidence for a restore is not in the transaction's input.
@@ -185,8 +204,11 @@ class InputAuditor:
         time = block.header.time
         if not isinstance(logged.event, RestoreOrdered):
             return Witness(time)
-        calls = self._inputs(logged, block)
-        return Witness(time, _leaves(logged.event, calls) if calls else ())
+        transaction = block.by_hash()[logged.transaction_hash]
+        leaves = restore_leaves(logged.event, transaction.data)
+        if not leaves:
+            raise _failure(logged, "input", self._wanted(logged), self._found(logged, transaction))
+        return Witness(time, leaves)
 
     def compare(self, logged: LoggedEvent, block: LinkedBlock) -> None:
         """Compares an event with the input of its transaction.
@@ -196,57 +218,79 @@ class InputAuditor:
         """
         if type(logged.event) not in _CALLS:
             return
-        calls = self._inputs(logged, block)
-        if calls is None:
+        calls = self._known_calls(logged, block)
+        pairs = _closest([call.pairs(values, logged.event) for call, values in calls.found])
+        differs = any(passed != told for _, passed, told in pairs)
+        if calls.hidden and (differs or not pairs):
             self.indirect += 1
             return
-        pairs = _closest([call.pairs(values, logged.event) for call, values in calls])
         for name, passed, told in pairs:
             self.count += 1
             if passed != told:
                 raise _failure(logged, name, f"{show(passed)}, as the transaction has it", show(told))
 
-    def _inputs(self, logged: LoggedEvent, block: LinkedBlock) -> list[tuple[_Call, Values]] | None:
-        """The calls in the event's transaction that may have made it.
+    def _known_calls(self, logged: LoggedEvent, block: LinkedBlock) -> _Calls:
+        """Reads a transaction once, however many events it made: one may make hundreds."""
+        if self._read[0] != logged.transaction_hash:
+            self._read = (logged.transaction_hash, {})
+        known, kind = self._read[1], type(logged.event)
+        if kind not in known:
+            known[kind] = self._calls(logged, block.by_hash()[logged.transaction_hash])
+        return known[kind]
 
-        None if another contract made the call, or calls within calls hide it.
+    def _calls(self, logged: LoggedEvent, transaction: RawTransaction) -> _Calls:
+        """The calls in an event's transaction that may have made it.
+
+        Raises:
+            AuditFailure: a call of the ledger that cannot have made it.
         """
-        transaction = block.by_hash()[logged.transaction_hash]
-        wanted = f"a call of {' or '.join(call.function for call in _CALLS[type(logged.event)])} at {self._ledger}"
         if transaction.to != self._ledger:
-            if type(logged.event) in _ALWAYS_DIRECT:
-                raise _failure(logged, "input", wanted, f"a transaction to {transaction.to}")
-            return None
+            return _Calls([], hidden=True)
         parts = _parts(transaction.data)
-        found = [
-            (call, _decode(logged, call, data, wanted))
-            for data in parts
-            for call in _CALLS[type(logged.event)]
-            if data[:4] == function_signature_to_4byte_selector(call.function)
-        ]
-        if not found and any(_is_multicall(data) for data in parts):
-            return None
-        if not found:
-            raise _failure(logged, "input", wanted, f"a call of another function, {show(transaction.data[:4])}")
-        return found
+        tried = [(call, _decode(call, data)) for data in parts for call in _calls_in(logged, data)]
+        found = [(call, values) for call, values in tried if values is not None]
+        if not tried and not any(_is_multicall(data) for data in parts):
+            raise _failure(logged, "input", self._wanted(logged), self._found(logged, transaction))
+        return _Calls(found, len(found) < len(tried) or any(_is_multicall(data) for data in parts))
+
+    def _wanted(self, logged: LoggedEvent) -> str:
+        return f"a call of {' or '.join(call.function for call in _CALLS[type(logged.event)])} at {self._ledger}"
+
+    def _found(self, logged: LoggedEvent, transaction: RawTransaction) -> str:
+        if transaction.to != self._ledger:
+            return f"a transaction to {transaction.to}"
+        if any(_calls_in(logged, data) for data in _parts(transaction.data)):
+            return "malformed values"
+        return f"a call of another function, {show(transaction.data[:4])}"
+
+
+def _calls_in(logged: LoggedEvent, data: bytes) -> list[_Call]:
+    """The functions that make such an event, of which `data` calls one."""
+    return [call for call in _CALLS[type(logged.event)] if data[:4] == call.selector]
 
 
 def restore_leaves(event: RestoreOrdered, data: bytes) -> tuple[Digest, ...]:
-    """The evidence for a restore in its transaction's input, also within a `multicall`; empty if there is none."""
+    """The evidence for a restore in its transaction's input; empty if there is none.
+
+    The owner's account may run code (EIP-7702), or a contract may carry its call: the call is looked for wherever it
+    may stand. What is found is proved by the hashes that it must lead to.
+    """
     (call,) = _CALLS[RestoreOrdered]
-    found: list[tuple[_Call, Values]] = []
-    for part in _parts(data):
-        if part[:4] == function_signature_to_4byte_selector(call.function):
-            with suppress(DecodingError, ValueError, OverflowError):
-                found.append((call, tuple(abi_decode(call.types(), part[4:], strict=False))))
-    return _leaves(event, found) if found else ()
+    places = [*(part for part in _parts(data) if part[:4] == call.selector), *_anywhere(call, data)]
+    found = [values for part in places if (values := _decode(call, part)) is not None]
+    same = [values for values in found if all(passed == told for _, passed, told in call.pairs(values, event))]
+    chosen = (same or found)[:1]
+    return tuple(Digest(leaf) for values in chosen for leaf in values[1])
 
 
-def _leaves(event: RestoreOrdered, calls: list[tuple[_Call, Values]]) -> tuple[Digest, ...]:
-    """Of the call that passed what the event tells, if one did."""
-    same = [values for call, values in calls if all(passed == told for _, passed, told in call.pairs(values, event))]
-    values = (same or [values for _, values in calls])[0]
-    return tuple(Digest(leaf) for leaf in values[1])
+def _anywhere(call: _Call, data: bytes) -> Iterator[bytes]:
+    """What may be a call within other bytes."""
+    at = -1
+    for _ in range(MOST_PLACES):
+        at = data.find(call.selector, at + 1)
+        if at < 0:
+            return
+        yield data[at:]
 
 
 def _is_multicall(data: bytes) -> bool:
@@ -255,7 +299,7 @@ def _is_multicall(data: bytes) -> bool:
 
 def _closest(candidates: list[Pairs]) -> Pairs:
     """Of several calls in one transaction that may have made an event, the one that it agrees with most."""
-    return max(candidates, key=_agreeing)
+    return max(candidates, key=_agreeing, default=[])
 
 
 def _agreeing(pairs: Pairs) -> int:
@@ -298,12 +342,15 @@ def _word(body: bytes, at: int) -> int:
     return int.from_bytes(word, "big")
 
 
-def _decode(logged: LoggedEvent, call: _Call, data: bytes, wanted: str) -> Values:
-    """As forgiving as the ledger, which ignores what stands between the values: nobody's call may spoil the audit."""
+def _decode(call: _Call, data: bytes) -> Values | None:
+    """As forgiving as the ledger, which ignores what stands between the values; None if that is not enough.
+
+    The ledger takes offsets that eth-abi refuses, such as those into the head.
+    """
     try:
         return tuple(abi_decode(call.types(), data[4:], strict=False))
-    except (DecodingError, ValueError, OverflowError) as error:
-        raise _failure(logged, "input", wanted, f"malformed values ({' '.join(str(error).split())[:120]})") from None
+    except (DecodingError, ValueError, OverflowError):
+        return None
 
 
 def _failure(logged: LoggedEvent, name: str, expected: str, found: str) -> AuditFailure:

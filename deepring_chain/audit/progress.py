@@ -12,6 +12,7 @@ from pathlib import Path
 
 from deepring_chain.audit.blobs import BlobState
 from deepring_chain.audit.evidence import EvidenceState
+from deepring_chain.audit.faults import Faults
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.crypto.digest import sha256
@@ -23,7 +24,7 @@ from deepring_chain.protocol.plain import from_plain, to_plain
 from deepring_chain.protocol.verifier_report import TrailState
 from deepring_chain.types import Digest
 
-VERSION = 1
+VERSION = 2
 """Of what the file holds: another version's is refused."""
 
 MAX_BYTES = 256 * 2**20
@@ -78,6 +79,7 @@ class AuditState:
         identity: what it is of.
         last: the last block that was checked whole.
         counts, trail, blobs, evidence: what was found up to it.
+        faults: what was wrong up to it.
     """
 
     identity: AuditIdentity
@@ -86,6 +88,7 @@ class AuditState:
     trail: TrailState
     blobs: BlobState
     evidence: EvidenceState
+    faults: Faults
 
     def encode(self) -> bytes:
         """Deterministic CBOR, and its SHA-256."""

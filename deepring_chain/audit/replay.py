@@ -106,6 +106,7 @@ class Replay:
 
         Raises:
             AuditFailure: the evidence contradicts the trail, the input, or the layers.
+            BlobFault: the querent's input is not to be read any more.
         """
         hop = event.verdict.hop
 
@@ -136,13 +137,19 @@ class Replay:
         truth = {Hop(first + index): output for index, output in enumerate(given)}
         known: dict[Hop, TensorBytes] = {Hop(0): entered}
         if self._run is not None:
-            outputs = self._run(entered)
+            outputs = self._run_layers(self._run, entered, fail)
             # The delivery repeats the last layer's output.
             known = {Hop(index): output for index, output in enumerate([*outputs, outputs[-1]])}
         for number, output in truth.items():
             if number in known and known[number] != output:
                 raise fail(f"output of hop {number}", "what honest layers make of the input", "another tensor")
         return {**truth, Hop(0): entered}
+
+    def _run_layers(self, run: LayerRunner, entered: TensorBytes, fail: _Fail) -> list[TensorBytes]:
+        try:
+            return run(entered)
+        except ProtocolError as error:
+            raise fail("its input", "one that the model takes", str(error)) from None
 
     def _open_input(self, fail: _Fail) -> TensorBytes:
         asked = self._dispute.asked
@@ -200,8 +207,11 @@ class Replay:
                 return Finding(True, False)
             return Finding(None, False, ("whether the envelope was in the store then",))
         key, is_open = self._recipient_key(edge, hop, fail)
-        if key is not None and self._is_unusable(hop, key, truth[Hop(hop - 1)]):
-            return Finding(True, False)
+        try:
+            if key is not None and self._is_unusable(hop, key, truth[Hop(hop - 1)]):
+                return Finding(True, False)
+        except BlobFault:
+            return Finding(True if lied else None, None, ("what the disputed envelope was: it is not to be read now",))
         points = ("whether the complaint's evidence could be opened by the ouroboros",) if is_open else ()
         is_own = hop == self._dispute.hops
         return Finding(lied, None if is_open else not is_own, points)
@@ -234,14 +244,18 @@ class Replay:
         return True
 
     def _is_unusable(self, hop: Hop, key: X25519PrivateKey, honest: TensorBytes) -> bool:
-        """The recipient's check, repeated."""
+        """The recipient's check, repeated.
+
+        Raises:
+            BlobFault: the envelope is not to be read. It may have been there when the verdict was given, or not.
+        """
         update = self._sent(hop).signed.update
         place = hop_context(self._domain, update.query, update.attempt, update.hop)
         try:
             received = open_output(key, self._store.get(update.envelope), place)
             check_items(update.query, update.hop, received, update.items)
             check_form(update.query, update.hop, received, honest)
-        except (BlobFault, ProtocolError):
+        except ProtocolError:
             return True
         return self._commit(update.hop, received) != update.output
 

@@ -59,7 +59,7 @@ _NO_DEPLOYMENT = Unchecked(
     "that the transaction which created the ledger sent the shipped code and these deadlines",
     "anyone who names the block of the ledger's deployment as the first one",
 )
-_INDIRECT = "that {} events are what another contract passed to the ledger"
+_INDIRECT = "that {} events are what their calls passed to the ledger, which other accounts made or nested calls hide"
 
 
 def not_checked(counts: AuditCounts, verdicts: EvidenceReport, anchor: BlockPlace | None) -> tuple[Unchecked, ...]:
@@ -102,7 +102,9 @@ class AuditReport:
         verdicts: what came of the verdicts' evidence.
         remarks: what is odd, and either nobody's fault in the ring or dealt with by it.
         not_checked: what needs keys, or another node.
-        failure: the first wrong thing, which ended the audit.
+        faults: blobs and verdicts that are wrong; the first ones of each field. They did not end the audit.
+        more_faults: how many there are beyond these, by field.
+        stopped: what is wrong in the trail's own logic; it ended the audit, and nothing after it was checked.
     """
 
     domain: Domain
@@ -118,7 +120,14 @@ class AuditReport:
     verdicts: EvidenceReport
     remarks: tuple[str, ...]
     not_checked: tuple[Unchecked, ...]
-    failure: AuditFailure | None
+    faults: tuple[AuditFailure, ...]
+    more_faults: Mapping[str, int]
+    stopped: AuditFailure | None
+
+    @property
+    def failure(self) -> AuditFailure | None:
+        """The first wrong thing: a fault, which the audit went on after, or what ended it; None if it passed."""
+        return self.faults[0] if self.faults else self.stopped
 
     @property
     def passed(self) -> bool:

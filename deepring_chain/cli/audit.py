@@ -69,7 +69,7 @@ def audit(
     """Check the whole public record without a key: signatures, route links, hashes, flags, deadlines, pointers.
 
     Says what was checked, and what cannot be without keys and who can. Exits with 0 only if all of it holds; otherwise
-    the first wrong thing is the error.
+    the first wrong thing is the error. A blob that is lost or damaged does not end the audit: all are named.
     """
     options = AuditOptions(
         anchor=_parse_anchor(anchor),

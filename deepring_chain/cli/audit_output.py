@@ -7,6 +7,7 @@ from typing import Any
 
 from deepring_chain.audit.report import AuditReport
 from deepring_chain.cli.console import OUT
+from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.audit_step import AuditFailure
 
 
@@ -14,7 +15,7 @@ def conclude(report: AuditReport, *, as_json: bool = False) -> None:
     """Prints the report.
 
     Raises:
-        AuditFailure: the first wrong thing.
+        ProtocolError: the audit failed; names the first wrong thing, and says how many there are.
     """
     if as_json:
         OUT.print_json(json.dumps(_plain(report)))
@@ -23,8 +24,21 @@ def conclude(report: AuditReport, *, as_json: bool = False) -> None:
             OUT.print(line, markup=False, soft_wrap=True)
         if report.passed:
             OUT.print("the audit passed")
-    if report.failure is not None:
+    raise_failure(report)
+
+
+def raise_failure(report: AuditReport) -> None:
+    """Ends the command with exit code 1, unless the audit passed.
+
+    Raises:
+        ProtocolError: it did not.
+    """
+    if report.failure is None:
+        return
+    total = len(report.faults) + sum(report.more_faults.values()) + (report.stopped is not None)
+    if total == 1:
         raise report.failure
+    raise ProtocolError(f"{total} faults, the first: {report.failure}")
 
 
 def _where(report: AuditReport) -> list[str]:
@@ -64,7 +78,16 @@ def _left(report: AuditReport) -> list[str]:
         for query in report.trail.open_queries
     ]
     remarks = [f"remark: {remark}" for remark in report.remarks]
-    return [*waiting, *remarks, *(f"not checked: {item.what} (can be by {item.who})" for item in report.not_checked)]
+    faults = [f"fault: {fault}" for fault in report.faults]
+    faults += [f"fault: {count} more of {name}" for name, count in report.more_faults.items()]
+    if report.stopped is not None:
+        faults.append(f"the audit ended here: {report.stopped}")
+    return [
+        *waiting,
+        *remarks,
+        *faults,
+        *(f"not checked: {item.what} (can be by {item.who})" for item in report.not_checked),
+    ]
 
 
 def _plain(report: AuditReport) -> dict[str, Any]:
@@ -72,6 +95,9 @@ def _plain(report: AuditReport) -> dict[str, Any]:
     return {
         "passed": report.passed,
         "failure": _plain_failure(report.failure) if report.failure else None,
+        "faults": [_plain_failure(fault) for fault in report.faults],
+        "more_faults": dict(report.more_faults),
+        "stopped": _plain_failure(report.stopped) if report.stopped else None,
         "ledger": report.domain.ledger,
         "chain_id": report.domain.chain_id,
         "ouroboros": report.ouroboros,

@@ -9,6 +9,7 @@ import typer
 
 from deepring_chain.audit.auditor import audit as run_audit
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
+from deepring_chain.cli.audit_output import raise_failure
 from deepring_chain.cli.console import OUT
 from deepring_chain.cli.sources import FirstBlockOption, LedgerOption, ReadStoreOption, RpcOption, open_source
 from deepring_chain.errors import ConfigError
@@ -52,8 +53,7 @@ def report(
     path = out or Path(f"query-{query}.html")
     write_atomic(path, report_page(environment(), context, view, verdict).encode())
     OUT.print(f"{path}: query {query}, {view.line.phase}", markup=False, soft_wrap=True)
-    if verdict.failure is not None:
-        raise verdict.failure
+    raise_failure(verdict)
 
 
 def _find(record: Record, query: QueryId, names: Names) -> QueryView:

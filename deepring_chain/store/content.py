@@ -140,8 +140,7 @@ class ContentStore:
             StoreError: the store cannot be read.
         """
         try:
-            with self._reading(digest):
-                self._files.size(self._path(digest))
+            self.size(digest)
         except BlobMissing:
             return False
         return True
@@ -151,9 +150,11 @@ class ContentStore:
 
         Raises:
             BlobMissing: there is no such blob.
+            BlobUnreadable: something else lies there.
             StoreError: the store cannot be read.
         """
-        return self._size(digest)
+        with self._reading(digest):
+            return self._files.size(self._path(digest))
 
     def leave(self, name: str, message: bytes) -> None:
         """Leave a small message under a name, in place of an earlier one. Nothing vouches for it but what it says.

@@ -71,6 +71,9 @@ ELSEWHERE = (
     _elsewhere(
         "Lying node, against the auditor", "chain/test_auditor_lying_node", Outcome.REFUSED, "DR-60", "DR-62", "DR-63"
     ),
+    _elsewhere(
+        "Hostile calls of all members, at random", "chain/test_hostile_calls", Outcome.REFUSED, "DR-67", "DR-63"
+    ),
     _elsewhere("Doctored export", "chain/test_export", Outcome.REFUSED, "DR-64"),
     _elsewhere("False verdict by the ouroboros", "unit/actors/test_audit_evidence", Outcome.BLAMED, "DR-66"),
     _elsewhere("Refusals of the relay, over HTTP", "unit/relay/test_relay", Outcome.REFUSED, "DR-23", "I-2"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from eth_account.signers.local import LocalAccount
 
+from deepring_chain.audit import blobs
 from deepring_chain.audit.auditor import audit
 from deepring_chain.audit.formats import BlobKind
 from deepring_chain.chain.artifact import load_artifact
@@ -14,7 +15,7 @@ from deepring_chain.encoding import encode_fields
 from deepring_chain.errors import ChainError, StoreError
 from deepring_chain.protocol.audit_step import Check
 from deepring_chain.protocol.events import Event
-from deepring_chain.store.content import ContentStore
+from deepring_chain.store.content import BlobFault, ContentStore
 from deepring_chain.types import QueryPhase, RejectReason, RingMode
 from tests.chain.recorded import record_all
 from tests.chain.ring_driver import ScriptedRing, named
@@ -218,11 +219,25 @@ def test_unusable_input_that_nobody_accepted_is_a_remark(stored: StoredRing) -> 
     assert "nobody has accepted it yet" in remark
 
 
-def test_store_that_cannot_be_read_is_an_error_and_no_finding(stored: StoredRing) -> None:
+def test_folder_in_the_place_of_a_blob_is_named(stored: StoredRing) -> None:
     stored.file_of("card").unlink()
     stored.file_of("card").mkdir()
-    with pytest.raises(StoreError, match="cannot read the store"):
+    failure = failure_of(stored)
+    assert (failure.subject, failure.field) == BLOBS["card"]
+    assert "cannot be read" in failure.found
+
+
+def test_store_that_goes_away_is_an_error_and_no_finding(
+    stored: StoredRing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def go_away(*_: object) -> None:
+        if stored.folder.exists():
+            stored.folder.rename(tmp_path / "elsewhere")
+
+    monkeypatch.setattr(blobs, "format_fault", go_away)
+    with pytest.raises(StoreError, match="there is no store at") as error:
         audit_of(stored)
+    assert not isinstance(error.value, BlobFault)
 
 
 # ---------------------------------------------------------------------- range

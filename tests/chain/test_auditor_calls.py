@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from eth_account.signers.local import LocalAccount
 
+from deepring_chain.audit import inputs
 from deepring_chain.audit.inputs import DEEPEST
 from deepring_chain.chain.settlement import LedgerCall
 from deepring_chain.types import QueryPhase
@@ -56,6 +57,27 @@ def test_calls_deeper_than_anyone_makes_do_not_spoil_the_audit(stored: StoredRin
     report = audit_of(stored)
     assert report.failure is None
     assert report.counts.indirect_calls == 1
+
+
+def test_transaction_is_read_once_however_many_events_it_made(
+    stored: StoredRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a stranger's questions, all in one transaction, would cost the auditor their number squared."""
+    asked = 20
+    read: list[bytes] = []
+    real = inputs._decode
+
+    def decode(call: inputs._Call, data: bytes) -> inputs.Values | None:
+        read.append(data)
+        return real(call, data)
+
+    monkeypatch.setattr(inputs, "_decode", decode)
+    calls = [submit_call(stored, f"question {number}") for number in range(asked)]
+    stored.ring.ledger.send(stored.querent, nested(stored, 1, *calls))
+    report = audit_of(stored)
+    assert report.failure is None
+    assert report.trail.events["QuerySubmitted"] == asked
+    assert len([data for data in read if data[:4] == stored.ring.ledger.encode(calls[0])[:4]]) == asked
 
 
 def test_contradictions_renewals_and_withdrawals_pass(stored: StoredRing, clock: Clock) -> None:

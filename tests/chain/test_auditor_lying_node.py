@@ -185,7 +185,7 @@ def with_other_leaf(transaction: RawTransaction) -> RawTransaction:
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (lambda transaction: replace(transaction, to=None), "a transaction to None"),
+        (lambda transaction: replace(transaction, to=None, data=b"\xde\xad\xbe\xef"), "a transaction to None"),
         (lambda transaction: replace(transaction, data=b"\xde\xad\xbe\xef"), "a call of another function, 0xdeadbeef"),
         (lambda transaction: replace(transaction, data=transaction.data[:-32]), "malformed values"),
         (lambda transaction: replace(transaction, data=WITHDRAW_1), "a call of another function"),

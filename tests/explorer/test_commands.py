@@ -77,12 +77,14 @@ def test_report_of_a_record_that_does_not_hold_is_written_and_fails(
     stored: StoredRing, terminal: Terminal, tmp_path: Path
 ) -> None:
     answer_one(stored)
-    stored.file_of("envelope 1/1/2").unlink()
+    for name in ("route notes 1/1", "envelope 1/1/2"):
+        stored.file_of(name).unlink()
     path = tmp_path / "lost.html"
     error = terminal.refusal("report", 1, "--out", path, *place(stored))
-    assert "query 1, hop 2" in error
+    assert "2 faults, the first: query 1: RouteOpened.notes" in error
     text = elements(path.read_text()).text
     assert "The audit failed." in text
+    assert "query 1, hop 2: UpdatePosted.signed.update.envelope is wrong" in text
     assert "not in the store" in text
 
 

@@ -18,6 +18,7 @@ from web3.contract import Contract
 
 from deepring_chain.audit.blobs import BlobState
 from deepring_chain.audit.evidence import EvidenceState
+from deepring_chain.audit.faults import Faults
 from deepring_chain.audit.inputs import _CALLS, MULTICALL, _parts
 from deepring_chain.audit.progress import AuditCounts, AuditIdentity, AuditState
 from deepring_chain.chain.artifact import load_artifact
@@ -121,7 +122,7 @@ def _state_seeds() -> list[bytes]:
     for logged, witness in script.placed():
         verifier.check(logged, witness)
     identity = AuditIdentity.of(TERMS, 3, "file:///store")
-    parts = AuditCounts(), verifier.save(), BlobState(), EvidenceState()
+    parts = AuditCounts(), verifier.save(), BlobState(), EvidenceState(), Faults()
     return [AuditState(identity, BlockPlace(9, DIGESTS[2]), *parts).encode()[:-32]]
 
 

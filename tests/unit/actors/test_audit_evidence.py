@@ -23,7 +23,13 @@ from deepring_chain.encoding import decode, encode
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.checkpoint import save_model
 from deepring_chain.protocol.audit_step import AuditFailure, Terms
-from deepring_chain.protocol.events import LoggedEvent, VerdictPosted
+from deepring_chain.protocol.events import (
+    EnvelopeDisputed,
+    LoggedEvent,
+    QuerySubmitted,
+    UpdatePosted,
+    VerdictPosted,
+)
 from deepring_chain.protocol.evidence import Evidence
 from deepring_chain.protocol.plain import from_plain, to_plain
 from deepring_chain.types import ZERO, Digest, TensorBytes
@@ -245,6 +251,43 @@ def test_evidence_that_is_kept_from_an_admitted_auditor_is_a_failure(ring: FakeR
     with pytest.raises(AuditFailure) as caught:
         audited(ring)
     assert caught.value.field == "VerdictPosted.verdict.evidence (its readers)"
+
+
+def lost_pointer(ring: FakeRing, what: str) -> Digest:
+    """The blob of the only complaint that the ring saw, of its verdict, or of the query's input."""
+    events = [logged.event for logged in ring.ledger.logged]
+    (dispute,) = [event for event in events if isinstance(event, EnvelopeDisputed)]
+    (verdict,) = [event for event in events if isinstance(event, VerdictPosted)]
+    (asked,) = [event for event in events if isinstance(event, QuerySubmitted)]
+    sent = next(
+        event.signed.update
+        for event in events
+        if isinstance(event, UpdatePosted) and event.signed.update.hop == dispute.complaint.hop - 1
+    )
+    pointers = {"verdict": verdict.verdict.evidence, "input": asked.sealed_input, "envelope": sent.envelope}
+    return {**pointers, "complaint": dispute.complaint.evidence}[what]
+
+
+@pytest.mark.parametrize(
+    ("what", "replayed", "left_open"),
+    [
+        ("verdict", 0, "all of it: blob"),
+        ("input", 0, "all of it: blob"),
+        ("envelope", 1, "not to be read now"),
+        ("complaint", 1, ""),
+    ],
+)
+def test_blob_that_was_lost_after_the_verdict_leaves_it_open(
+    ring: FakeRing, what: str, replayed: int, left_open: str
+) -> None:
+    """Whoever can delete a blob must not make a right verdict look false, nor end the audit."""
+    admit(ring, KEY)
+    lie_once(ring, Lie.FALSE_COMPLAINT)
+    name = lost_pointer(ring, what).hex()
+    (ring.folder / "store" / name[:2] / name).unlink()
+    report = audited(ring).report()
+    assert (report.verdicts, report.replayed) == (1, replayed)
+    assert any(left_open in point for point, _ in report.open_points)
 
 
 def test_model_that_is_not_the_registered_one_leaves_the_layers_open(ring: FakeRing) -> None:

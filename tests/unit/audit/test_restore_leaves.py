@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepring_chain.audit.inputs import restore_leaves
+from deepring_chain.audit.inputs import MOST_PLACES, restore_leaves
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.calldata import CallEncoder
 from deepring_chain.chain.events import forgiving_codec
@@ -34,6 +34,13 @@ def many(*calls: bytes) -> bytes:
 )
 def test_leaves_are_those_that_were_passed_for_this_order(data: bytes) -> None:
     assert restore_leaves(EVENT, data) == LEAVES
+
+
+@pytest.mark.parametrize("before", [b"", bytes(3), REPORT, OTHER_SEAT, ORDER[:4], ORDER[:4] * MOST_PLACES])
+def test_order_is_found_within_what_another_account_was_sent(before: bytes) -> None:
+    """The owner's account runs code (EIP-7702), or a contract carries its call."""
+    expected = () if before == ORDER[:4] * MOST_PLACES else LEAVES
+    assert restore_leaves(EVENT, b"\xde\xad\xbe\xef" + before + ORDER + bytes(28)) == expected
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", REPORT, many(REPORT), many(), ORDER[:4], ORDER[:40], many(ORDER[:70])])
