@@ -142,6 +142,15 @@ def test_too_many_steps_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         load_arrays(data)
 
 
+def test_memory_has_a_bound_of_its_own_that_the_original_files_keep() -> None:
+    """CPython makes room for every place up to the one that is named: four bytes would take gigabytes."""
+    most = 2 * array_pickle.MANY
+    assert load_arrays(b"\x80\x02Nr" + struct.pack("<I", most) + b".") is None
+    for place in (most + 1, 2**31 - 1, 2**32 - 1):
+        with pytest.raises(ValueError, match=f"a memory of {place} places at byte 3; only arrays are opened"):
+            load_arrays(b"\x80\x02Nr" + struct.pack("<I", place) + b".")
+
+
 def test_second_filter_holds_without_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(array_pickle, "_check_steps", lambda _data: None)
     kinds = ("os.system", "stack global", "reduce", "slots of a function", "state of a class", "state of objects")
