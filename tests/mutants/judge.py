@@ -210,6 +210,6 @@ def _tool(scratch: Path) -> ModuleType:
 def _pytest(scratch: Path, tests: tuple[str, ...]) -> int:
     import pytest  # noqa: PLC0415  (its plugins must see the scratch copy alone)
 
-    there = [name for name in tests if (scratch / name).exists()]
+    there = [name for name in tests if (scratch / name.partition("::")[0]).exists()]
     options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "--tb=line", "--timeout=60"]
     return int(pytest.main([*options, *there]))

@@ -55,6 +55,13 @@ def python_mutants(
     return list(numbered(finder.found))
 
 
+def emptied_functions(root: Path, file: str) -> list[Mutant]:
+    """Each function of a module without what it does: a test that never calls it does not notice."""
+    finder = _Emptier(root, file, (), branches=False, state=False, guards=False)
+    finder.visit(finder.tree)
+    return list(numbered(finder.found))
+
+
 class _Finder(ast.NodeVisitor):
     """Walks over a module and notes what can be taken out."""
 
@@ -88,9 +95,7 @@ class _Finder(ast.NodeVisitor):
     def visit_Expr(self, node: ast.Expr) -> None:
         if isinstance(node.value, ast.Call) and self._is_check(node.value.func):
             self._add(node, "pass", "check dropped")
-        elif isinstance(node.value, ast.Call) and self._keeps(node.value.func):
-            self._add(node, "pass", "call dropped")
-        elif isinstance(node.value, ast.Call) and self.guards and not is_told(self._text(node.value.func)):
+        elif isinstance(node.value, ast.Call) and self._acts(node.value.func):
             self._add(node, "pass", "call dropped")
         self.generic_visit(node)
 
@@ -190,8 +195,10 @@ class _Finder(ast.NodeVisitor):
             self._add(node, "pass", "assignment dropped")
         self.generic_visit(node)
 
-    def _keeps(self, function: ast.expr) -> bool:
-        return self.state and isinstance(function, ast.Attribute) and function.attr in KEEPING
+    def _acts(self, function: ast.expr) -> bool:
+        """Whether a call by itself keeps something, or does anything but tell what happened."""
+        keeps = self.state and isinstance(function, ast.Attribute) and function.attr in KEEPING
+        return keeps or (self.guards and not is_told(self._text(function)))
 
     def _is_check(self, function: ast.expr) -> bool:
         if isinstance(function, ast.Attribute):
@@ -254,6 +261,20 @@ class _Finder(ast.NodeVisitor):
         assert line is not None  # the nodes come from ast.parse, which sets it
         assert column is not None
         return self.lines[line - 1] + column
+
+
+class _Emptier(_Finder):
+    """Notes each function's body, and nothing else."""
+
+    def generic_visit(self, node: ast.AST) -> None:
+        if isinstance(node, ast.FunctionDef):
+            has_docstring = ast.get_docstring(node, clean=False) is not None and len(node.body) > 1
+            first, last = node.body[1 if has_docstring else 0], node.body[-1]
+            start, end = self._offset(first), self._offset(last, end=True)
+            self._note(start, self.source[start:end].decode(), "raise NotImplementedError", "emptied")
+        for part in ast.iter_child_nodes(node):
+            if isinstance(part, ast.FunctionDef | ast.ClassDef):
+                self.visit(part)
 
 
 def _is_answer(value: ast.expr) -> bool:
