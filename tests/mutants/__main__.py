@@ -41,7 +41,7 @@ _explained: set[str] = set()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Judge the mutants; 1 when a survivor, or a rule whose tests notice nothing, is unexplained, or explained in vain."""
+    """Judge the mutants; 1 when a survivor or a rule without effective tests is unexplained, or explained in vain."""
     options = _parse(arguments)
     mutants = all_mutants(ROOT)
     claims = read_claims(ROOT, read_rules(SPECIFICATION.read_text(encoding="utf-8")), _of_contracts(mutants))

@@ -88,7 +88,7 @@ class _Finder(ast.NodeVisitor):
         elif self.branches:
             self._condition(node.test, "branch never taken")
             self._add(node.test, f"True or ({self._text(node.test)})", "branch always taken")
-        elif self.guards:
+        elif self.guards and not all(map(self._is_told, node.body)):
             self._add(node.test, f"False and ({self._text(node.test)})", "guard dropped")
         self.generic_visit(node)
 
@@ -195,6 +195,10 @@ class _Finder(ast.NodeVisitor):
             self._add(node, "pass", "assignment dropped")
         self.generic_visit(node)
 
+    def _is_told(self, statement: ast.stmt) -> bool:
+        call = statement.value if isinstance(statement, ast.Expr) else None
+        return isinstance(call, ast.Call) and is_told(self._text(call.func))
+
     def _acts(self, function: ast.expr) -> bool:
         """Whether a call by itself keeps something, or does anything but tell what happened."""
         keeps = self.state and isinstance(function, ast.Attribute) and function.attr in KEEPING
@@ -231,7 +235,8 @@ class _Finder(ast.NodeVisitor):
     def _operands(self, node: ast.BoolOp) -> None:
         neutral = "True" if isinstance(node.op, ast.And) else "False"
         for operand in node.values:
-            self._add(operand, neutral, "operand dropped")
+            if not isinstance(operand, ast.Constant):  # a default, not a condition
+                self._add(operand, neutral, "operand dropped")
 
     def _bounds(self, node: ast.Compare) -> None:
         left = node.left

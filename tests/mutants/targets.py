@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import solcx
 
 from tests.mutants.mutant import Mutant
 from tests.mutants.python_mutants import python_mutants
-from tests.mutants.solidity_mutants import Node, children, descendants, solidity_mutants
+from tests.mutants.solidity_mutants import CALLER_REPLACED, Node, children, descendants, solidity_mutants
 
 PROTOCOL = "deepring_chain/protocol"
 ACTORS = "deepring_chain/actors"
 UNIT = "tests/unit"
+FORWARDER = "Forwarder"
+"""The contract in contracts/mocks that calls the ledger for somebody else."""
 LIBRARY_TESTS = ("tests/differential/test_vectors.py", "tests/differential/test_digests.py")
 
 
@@ -76,7 +78,9 @@ TARGETS = (
     Target("deepring_chain/crypto/signing.py", unit("crypto", "signing"), branches=True),
     Target("deepring_chain/store/content.py", unit("store", "messages", "content", "store_away")),
     Target(f"{ACTORS}/member.py", unit("actors", "refusals", "worker", "disputes", "ouroboros"), guards=True),
-    Target(f"{ACTORS}/worker.py", unit("actors", "note_due", "refusals", "worker", "disputes"), guards=True),
+    Target(
+        f"{ACTORS}/worker.py", unit("actors", "note_due", "worker_steps", "refusals", "worker", "disputes"), guards=True
+    ),
     Target(f"{ACTORS}/block.py", unit("actors", "block", "worker"), guards=True),
     Target(f"{ACTORS}/leaves.py", unit("actors", "refusals", "leaves", "forged_leaves"), guards=True),
     Target(f"{ACTORS}/querent.py", unit("actors", "querent", "querent_after_a_reorganization"), guards=True),
@@ -88,7 +92,7 @@ TARGETS = (
     Target(f"{ACTORS}/arranger.py", unit("actors", "arranger", "ouroboros", "worker"), guards=True),
     Target(f"{ACTORS}/referee.py", unit("actors", "referee", "disputes"), guards=True),
     Target(f"{ACTORS}/ouroboros.py", unit("actors", "ouroboros", "disputes"), guards=True),
-    Target("deepring_chain/cli/lab.py", unit("cli", "devnets_only"), guards=True),
+    Target("deepring_chain/cli/lab.py", unit("cli", "devnets_only", "lab_commands"), guards=True),
     Target("deepring_chain/cli/up.py", unit("cli", "devnets_only")),
     Target("deepring_chain/model/array_pickle.py", unit("model", "array_pickle"), guards=True),
     Target(f"{ACTORS}/settler.py", unit("relay", "settler", "settler_timing"), branches=True, state=True),
@@ -102,6 +106,7 @@ def all_mutants(root: Path) -> list[Mutant]:
     callers = _callers(trees)
     contracts = {file: tree for file, tree in trees.items() if "/interfaces/" not in file and "/mocks/" not in file}
     found = solidity_mutants(root, contracts, lambda file, place: tuple(_contract_tests(root, callers, file, place)))
+    found = [_through_contracts_first(root, mutant) if mutant.kind == CALLER_REPLACED else mutant for mutant in found]
     for target in TARGETS:
         found += python_mutants(
             root,
@@ -112,6 +117,12 @@ def all_mutants(root: Path) -> list[Mutant]:
             guards=target.guards,
         )
     return found
+
+
+def _through_contracts_first(root: Path, mutant: Mutant) -> Mutant:
+    """Only calls through a contract tell who calls from who signed: the tests that know the mock come first."""
+    first = [test for test in mutant.tests if FORWARDER in (root / test).read_text(encoding="utf-8")]
+    return replace(mutant, tests=tuple(dict.fromkeys([*first, *mutant.tests])))
 
 
 def syntax_trees(root: Path) -> dict[str, Node]:
