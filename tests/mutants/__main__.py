@@ -22,20 +22,31 @@ from deepring_chain.chain.artifact import load_artifact  # noqa: E402
 from tests.mutants.explained import PAGE, read_explained  # noqa: E402
 from tests.mutants.judge import ALL_ARTIFACTS, Judgement, judge, make_scratch, run_tests  # noqa: E402
 from tests.mutants.mutant import Mutant  # noqa: E402
+from tests.mutants.reach import Entered, nearest_tests, read_record  # noqa: E402
 from tests.mutants.rules import PREFIX, TRIES, Claim, read_claims, with_tests_of_rules  # noqa: E402
 from tests.mutants.schema import TEST, Schema, make_schema  # noqa: E402
 from tests.mutants.targets import all_mutants  # noqa: E402
 from tests.specification import PAGE as SPECIFICATION  # noqa: E402
 from tests.specification import read_rules  # noqa: E402
 
+RECORD = "entered.json"
+RECORDED = "tests/unit"
+"""Tests that enter the product's functions in their own process."""
 NEAREST = 4
 """So many test files are run for a survivor of the contracts that is explained; for all others all that there are."""
-PRELOADED = ("pytest", "hypothesis", "numpy", "web3", "eth_account", "cryptography", "solcx", "torch", "xdist")
+PRELOADED = (
+    *("pytest", "hypothesis", "numpy", "web3", "eth_account", "cryptography", "solcx", "torch", "xdist", "cbor2"),
+    *("typer", "rich.console", "rich.table", "rich.progress", "structlog", "prometheus_client", "fsspec", "onnx"),
+    *("starlette.applications", "uvicorn", "jinja2", "websockets.sync.client", "safetensors.torch", "PIL.Image"),
+    *("matplotlib.figure", "matplotlib.backends.backend_svg", "cryptography.hazmat.primitives.serialization"),
+)
 """Imported once, before the forks; none of it belongs to the product."""
 _scratch: list[Path] = []
 """The scratch copy of a process of the pool."""
 _schemas: list[Schema] = []
 """The compiled ledger with its mutants; made before the pool, which inherits it."""
+_entered: dict[str, Entered] = {}
+"""What each test enters, if they were run before; likewise."""
 _explained: set[str] = set()
 """Names of the survivors that are explained; likewise."""
 
@@ -134,10 +145,13 @@ def _check_baseline(folder: Path, mutants: list[Mutant], claims: list[Claim]) ->
     tests = tuple(dict.fromkeys([*(test for mutant in mutants for test in mutant.tests), *named]))
     compiled = ALL_ARTIFACTS  # once: they stay in the copy
     for part in sorted({str(Path(test).parent) for test in tests}):
-        status, log = run_tests(scratch, tuple(test for test in tests if str(Path(test).parent) == part), compiled)
+        files = tuple(test for test in tests if str(Path(test).parent) == part)
+        record = scratch / RECORD if part.startswith(RECORDED) else None
+        status, log = run_tests(scratch, files, compiled, record=record)
         if status != 0:
             raise SystemExit(f"mutants: the tests do not pass without a mutant:\n{log[-3000:]}")
         compiled = ()
+    _entered.update(read_record(scratch / RECORD))
     print(f"mutants: {len(tests)} test files pass on the product as it is; {len(mutants)} mutants", flush=True)
 
 
@@ -152,10 +166,22 @@ def _judge(mutant: Mutant) -> Judgement:
     began = time.monotonic()
     found = _schemas[0].judge(mutant) if mutant in _schemas[0].numbers else None
     if found is None:
-        is_explained = mutant.file.endswith(".sol") and mutant.name in _explained
-        judgement = judge(replace(mutant, tests=mutant.tests[:NEAREST]) if is_explained else mutant, _scratch[0])
-        return replace(judgement, mutant=mutant)
+        if mutant.file.endswith(".sol"):
+            known = mutant.name in _explained
+            judgement = judge(replace(mutant, tests=mutant.tests[:NEAREST]) if known else mutant, _scratch[0])
+        else:
+            judgement = _judge_python(mutant)
+        return replace(judgement, mutant=mutant, seconds=time.monotonic() - began)
     return Judgement(mutant, "killed", f"{TEST}: {found[:70]}", time.monotonic() - began, mutant.line(ROOT))
+
+
+def _judge_python(mutant: Mutant) -> Judgement:
+    """By the quickest tests that enter its function; then by all its tests."""
+    near = nearest_tests(ROOT, mutant, _entered)
+    judgement = judge(replace(mutant, tests=near), _scratch[0]) if near else None
+    if judgement is None or judgement.result == "survived":
+        return judge(mutant, _scratch[0])
+    return judgement
 
 
 def _row(judgement: Judgement, explained: dict[str, str]) -> str:

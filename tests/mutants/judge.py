@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.reach import Recorder
 
 LIMIT = 300.0
 """Seconds for one mutant of a Python module; tests that hang have noticed it."""
@@ -111,7 +112,11 @@ def _artifacts(mutant: Mutant) -> tuple[str, ...]:
 
 
 def run_tests(
-    scratch: Path, tests: tuple[str, ...], compiled: tuple[str, ...], limit: float = LONG_LIMIT
+    scratch: Path,
+    tests: tuple[str, ...],
+    compiled: tuple[str, ...],
+    limit: float = LONG_LIMIT,
+    record: Path | None = None,
 ) -> tuple[int | None, str]:
     """Runs tests in a scratch copy until the first failure.
 
@@ -120,6 +125,7 @@ def run_tests(
         tests: test files in it.
         compiled: names of the contracts that are compiled first.
         limit: seconds.
+        record: a file to which is added what each test enters (`reach`).
 
     Returns:
         pytest's exit code, None when it took too long; and what was printed.
@@ -127,7 +133,7 @@ def run_tests(
     log = scratch / "mutant.log"
     child = os.fork()
     if child == 0:
-        _be_child(scratch, tests, log, compiled)
+        _be_child(scratch, tests, log, compiled, record)
     status = _wait(child, limit)
     return status, log.read_text(encoding="utf-8", errors="replace")
 
@@ -153,7 +159,9 @@ def _kill_group(leader: int) -> None:
         return
 
 
-def _be_child(scratch: Path, tests: tuple[str, ...], log: Path, compiled: tuple[str, ...]) -> NoReturn:
+def _be_child(
+    scratch: Path, tests: tuple[str, ...], log: Path, compiled: tuple[str, ...], record: Path | None
+) -> NoReturn:
     status = BROKEN
     try:
         os.setsid()
@@ -165,7 +173,7 @@ def _be_child(scratch: Path, tests: tuple[str, ...], log: Path, compiled: tuple[
         _forget_product(scratch)
         if compiled and not _compile(scratch, compiled):
             os._exit(DOES_NOT_COMPILE)
-        status = _pytest(scratch, tests)
+        status = _pytest(scratch, tests, record)
     except BaseException:  # noqa: BLE001  (nothing of the parent may go on in the child)
         traceback.print_exc()
     finally:
@@ -207,9 +215,13 @@ def _tool(scratch: Path) -> ModuleType:
     return module
 
 
-def _pytest(scratch: Path, tests: tuple[str, ...]) -> int:
+def _pytest(scratch: Path, tests: tuple[str, ...], record: Path | None) -> int:
     import pytest  # noqa: PLC0415  (its plugins must see the scratch copy alone)
 
     there = [name for name in tests if (scratch / name.partition("::")[0]).exists()]
     options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "--tb=line", "--timeout=60"]
-    return int(pytest.main([*options, *there]))
+    recorder = Recorder(scratch)
+    status = int(pytest.main([*options, *there], plugins=[recorder] if record else []))
+    if record:
+        recorder.write(record)
+    return status

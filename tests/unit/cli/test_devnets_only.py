@@ -16,7 +16,7 @@ from deepring_chain.model.checkpoint import save_layers
 from tests.e2e.command import Terminal
 from tests.e2e.live_ring import tiny_model
 
-OTHERS = (1, 5, 1336, 31338, 11155111)
+OTHERS = (1, 1338)
 DEVNETS = (1337, 31337)
 ATTACKS = (
     ("tamper", "worker-1"),
