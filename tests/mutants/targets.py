@@ -82,7 +82,7 @@ TARGETS = (
         f"{ACTORS}/worker.py", unit("actors", "note_due", "worker_steps", "refusals", "worker", "disputes"), guards=True
     ),
     Target(f"{ACTORS}/block.py", unit("actors", "block", "worker"), guards=True),
-    Target(f"{ACTORS}/leaves.py", unit("actors", "refusals", "leaves", "forged_leaves"), guards=True),
+    Target(f"{ACTORS}/leaves.py", unit("actors", "leaf_places", "refusals", "leaves", "forged_leaves"), guards=True),
     Target(f"{ACTORS}/querent.py", unit("actors", "querent", "querent_after_a_reorganization"), guards=True),
     Target(f"{ACTORS}/guard.py", unit("actors", "guard", "isolation"), guards=True),
     Target(f"{ACTORS}/continuity.py", unit("actors", "follower"), guards=True),
