@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-TOLD = re.compile(r"^(LOG\.|OUT\.|print)|\bmetrics\.")
+TOLD = re.compile(r"^(LOG\.|OUT\.|print)|metrics\.")
 """Logs, the terminal and metrics: no entry of the ledger depends on them."""
 
 

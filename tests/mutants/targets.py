@@ -90,7 +90,7 @@ TARGETS = (
     Target(f"{ACTORS}/inputs.py", unit("actors", "ouroboros", "referee"), guards=True),
     Target(f"{ACTORS}/router.py", unit("actors", "router_anchors", "router", "disputes", "ouroboros"), guards=True),
     Target(f"{ACTORS}/arranger.py", unit("actors", "arranger", "ouroboros", "worker"), guards=True),
-    Target(f"{ACTORS}/referee.py", unit("actors", "referee", "disputes"), guards=True),
+    Target(f"{ACTORS}/referee.py", unit("actors", "referee_rules", "referee", "disputes"), guards=True),
     Target(f"{ACTORS}/ouroboros.py", unit("actors", "ouroboros", "disputes"), guards=True),
     Target("deepring_chain/cli/lab.py", unit("cli", "devnets_only", "lab_commands"), guards=True),
     Target("deepring_chain/cli/up.py", unit("cli", "devnets_only")),

@@ -26,7 +26,15 @@ def test_result_of_a_step_goes_through(result: bool) -> None:
     assert SessionGuard().run(session(1), lambda _: result) is result
 
 
-@pytest.mark.parametrize("name", sorted(OVERTAKEN))
+MOVED_ON = ("ModelChanged", "NotAuthentic", "NotTracking", "UnexpectedPhase", "UnexpectedState")
+TOO_EARLY_OR_LATE = ("DeadlineAhead", "DeadlinePassed")
+
+
+def test_refusals_that_are_no_errors_are_these() -> None:
+    assert sorted(OVERTAKEN) == sorted((*MOVED_ON, *TOO_EARLY_OR_LATE))
+
+
+@pytest.mark.parametrize("name", [*MOVED_ON, *TOO_EARLY_OR_LATE])
 def test_refusal_because_the_ledger_moved_on_is_not_even_logged(name: str, caplog: pytest.LogCaptureFixture) -> None:
     assert SessionGuard().run(session(1), lambda _: failing(LedgerReverted(name, {}))) is False
     assert caplog.text == ""
