@@ -123,7 +123,7 @@ def _judge_all(
 def _judge_claim(claim: Claim) -> str:
     """The test that shows it; empty if none of the rule's tests notices any of the function's mutants."""
     for mutant in claim.mutants[:TRIES] if claim.tests else ():
-        judgement = judge(replace(mutant, tests=claim.tests), _scratch[0])
+        judgement = _judge_nearest(replace(mutant, tests=claim.tests))
         if judgement.result == "killed":
             return judgement.by
     return ""
@@ -170,12 +170,12 @@ def _judge(mutant: Mutant) -> Judgement:
             known = mutant.name in _explained
             judgement = judge(replace(mutant, tests=mutant.tests[:NEAREST]) if known else mutant, _scratch[0])
         else:
-            judgement = _judge_python(mutant)
+            judgement = _judge_nearest(mutant)
         return replace(judgement, mutant=mutant, seconds=time.monotonic() - began)
     return Judgement(mutant, "killed", f"{TEST}: {found[:70]}", time.monotonic() - began, mutant.line(ROOT))
 
 
-def _judge_python(mutant: Mutant) -> Judgement:
+def _judge_nearest(mutant: Mutant) -> Judgement:
     """By the quickest tests that enter its function; then by all its tests."""
     near = nearest_tests(ROOT, mutant, _entered)
     judgement = judge(replace(mutant, tests=near), _scratch[0]) if near else None

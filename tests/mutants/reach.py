@@ -84,13 +84,17 @@ def read_record(path: Path) -> dict[str, Entered]:
 def nearest_tests(root: Path, mutant: Mutant, record: Mapping[str, Entered]) -> tuple[str, ...]:
     """Those of the mutant's tests that enter its function, the quickest first; none where it is in no function."""
     function = _function_at(root, mutant.file, mutant.line(root))
-    files = set(mutant.tests)
     near = [
         (entered.seconds, test)
         for test, entered in record.items()
-        if test.partition("::")[0] in files and function in entered.functions
+        if function in entered.functions and any(is_in(test, named) for named in mutant.tests)
     ]
     return tuple(test for _, test in sorted(near)[:MOST])
+
+
+def is_in(test: str, named: str) -> bool:
+    """Whether a test's id is of a file, or of a test with all its parameters."""
+    return test == named or test.startswith((f"{named}::", f"{named}["))
 
 
 def _function_at(root: Path, file: str, line: int) -> Function | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.mutants.judge import Judgement
 from tests.mutants.mutant import Mutant
 from tests.mutants.python_mutants import emptied_functions, python_mutants
+from tests.mutants.reach import is_in
 from tests.specification import Rule
 
 SLOW = re.compile(r"^tests/(e2e|fuzz)/|/test_(browser|audit_scale|audit_mutations|verifier_mutations)")
@@ -50,7 +51,7 @@ class Claim:
     def is_shown_by(self, judgement: Judgement) -> bool:
         """Whether one of the rule's tests killed one of the function's mutants."""
         mutant = replace(judgement.mutant, tests=())
-        return any(_is_in(judgement.by, test) for test in self.tests) and any(
+        return any(is_in(judgement.by, test) for test in self.tests) and any(
             replace(each, tests=()) == mutant for each in self.mutants
         )
 
@@ -83,10 +84,6 @@ def with_tests_of_rules(mutants: Iterable[Mutant], claims: Iterable[Claim]) -> I
         rules = [] if mutant.file.endswith(".sol") else named.get(replace(mutant, tests=()), [])
         first = [test for test in rules if test in mutant.tests]
         yield replace(mutant, tests=tuple(dict.fromkeys([*first, *mutant.tests, *rules])))
-
-
-def _is_in(failed: str, test: str) -> bool:
-    return failed == test or failed.startswith((f"{test}::", f"{test}["))
 
 
 def _rank(mutant: Mutant) -> int:
