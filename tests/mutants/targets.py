@@ -77,7 +77,7 @@ TARGETS = (
     Target("deepring_chain/encoding.py", ENCODING_TESTS, branches=True),
     Target("deepring_chain/crypto/signing.py", unit("crypto", "signing"), branches=True),
     Target("deepring_chain/store/content.py", unit("store", "messages", "content", "store_away")),
-    Target(f"{ACTORS}/member.py", unit("actors", "refusals", "worker", "disputes", "ouroboros"), guards=True),
+    Target(f"{ACTORS}/member.py", unit("actors", "ouroboros_steps", "refusals", "worker", "disputes"), guards=True),
     Target(
         f"{ACTORS}/worker.py", unit("actors", "note_due", "worker_steps", "refusals", "worker", "disputes"), guards=True
     ),
@@ -91,7 +91,9 @@ TARGETS = (
     Target(f"{ACTORS}/router.py", unit("actors", "router_anchors", "router", "disputes", "ouroboros"), guards=True),
     Target(f"{ACTORS}/arranger.py", unit("actors", "arranger", "ouroboros", "worker"), guards=True),
     Target(f"{ACTORS}/referee.py", unit("actors", "referee_rules", "referee", "disputes"), guards=True),
-    Target(f"{ACTORS}/ouroboros.py", unit("actors", "ouroboros", "disputes"), guards=True),
+    Target(
+        f"{ACTORS}/ouroboros.py", unit("actors", "ouroboros_steps", "ouroboros", "disputes", "isolation"), guards=True
+    ),
     Target("deepring_chain/cli/lab.py", unit("cli", "devnets_only", "lab_commands"), guards=True),
     Target("deepring_chain/cli/up.py", unit("cli", "devnets_only")),
     Target("deepring_chain/model/array_pickle.py", unit("model", "array_pickle"), guards=True),
