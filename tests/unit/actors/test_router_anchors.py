@@ -146,6 +146,25 @@ def test_signer_is_due_in_two_phases_alone(ring: FakeRing, phase: QueryPhase) ->
     assert ring.ouroboros._router.signer_due(session) == (expected and expected.keys.address)
 
 
+def test_fault_of_a_hop_that_the_attempt_serves_counts_against_its_signer_there(ring: FakeRing) -> None:
+    """Whoever signed the hop in an attempt before is innocent of it."""
+    session = at_hop_three(ring)
+    fault = Fault(Attempt(1), Hop(2), FaultKind.GUILTY, make_keys(77).address)
+    assert ring.ouroboros._router._failed(session, fault) == ring.members[2].keys.address
+
+
+@pytest.mark.parametrize("signer", [None, make_keys(77).address], ids=["unknown", "known"])
+def test_fault_of_a_hop_before_the_attempt_counts_against_who_signed_it(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch, signer: Address | None
+) -> None:
+    session = at_hop_three(ring)
+    router = ring.ouroboros._router
+    later = replace(router.draw_of(session), first_hop=Hop(2))
+    monkeypatch.setattr(router, "draw_of", lambda *_: later)
+    fault = Fault(Attempt(1), Hop(1), FaultKind.GUILTY, signer)
+    assert router._failed(session, fault) == (signer or ring.members[1].keys.address)
+
+
 def test_all_attempts_of_a_query_share_its_commitment_key(ring: FakeRing) -> None:
     """What was accepted in the first stays valid; and no two queries share one."""
     keys = set()
