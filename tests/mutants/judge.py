@@ -27,6 +27,8 @@ DOES_NOT_COMPILE, BROKEN = 90, 91
 """Exit codes of the process that judges, beside pytest's: it is the mutant's fault, or the machine's."""
 JUDGING = frozenset({0, 1, 2, DOES_NOT_COMPILE})
 """Tests passed, failed, could not be imported; or there was nothing to test."""
+NOT_COLLECTED = 4
+"""The file of a single test could not be imported; or there is no such test, which the baseline finds."""
 ALL_ARTIFACTS = ("Ledger", "DigestHarness")
 QUICK = {"optimizer": {"enabled": True, "runs": 1}, "viaIR": False}
 """Settings under which the contracts compile in a third of the time, and are small enough for a node."""
@@ -96,7 +98,8 @@ def judge(mutant: Mutant, scratch: Path) -> Judgement:
         status, log = run_tests(scratch, mutant.tests, _artifacts(mutant), limit)
     finally:
         (scratch / mutant.file).write_bytes(before)
-    if status == BROKEN or status not in {None, *JUDGING}:
+    judging = {None, *JUDGING, *([NOT_COLLECTED] if FAILED.search(log) else [])}
+    if status == BROKEN or status not in judging:
         raise MachineBroken(f"{mutant.name}: exit code {status}: {log[-1500:]}")
     result = {0: "survived", DOES_NOT_COMPILE: "invalid"}.get(status, "killed")
     named = FAILED.search(log)

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from deepring_chain.actors.guard import OVERTAKEN, SessionGuard
+from deepring_chain.actors.metrics import ActorMetrics
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.errors import ChainError, ConfigError, ModelError, ProtocolError, StoreError
 from deepring_chain.protocol.session import Session
@@ -79,3 +80,15 @@ def test_forgotten_query_is_logged_anew(caplog: pytest.LogCaptureFixture) -> Non
         guard.forget(QueryId(2))
         guard.run(session(1), lambda _: failing(StoreError("away")))
     assert len(caplog.records) == 2
+
+
+def test_operator_is_shown_a_querys_trouble_until_it_is_well_again_or_ended() -> None:
+    metrics = ActorMetrics()
+    guard = SessionGuard(metrics)
+    for number in (1, 2):
+        guard.run(session(number), lambda _: failing(StoreError("away")))
+    assert metrics.troubles == {"query 1": "away", "query 2": "away"}
+    guard.run(session(1), lambda _: True)
+    assert metrics.troubles == {"query 2": "away"}
+    guard.forget(QueryId(2))
+    assert metrics.troubles == {}
