@@ -101,7 +101,7 @@ def _judge_all(
         __import__(name)
     with tempfile.TemporaryDirectory(prefix="deepring-mutants-") as folder:
         if baseline:
-            _check_baseline(Path(folder), mutants, claims)
+            _check_baseline(Path(folder), mutants, claims, jobs)
         _schemas.append(_make_schema(mutants))
         context = get_context("fork")
         with ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(Path(folder),)) as pool:
@@ -137,22 +137,31 @@ def _make_schema(mutants: list[Mutant]) -> Schema:
     return schema
 
 
-def _check_baseline(folder: Path, mutants: list[Mutant], claims: list[Claim]) -> None:
+def _check_baseline(folder: Path, mutants: list[Mutant], claims: list[Claim], jobs: int) -> None:
     """A test that fails anyhow shows nothing. Each folder's by themselves, as they are run for a mutant."""
-    scratch = folder / "baseline"
-    make_scratch(ROOT, scratch)
     named = (test.partition("::")[0] for claim in claims for test in claim.tests)
     tests = tuple(dict.fromkeys([*(test for mutant in mutants for test in mutant.tests), *named]))
-    compiled = ALL_ARTIFACTS  # once: they stay in the copy
-    for part in sorted({str(Path(test).parent) for test in tests}):
-        files = tuple(test for test in tests if str(Path(test).parent) == part)
-        record = scratch / RECORD if part.startswith(RECORDED) else None
-        status, log = run_tests(scratch, files, compiled, record=record)
-        if status != 0:
-            raise SystemExit(f"mutants: the tests do not pass without a mutant:\n{log[-3000:]}")
-        compiled = ()
-    _entered.update(read_record(scratch / RECORD))
+    parts = [tuple(test for test in tests if _part(test) == part) for part in sorted({_part(test) for test in tests})]
+    with ProcessPoolExecutor(jobs, get_context("fork"), initializer=_start, initargs=(folder,)) as pool:
+        for problem, record in pool.map(_check_part, parts):
+            if problem:
+                raise SystemExit(f"mutants: the tests do not pass without a mutant:\n{problem}")
+            _entered.update(record)
     print(f"mutants: {len(tests)} test files pass on the product as it is; {len(mutants)} mutants", flush=True)
+
+
+def _part(test: str) -> str:
+    return str(Path(test).parent)
+
+
+def _check_part(tests: tuple[str, ...]) -> tuple[str, dict[str, Entered]]:
+    """The end of the log if they fail, and what each test enters."""
+    record = _scratch[0] / RECORD
+    record.unlink(missing_ok=True)
+    recorded = record if tests[0].startswith(RECORDED) else None
+    compiled = () if recorded else ALL_ARTIFACTS
+    status, log = run_tests(_scratch[0], tests, compiled, record=recorded)
+    return (log[-3000:] if status else ""), read_record(record)
 
 
 def _start(folder: Path) -> None:

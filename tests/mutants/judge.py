@@ -30,6 +30,8 @@ JUDGING = frozenset({0, 1, 2, DOES_NOT_COMPILE})
 NOT_COLLECTED = 4
 """The file of a single test could not be imported; or there is no such test, which the baseline finds."""
 ALL_ARTIFACTS = ("Ledger", "DigestHarness")
+ARTIFACTS = ("deepring_chain/chain/artifacts/Ledger.json", "tests/artifacts/DigestHarness.json")
+"""What a mutant of the contracts leaves behind, and the next mutant must not be judged with."""
 QUICK = {"optimizer": {"enabled": True, "runs": 1}, "viaIR": False}
 """Settings under which the contracts compile in a third of the time, and are small enough for a node."""
 LINKED = ("node_modules",)
@@ -92,12 +94,15 @@ def judge(mutant: Mutant, scratch: Path) -> Judgement:
         MachineBroken: its tests could not be run.
     """
     began, line = time.monotonic(), mutant.line(scratch)
+    artifacts = {path: path.read_bytes() for name in ARTIFACTS if (path := scratch / name).exists()}
     before = mutant.apply(scratch)
     try:
         limit = LONG_LIMIT if mutant.file.endswith(".sol") else LIMIT
         status, log = run_tests(scratch, mutant.tests, _artifacts(mutant), limit)
     finally:
         (scratch / mutant.file).write_bytes(before)
+        for path, held in artifacts.items():
+            path.write_bytes(held)
     judging = {None, *JUDGING, *([NOT_COLLECTED] if FAILED.search(log) else [])}
     if status == BROKEN or status not in judging:
         raise MachineBroken(f"{mutant.name}: exit code {status}: {log[-1500:]}")
