@@ -151,7 +151,7 @@ invariants: setup  ## play CALLS=100000 random calls, SEED=1, against the ledger
 coverage: setup  ## print which branches of the ledger's byte code 3,000 random calls took, both ways, one way or never
 	@$(BIN)/python -m tests.invariants.coverage --seed $(SEED)
 
-mutants: setup  ## take each check of the ledger, the protocol and the verifier out in turn, ONLY=TEXT for some; a test must fail for each
+mutants: setup  ## take each check out in turn, and judge the specification's rules by their tests; ONLY=TEXT for some, ONLY=rule; a test must fail for each
 	@$(BIN)/python -m tests.mutants --jobs $(JOBS) --only "$(ONLY)"
 
 slither: setup build/slither/.installed  ## hold what slither finds in the ledger against docs/assurance-slither.md

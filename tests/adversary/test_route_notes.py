@@ -75,6 +75,7 @@ def test_note_that_does_not_open_the_link_makes_its_reader_do_nothing(
     own_ring.settle()
     assert own_ring.session(query).next_hop == 2
     assert "worker-2" not in own_ring.troubles
+    assert list(own_ring.member("worker-2").journal.keys(f"update/{query}/")) == []  # not even signed
 
 
 @refused

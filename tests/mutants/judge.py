@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.reach import Recorder
 
 LIMIT = 300.0
 """Seconds for one mutant of a Python module; tests that hang have noticed it."""
@@ -26,7 +27,11 @@ DOES_NOT_COMPILE, BROKEN = 90, 91
 """Exit codes of the process that judges, beside pytest's: it is the mutant's fault, or the machine's."""
 JUDGING = frozenset({0, 1, 2, DOES_NOT_COMPILE})
 """Tests passed, failed, could not be imported; or there was nothing to test."""
+NOT_COLLECTED = 4
+"""The file of a single test could not be imported; or there is no such test, which the baseline finds."""
 ALL_ARTIFACTS = ("Ledger", "DigestHarness")
+ARTIFACTS = ("deepring_chain/chain/artifacts/Ledger.json", "tests/artifacts/DigestHarness.json")
+"""What a mutant of the contracts leaves behind, and the next mutant must not be judged with."""
 QUICK = {"optimizer": {"enabled": True, "runs": 1}, "viaIR": False}
 """Settings under which the contracts compile in a third of the time, and are small enough for a node."""
 LINKED = ("node_modules",)
@@ -89,13 +94,17 @@ def judge(mutant: Mutant, scratch: Path) -> Judgement:
         MachineBroken: its tests could not be run.
     """
     began, line = time.monotonic(), mutant.line(scratch)
+    artifacts = {path: path.read_bytes() for name in ARTIFACTS if (path := scratch / name).exists()}
     before = mutant.apply(scratch)
     try:
         limit = LONG_LIMIT if mutant.file.endswith(".sol") else LIMIT
         status, log = run_tests(scratch, mutant.tests, _artifacts(mutant), limit)
     finally:
         (scratch / mutant.file).write_bytes(before)
-    if status == BROKEN or status not in {None, *JUDGING}:
+        for path, held in artifacts.items():
+            path.write_bytes(held)
+    judging = {None, *JUDGING, *([NOT_COLLECTED] if FAILED.search(log) else [])}
+    if status == BROKEN or status not in judging:
         raise MachineBroken(f"{mutant.name}: exit code {status}: {log[-1500:]}")
     result = {0: "survived", DOES_NOT_COMPILE: "invalid"}.get(status, "killed")
     named = FAILED.search(log)
@@ -111,7 +120,11 @@ def _artifacts(mutant: Mutant) -> tuple[str, ...]:
 
 
 def run_tests(
-    scratch: Path, tests: tuple[str, ...], compiled: tuple[str, ...], limit: float = LONG_LIMIT
+    scratch: Path,
+    tests: tuple[str, ...],
+    compiled: tuple[str, ...],
+    limit: float = LONG_LIMIT,
+    record: Path | None = None,
 ) -> tuple[int | None, str]:
     """Runs tests in a scratch copy until the first failure.
 
@@ -120,6 +133,7 @@ def run_tests(
         tests: test files in it.
         compiled: names of the contracts that are compiled first.
         limit: seconds.
+        record: a file to which is added what each test enters (`reach`).
 
     Returns:
         pytest's exit code, None when it took too long; and what was printed.
@@ -127,7 +141,7 @@ def run_tests(
     log = scratch / "mutant.log"
     child = os.fork()
     if child == 0:
-        _be_child(scratch, tests, log, compiled)
+        _be_child(scratch, tests, log, compiled, record)
     status = _wait(child, limit)
     return status, log.read_text(encoding="utf-8", errors="replace")
 
@@ -153,7 +167,9 @@ def _kill_group(leader: int) -> None:
         return
 
 
-def _be_child(scratch: Path, tests: tuple[str, ...], log: Path, compiled: tuple[str, ...]) -> NoReturn:
+def _be_child(
+    scratch: Path, tests: tuple[str, ...], log: Path, compiled: tuple[str, ...], record: Path | None
+) -> NoReturn:
     status = BROKEN
     try:
         os.setsid()
@@ -165,7 +181,7 @@ def _be_child(scratch: Path, tests: tuple[str, ...], log: Path, compiled: tuple[
         _forget_product(scratch)
         if compiled and not _compile(scratch, compiled):
             os._exit(DOES_NOT_COMPILE)
-        status = _pytest(scratch, tests)
+        status = _pytest(scratch, tests, record)
     except BaseException:  # noqa: BLE001  (nothing of the parent may go on in the child)
         traceback.print_exc()
     finally:
@@ -207,9 +223,13 @@ def _tool(scratch: Path) -> ModuleType:
     return module
 
 
-def _pytest(scratch: Path, tests: tuple[str, ...]) -> int:
+def _pytest(scratch: Path, tests: tuple[str, ...], record: Path | None) -> int:
     import pytest  # noqa: PLC0415  (its plugins must see the scratch copy alone)
 
-    there = [name for name in tests if (scratch / name).exists()]
+    there = [name for name in tests if (scratch / name.partition("::")[0]).exists()]
     options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "--tb=line", "--timeout=60"]
-    return int(pytest.main([*options, *there]))
+    recorder = Recorder(scratch)
+    status = int(pytest.main([*options, *there], plugins=[recorder] if record else []))
+    if record:
+        recorder.write(record)
+    return status

@@ -1,4 +1,7 @@
-"""Mutants of Python modules: guarded `raise`s, calls of checks, their operands and bounds, what a digest binds."""
+"""Mutants of Python modules: guarded `raise`s, calls of checks, their operands and bounds, what a digest binds.
+
+Where rules live, also guards that return instead of raising: filters, predicates, calls and limits.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import ast
 import re
 from pathlib import Path
 
+from tests.mutants.guards import is_told, passed_argument, passing_guards
 from tests.mutants.mutant import Mutant, numbered
 
 CHECK = re.compile(r"^_?(check|verify|require|expect|refuse)(_|$)")
@@ -28,7 +32,13 @@ BOUNDS: dict[type[ast.cmpop], tuple[str, str]] = {
 
 
 def python_mutants(
-    root: Path, file: str, tests: tuple[str, ...], *, branches: bool = False, state: bool = False
+    root: Path,
+    file: str,
+    tests: tuple[str, ...],
+    *,
+    branches: bool = False,
+    state: bool = False,
+    guards: bool = False,
 ) -> list[Mutant]:
     """All mutants of one module.
 
@@ -38,8 +48,16 @@ def python_mutants(
         tests: the test files that should find them.
         branches: whether conditions that guard no `raise` are changed too.
         state: whether what an object keeps is not kept, and each choice (`a if b else c`) is made one way only, too.
+        guards: whether filters, predicates, members of a set, compared pairs, limits and statements that call go, too.
     """
-    finder = _Finder(root, file, tests, branches, state)
+    finder = _Finder(root, file, tests, branches=branches, state=state, guards=guards)
+    finder.visit(finder.tree)
+    return list(numbered(finder.found))
+
+
+def emptied_functions(root: Path, file: str) -> list[Mutant]:
+    """Each function of a module without what it does: a test that never calls it does not notice."""
+    finder = _Emptier(root, file, (), branches=False, state=False, guards=False)
     finder.visit(finder.tree)
     return list(numbered(finder.found))
 
@@ -47,10 +65,13 @@ def python_mutants(
 class _Finder(ast.NodeVisitor):
     """Walks over a module and notes what can be taken out."""
 
-    def __init__(self, root: Path, file: str, tests: tuple[str, ...], branches: bool, state: bool) -> None:
-        self.file, self.tests, self.branches, self.state = file, tests, branches, state
+    def __init__(
+        self, root: Path, file: str, tests: tuple[str, ...], *, branches: bool, state: bool, guards: bool
+    ) -> None:
+        self.file, self.tests, self.branches, self.state, self.guards = file, tests, branches, state, guards
         self.source = (root / file).read_bytes()
         self.tree = ast.parse(self.source)
+        self.passing = passing_guards(self.tree)
         self.lines = [0, *(match.end() for match in re.finditer(rb"\n", self.source))]
         self.places: list[str] = []
         self.found: list[Mutant] = []
@@ -67,12 +88,14 @@ class _Finder(ast.NodeVisitor):
         elif self.branches:
             self._condition(node.test, "branch never taken")
             self._add(node.test, f"True or ({self._text(node.test)})", "branch always taken")
+        elif self.guards and not all(map(self._is_told, node.body)):
+            self._add(node.test, f"False and ({self._text(node.test)})", "guard dropped")
         self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> None:
         if isinstance(node.value, ast.Call) and self._is_check(node.value.func):
             self._add(node, "pass", "check dropped")
-        elif isinstance(node.value, ast.Call) and self._keeps(node.value.func):
+        elif isinstance(node.value, ast.Call) and self._acts(node.value.func):
             self._add(node, "pass", "call dropped")
         self.generic_visit(node)
 
@@ -97,6 +120,32 @@ class _Finder(ast.NodeVisitor):
             self._bound_values(node.args[-1])
         elif name == "update" and self._text(node.func) == "digest.update":
             self._add(node.args[0], 'b""', "value not bound")
+        if self.guards:
+            self._call_guards(node, name)
+        self.generic_visit(node)
+
+    def visit_Return(self, node: ast.Return) -> None:
+        """A predicate's answer, whatever it looked at."""
+        if self.guards and node.value is not None and _is_answer(node.value):
+            self._add(node.value, f"True or ({self._text(node.value)})", "always true")
+            self._add(node.value, f"False and ({self._text(node.value)})", "always false")
+        self.generic_visit(node)
+
+    def visit_comprehension(self, node: ast.comprehension) -> None:
+        for test in node.ifs if self.guards else []:
+            self._add(test, f"(True or ({self._text(test)}))", "filter dropped")
+        self.generic_visit(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        end = node.slice.upper if isinstance(node.slice, ast.Slice) and node.slice.lower is None else None
+        if self.guards and end is not None and _is_limit(end):
+            self._add(end, "None", "limit dropped")
+        self.generic_visit(node)
+
+    def visit_Set(self, node: ast.Set) -> None:
+        for element in node.elts if self.guards and len(node.elts) > 1 else []:
+            rest = ", ".join(self._text(other) for other in node.elts if other is not element)
+            self._add(node, f"{{{rest}}}", f"member dropped, {self._text(element)}")
         self.generic_visit(node)
 
     def visit_Dict(self, node: ast.Dict) -> None:
@@ -105,14 +154,33 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> None:
-        if self.branches:
+        if self.branches or self.guards:
             self._operands(node)
         self.generic_visit(node)
 
     def visit_Compare(self, node: ast.Compare) -> None:
         if self.branches:
             self._bounds(node)
+        if self.guards:
+            self._compared_pairs(node)
         self.generic_visit(node)
+
+    def _compared_pairs(self, node: ast.Compare) -> None:
+        """Of `(a, b) == (c, d)` each pair: it is always equal."""
+        right = node.comparators[0]
+        if not (isinstance(node.left, ast.Tuple) and isinstance(right, ast.Tuple)):
+            return
+        for one, other in zip(node.left.elts, right.elts, strict=False):
+            self._add(one, self._text(other), f"not compared with {self._text(other)}")
+
+    def _call_guards(self, node: ast.Call, name: str) -> None:
+        """A call that gives its argument back or raises; and the smaller, or larger, of two values."""
+        argument = passed_argument(node, self.passing.get(name))
+        if argument is not None:
+            self._add(node, f"({self._text(argument)})", "guard passed over")
+        if name in {"min", "max"} and len(node.args) == 2 and not node.keywords:
+            for part in node.args:
+                self._add(node, f"({self._text(part)})", f"limit dropped, {self._text(part)}")
 
     def _enter(self, node: ast.ClassDef | ast.FunctionDef) -> None:
         self.places.append(node.name)
@@ -127,8 +195,14 @@ class _Finder(ast.NodeVisitor):
             self._add(node, "pass", "assignment dropped")
         self.generic_visit(node)
 
-    def _keeps(self, function: ast.expr) -> bool:
-        return self.state and isinstance(function, ast.Attribute) and function.attr in KEEPING
+    def _is_told(self, statement: ast.stmt) -> bool:
+        call = statement.value if isinstance(statement, ast.Expr) else None
+        return isinstance(call, ast.Call) and is_told(self._text(call.func))
+
+    def _acts(self, function: ast.expr) -> bool:
+        """Whether a call by itself keeps something, or does anything but tell what happened."""
+        keeps = self.state and isinstance(function, ast.Attribute) and function.attr in KEEPING
+        return keeps or (self.guards and not is_told(self._text(function)))
 
     def _is_check(self, function: ast.expr) -> bool:
         if isinstance(function, ast.Attribute):
@@ -161,7 +235,8 @@ class _Finder(ast.NodeVisitor):
     def _operands(self, node: ast.BoolOp) -> None:
         neutral = "True" if isinstance(node.op, ast.And) else "False"
         for operand in node.values:
-            self._add(operand, neutral, "operand dropped")
+            if not isinstance(operand, ast.Constant):  # a default, not a condition
+                self._add(operand, neutral, "operand dropped")
 
     def _bounds(self, node: ast.Compare) -> None:
         left = node.left
@@ -191,3 +266,29 @@ class _Finder(ast.NodeVisitor):
         assert line is not None  # the nodes come from ast.parse, which sets it
         assert column is not None
         return self.lines[line - 1] + column
+
+
+class _Emptier(_Finder):
+    """Notes each function's body, and nothing else."""
+
+    def generic_visit(self, node: ast.AST) -> None:
+        if isinstance(node, ast.FunctionDef):
+            has_docstring = ast.get_docstring(node, clean=False) is not None and len(node.body) > 1
+            first, last = node.body[1 if has_docstring else 0], node.body[-1]
+            start, end = self._offset(first), self._offset(last, end=True)
+            self._note(start, self.source[start:end].decode(), "return None", "emptied")
+        for part in ast.iter_child_nodes(node):
+            if isinstance(part, ast.FunctionDef | ast.ClassDef):
+                self.visit(part)
+
+
+def _is_answer(value: ast.expr) -> bool:
+    """Whether it is a condition: `a and b`, `a == b`, `not a`."""
+    is_not = isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.Not)
+    return isinstance(value, ast.BoolOp | ast.Compare) or is_not
+
+
+def _is_limit(value: ast.expr) -> bool:
+    """Whether it is a number or a constant by its name."""
+    is_number = isinstance(value, ast.Constant) and isinstance(value.value, int)
+    return is_number or (isinstance(value, ast.Name) and value.id.isupper())

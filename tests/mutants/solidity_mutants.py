@@ -11,6 +11,7 @@ from tests.mutants.mutant import Mutant, numbered
 Node = dict[str, Any]
 BOUNDS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 ENCODERS = frozenset({"encode", "encodePacked"})
+CALLER_REPLACED = "caller replaced"
 
 
 def solidity_mutants(
@@ -61,6 +62,7 @@ class _Finder:
             "FunctionDefinition": self._function,
             "FunctionCall": self._call,
             "VariableDeclaration": self._constant,
+            "MemberAccess": self._caller,
         }
 
     def walk(self, node: Node, place: str) -> None:
@@ -133,6 +135,11 @@ class _Finder:
                 self._add(
                     literal, text[:-2] + ("x" if text[-2] != "x" else "y") + text[-1], "tag changed", node["name"]
                 )
+
+    def _caller(self, node: Node, place: str) -> None:
+        """Who calls, taken for who signed the transaction: a contract that an owner calls would act for the owner."""
+        if (node["expression"].get("name"), node["memberName"]) == ("msg", "sender"):
+            self._add(node, "tx.origin", CALLER_REPLACED, place)
 
     def _drop(self, node: Node, kind: str, place: str) -> None:
         """Replaces a statement, whose semicolon is not part of the node, by an empty block."""

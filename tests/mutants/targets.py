@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import solcx
 
 from tests.mutants.mutant import Mutant
 from tests.mutants.python_mutants import python_mutants
-from tests.mutants.solidity_mutants import Node, children, descendants, solidity_mutants
+from tests.mutants.solidity_mutants import CALLER_REPLACED, Node, children, descendants, solidity_mutants
 
 PROTOCOL = "deepring_chain/protocol"
 ACTORS = "deepring_chain/actors"
 UNIT = "tests/unit"
+FORWARDER = "Forwarder"
+"""The contract in contracts/mocks that calls the ledger for somebody else."""
 LIBRARY_TESTS = ("tests/differential/test_vectors.py", "tests/differential/test_digests.py")
 
 
@@ -28,12 +30,14 @@ class Target:
         file, tests: its path, and those of the tests that should notice.
         branches: whether all its conditions are changed, or only those of checks.
         state: whether what it keeps is not kept, and its choices are made one way only.
+        guards: whether its filters, predicates, limits and calls go.
     """
 
     file: str
     tests: tuple[str, ...]
     branches: bool = False
     state: bool = False
+    guards: bool = False
 
 
 def unit(part: str, *names: str) -> tuple[str, ...]:
@@ -73,12 +77,26 @@ TARGETS = (
     Target("deepring_chain/encoding.py", ENCODING_TESTS, branches=True),
     Target("deepring_chain/crypto/signing.py", unit("crypto", "signing"), branches=True),
     Target("deepring_chain/store/content.py", unit("store", "messages", "content", "store_away")),
-    Target(f"{ACTORS}/member.py", unit("actors", "refusals", "disputes", "worker", "ouroboros")),
-    Target(f"{ACTORS}/worker.py", unit("actors", "refusals", "worker", "disputes")),
-    Target(f"{ACTORS}/block.py", unit("actors", "block", "worker")),
-    Target(f"{ACTORS}/leaves.py", unit("actors", "refusals", "leaves", "forged_leaves")),
-    Target(f"{ACTORS}/querent.py", unit("actors", "querent", "querent_after_a_reorganization")),
-    Target(f"{ACTORS}/guard.py", unit("actors", "guard")),
+    Target(f"{ACTORS}/member.py", unit("actors", "ouroboros_steps", "refusals", "worker", "disputes"), guards=True),
+    Target(
+        f"{ACTORS}/worker.py", unit("actors", "note_due", "worker_steps", "refusals", "worker", "disputes"), guards=True
+    ),
+    Target(f"{ACTORS}/block.py", unit("actors", "block", "worker"), guards=True),
+    Target(f"{ACTORS}/leaves.py", unit("actors", "leaf_places", "refusals", "leaves", "forged_leaves"), guards=True),
+    Target(f"{ACTORS}/querent.py", unit("actors", "querent", "querent_after_a_reorganization"), guards=True),
+    Target(f"{ACTORS}/guard.py", unit("actors", "guard", "isolation"), guards=True),
+    Target(f"{ACTORS}/continuity.py", unit("actors", "continuity", "follower"), guards=True),
+    Target(f"{ACTORS}/tracker.py", unit("actors", "tracker", "worker"), guards=True),
+    Target(f"{ACTORS}/inputs.py", unit("actors", "ouroboros", "referee"), guards=True),
+    Target(f"{ACTORS}/router.py", unit("actors", "router_anchors", "router", "disputes", "ouroboros"), guards=True),
+    Target(f"{ACTORS}/arranger.py", unit("actors", "arranger", "ouroboros", "worker"), guards=True),
+    Target(f"{ACTORS}/referee.py", unit("actors", "referee_rules", "referee", "disputes"), guards=True),
+    Target(
+        f"{ACTORS}/ouroboros.py", unit("actors", "ouroboros_steps", "ouroboros", "disputes", "isolation"), guards=True
+    ),
+    Target("deepring_chain/cli/lab.py", unit("cli", "devnets_only", "lab_commands"), guards=True),
+    Target("deepring_chain/cli/up.py", unit("cli", "devnets_only")),
+    Target("deepring_chain/model/array_pickle.py", unit("model", "array_pickle"), guards=True),
     Target(f"{ACTORS}/settler.py", unit("relay", "settler", "settler_timing"), branches=True, state=True),
     Target(f"{ACTORS}/posting.py", unit("relay", "posting"), branches=True),
 )
@@ -90,9 +108,23 @@ def all_mutants(root: Path) -> list[Mutant]:
     callers = _callers(trees)
     contracts = {file: tree for file, tree in trees.items() if "/interfaces/" not in file and "/mocks/" not in file}
     found = solidity_mutants(root, contracts, lambda file, place: tuple(_contract_tests(root, callers, file, place)))
+    found = [_through_contracts_first(root, mutant) if mutant.kind == CALLER_REPLACED else mutant for mutant in found]
     for target in TARGETS:
-        found += python_mutants(root, target.file, target.tests, branches=target.branches, state=target.state)
+        found += python_mutants(
+            root,
+            target.file,
+            target.tests,
+            branches=target.branches,
+            state=target.state,
+            guards=target.guards,
+        )
     return found
+
+
+def _through_contracts_first(root: Path, mutant: Mutant) -> Mutant:
+    """Only calls through a contract tell who calls from who signed: the tests that know the mock come first."""
+    first = [test for test in mutant.tests if FORWARDER in (root / test).read_text(encoding="utf-8")]
+    return replace(mutant, tests=tuple(dict.fromkeys([*first, *mutant.tests])))
 
 
 def syntax_trees(root: Path) -> dict[str, Node]:

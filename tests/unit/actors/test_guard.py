@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from deepring_chain.actors.guard import OVERTAKEN, SessionGuard
+from deepring_chain.actors.metrics import ActorMetrics
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.errors import ChainError, ConfigError, ModelError, ProtocolError, StoreError
 from deepring_chain.protocol.session import Session
@@ -26,7 +27,15 @@ def test_result_of_a_step_goes_through(result: bool) -> None:
     assert SessionGuard().run(session(1), lambda _: result) is result
 
 
-@pytest.mark.parametrize("name", sorted(OVERTAKEN))
+MOVED_ON = ("ModelChanged", "NotAuthentic", "NotTracking", "UnexpectedPhase", "UnexpectedState")
+TOO_EARLY_OR_LATE = ("DeadlineAhead", "DeadlinePassed")
+
+
+def test_refusals_that_are_no_errors_are_these() -> None:
+    assert sorted(OVERTAKEN) == sorted((*MOVED_ON, *TOO_EARLY_OR_LATE))
+
+
+@pytest.mark.parametrize("name", [*MOVED_ON, *TOO_EARLY_OR_LATE])
 def test_refusal_because_the_ledger_moved_on_is_not_even_logged(name: str, caplog: pytest.LogCaptureFixture) -> None:
     assert SessionGuard().run(session(1), lambda _: failing(LedgerReverted(name, {}))) is False
     assert caplog.text == ""
@@ -71,3 +80,15 @@ def test_forgotten_query_is_logged_anew(caplog: pytest.LogCaptureFixture) -> Non
         guard.forget(QueryId(2))
         guard.run(session(1), lambda _: failing(StoreError("away")))
     assert len(caplog.records) == 2
+
+
+def test_operator_is_shown_a_querys_trouble_until_it_is_well_again_or_ended() -> None:
+    metrics = ActorMetrics()
+    guard = SessionGuard(metrics)
+    for number in (1, 2):
+        guard.run(session(number), lambda _: failing(StoreError("away")))
+    assert metrics.troubles == {"query 1": "away", "query 2": "away"}
+    guard.run(session(1), lambda _: True)
+    assert metrics.troubles == {"query 2": "away"}
+    guard.forget(QueryId(2))
+    assert metrics.troubles == {}

@@ -49,6 +49,10 @@ def test_report_that_is_refused_otherwise_is_an_error(ring: FakeRing, monkeypatc
         ring.workers[0]._report(Position(1), "nothing")
 
 
+def test_refusals_of_settled_leaves_are_these() -> None:
+    assert {"AlreadyAttested", "StaleArrangement", "UnexpectedRound"} == SETTLED
+
+
 @pytest.mark.parametrize("name", sorted(SETTLED))
 def test_leaves_that_are_settled_already_are_no_error(
     name: str, ring: FakeRing, monkeypatch: pytest.MonkeyPatch

@@ -142,13 +142,94 @@ def test_too_many_steps_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         load_arrays(data)
 
 
+def test_memory_has_a_bound_of_its_own_that_the_original_files_keep() -> None:
+    """CPython makes room for every place up to the one that is named: four bytes would take gigabytes."""
+    most = 2 * array_pickle.MANY
+    assert load_arrays(b"\x80\x02Nr" + struct.pack("<I", most) + b".") is None
+    for place in (most + 1, 2**31 - 1, 2**32 - 1):
+        with pytest.raises(ValueError, match=f"a memory of {place} places at byte 3; only arrays are opened"):
+            load_arrays(b"\x80\x02Nr" + struct.pack("<I", place) + b".")
+
+
+NAMED, CALLED, SET = "it names", "it calls", "it sets a state"
+BEHIND = {
+    "os.system": NAMED,
+    "stack global": NAMED,
+    "reduce": NAMED,
+    "slots of a function": SET,
+    "state of a class": SET,
+    "state of objects": CALLED,
+}
+
+
 def test_second_filter_holds_without_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(array_pickle, "_check_steps", lambda _data: None)
-    kinds = ("os.system", "stack global", "reduce", "slots of a function", "state of a class", "state of objects")
-    for kind in kinds:
-        with pytest.raises(ValueError, match=r"it names|it sets a state|something else"):
+    for kind, message in BEHIND.items():
+        with pytest.raises(ValueError, match=f"^{message}"):
             load_arrays(attacks(str(tmp_path))[kind])
     assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------- each check by itself, by its own words
+
+
+def state(*parts: bytes) -> bytes:
+    """An array whose state has these parts."""
+    return array_with(b"(" + b"".join(parts) + b"t")
+
+
+def shape(*sizes: int) -> bytes:
+    return b"(" + b"".join(number(size) for size in sizes) + b"t"
+
+
+VERSION, ROWS_FIRST, X = number(1), b"\x89", short_text(b"x")
+STATE, ELEMENTS, SHAPE = (
+    "an array of another state",
+    "an array of something else than bytes in rows",
+    "an array of no shape",
+)
+STATES = {
+    "of four parts": (state(VERSION, shape(1), U1, ROWS_FIRST), STATE),
+    "of six parts": (state(VERSION, shape(1), U1, ROWS_FIRST, X, X), STATE),
+    "a dictionary": (array_with(b"}"), STATE),
+    "a text of five": (array_with(short_text(b"abcde")), STATE),
+    "of a named type": (state(VERSION, shape(1), short_text(b"u1"), ROWS_FIRST, X), ELEMENTS),
+    "of a list": (state(VERSION, shape(1), U1, ROWS_FIRST, b"](" + number(1) + b"e"), ELEMENTS),
+    "in order 0": (state(VERSION, shape(1), U1, number(0), X), ELEMENTS),
+    "shape a list": (state(VERSION, b"](" + number(1) + b"e", U1, ROWS_FIRST, X), SHAPE),
+    "nine dimensions": (state(VERSION, shape(*[1] * 9), U1, ROWS_FIRST, X), SHAPE),
+    "a size that is a text": (state(VERSION, b"(" + short_text(b"") + b"t", U1, ROWS_FIRST, short_text(b"")), SHAPE),
+    "two negative sizes": (state(VERSION, shape(-1, -1), U1, ROWS_FIRST, X), SHAPE),
+    "too short": (state(VERSION, shape(2), U1, ROWS_FIRST, X), r"an array of 1 bytes for the shape \(2,\)"),
+    "of objects": (state(VERSION, shape(1), dtype_pickle(b"O8"), ROWS_FIRST, X), "it calls dtype for something else"),
+    "of no dtype": (
+        b"\x80\x02cnumpy\nndarray\n" + short_text(b"u1") + b"\x85R.",
+        "it calls ndarray for something else",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "message"), STATES.values(), ids=STATES)
+def test_state_that_is_no_array_of_bytes_is_refused_for_its_own_reason(data: bytes, message: str) -> None:
+    """Most would be refused further on, too; or, with one check less, would not."""
+    with pytest.raises(ValueError, match=f"^{message}"):
+        load_arrays(data)
+
+
+@pytest.mark.parametrize("sizes", [(1,) * 8, (0,), (2, 0)], ids=str)
+def test_eight_dimensions_and_empty_arrays_are_opened(sizes: tuple[int, ...]) -> None:
+    contents = short_text(b"x" if all(sizes) else b"")
+    assert load_arrays(state(VERSION, shape(*sizes), U1, ROWS_FIRST, contents)).shape == sizes
+
+
+@pytest.mark.parametrize(("text", "told"), [("", "KeyError"), ("x" * 300, "x" * 200), ("a\n b", "a b")])
+def test_error_is_one_line_of_a_bounded_length(monkeypatch: pytest.MonkeyPatch, text: str, told: str) -> None:
+    def fail(_data: bytes) -> None:
+        raise KeyError if not text else OSError(text)
+
+    monkeypatch.setattr(array_pickle, "_check_steps", fail)
+    with pytest.raises(ValueError, match=f"^{told}$"):
+        load_arrays(b"")
 
 
 def test_any_changed_byte_gives_arrays_or_one_error() -> None:

@@ -1,0 +1,229 @@
+"""What the ouroboros begins, for which queries and when, with and without a settler, and what it keeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fake_ring import IMAGES, FakeRing, ask_up_to, client_of, session_of
+from test_tracker import flip_in_ouroboros
+
+from deepring_chain.actors import member as member_module
+from deepring_chain.actors.arranger import request_arrangement
+from deepring_chain.actors.member import Member
+from deepring_chain.actors.ouroboros import MAX_ATTEMPTS, TIMEOUT_RETRY_SECONDS
+from deepring_chain.chain.errors import LedgerReverted
+from deepring_chain.protocol.session import Session
+from deepring_chain.types import Attempt, ComplaintKind, QueryId, QueryPhase, RejectReason, RingMode
+
+
+class Settler:
+    """Notes what it is given, and holds one answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[set[QueryId]] = []
+        self.held: list[tuple[QueryId, Any]] = []
+
+    def act(self, sessions: list[Session]) -> None:
+        self.asked.append({session.query for session in sessions})
+
+    def holds(self, session: Session) -> bool:
+        return any(query == session.query for query, _ in self.held)
+
+    def hold(self, session: Session, delivery: Any, _signature: bytes) -> None:
+        self.held.append((session.query, delivery))
+
+
+@pytest.fixture
+def settler(ring: FakeRing) -> Settler:
+    found: Any = Settler()
+    ring.ouroboros._settler = found
+    return found  # type: ignore[no-any-return]
+
+
+def calls(ring: FakeRing, name: str) -> list[str]:
+    return [call for call in client_of(ring.members[0]).calls if call.startswith(name)]
+
+
+# ---------------------------------------------------------------- with a settler
+
+
+def test_answer_is_held_for_the_settler_and_not_delivered_by_itself(ring: FakeRing, settler: Settler) -> None:
+    query = ask_up_to(ring, 3)
+    ring.settle()
+    assert [held for held, _ in settler.held] == [query]
+    assert calls(ring, "deliver") == []
+    assert session_of(ring, query).phase is QueryPhase.COMPUTED
+    ring.members[0].follower.refresh()
+    assert ring.ouroboros._due_step(session_of(ring, query), may_open=True) is None
+
+
+def test_settler_is_asked_in_every_turn_in_which_the_ring_is_authentic(ring: FakeRing, settler: Settler) -> None:
+    ring.step(0)
+    ring.step(0)
+    assert ring.members[0].state.mode is RingMode.ATTESTING
+    assert settler.asked == []
+    ring.settle()
+    assert set() in settler.asked
+    query = ring.ask()
+    ring.settle()
+    assert settler.asked[-1] == {query}
+
+
+def test_answer_is_delivered_at_once_without_a_settler(ring: FakeRing) -> None:
+    query = ask_up_to(ring, 3)
+    ring.settle()
+    assert calls(ring, "deliver") == [f"deliver {query}"]
+
+
+# ---------------------------------------------------------------- which step
+
+
+def test_query_waits_for_the_arrangement_that_is_due(ring: FakeRing) -> None:
+    ring.settle()
+    query = ring.ask()
+    ring.members[0].follower.refresh()
+    session = session_of(ring, query)
+    assert ring.ouroboros._due_step(session, may_open=True) == ring.ouroboros._open
+    assert ring.ouroboros._due_step(session, may_open=False) is None
+    request_arrangement(ring.folder / "0")
+    ring.step(0)
+    assert calls(ring, "open_route") == []
+
+
+@pytest.mark.parametrize("mode", sorted(set(RingMode) - {RingMode.QUERY}), ids=lambda mode: mode.name)
+def test_dispute_alone_is_served_while_the_ring_is_not_authentic(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch, mode: RingMode
+) -> None:
+    session = session_of(ring, ask_up_to(ring, 1))
+    ring.members[0].follower.refresh()
+    monkeypatch.setattr(type(ring.members[0].state), "mode", mode)
+    due = {phase: ring.ouroboros._due_step(replace(session, phase=phase), may_open=True) for phase in QueryPhase}
+    assert {phase for phase, step in due.items() if step is not None} == {QueryPhase.DISPUTED}
+
+
+def test_query_that_failed_too_often_is_rejected(ring: FakeRing) -> None:
+    ring.settle()
+    query = ring.ask()
+    ring.members[0].follower.refresh()
+    sessions = ring.members[0].state.sessions
+    sessions[query] = replace(sessions[query], attempt=Attempt(MAX_ATTEMPTS))
+    ring.ledger.state.sessions[query] = sessions[query]
+    ring.ouroboros.act()
+    assert calls(ring, "reject_query") == [f"reject_query {query} {RejectReason.RING_FAULTY.name}"]
+    assert calls(ring, "open_route") == []
+
+
+def test_refusal_that_is_not_because_the_ledger_moved_on_goes_through(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise LedgerReverted("NotOuroboros", {})
+
+    monkeypatch.setattr(client_of(ring.members[0]), "arrange", refuse)
+    with pytest.raises(LedgerReverted, match="NotOuroboros"):
+        ring.step(0)
+
+
+# ---------------------------------------------------------------- timeouts
+
+
+def test_timeout_is_called_once_a_while_and_only_after_the_hops_time(ring: FakeRing) -> None:
+    session = session_of(ring, ask_up_to(ring, 2))
+    owner, seconds = ring.ouroboros, client_of(ring.members[0]).hop_seconds
+    answers = []
+    for pause in (0, seconds, 0.5, TIMEOUT_RETRY_SECONDS / 2, TIMEOUT_RETRY_SECONDS, seconds):
+        ring.now += pause
+        answers.append(owner._is_overdue(session))
+    assert answers == [False, False, True, False, True, True]
+
+
+def test_progress_begins_the_hops_time_anew(ring: FakeRing) -> None:
+    session = session_of(ring, ask_up_to(ring, 2))
+    owner, seconds = ring.ouroboros, client_of(ring.members[0]).hop_seconds
+    assert not owner._is_overdue(session)
+    ring.now += seconds + 1
+    assert not owner._is_overdue(replace(session, touched_block=session.touched_block + 1))
+    ring.now += seconds + 1
+    assert owner._is_overdue(replace(session, touched_block=session.touched_block + 1))
+
+
+@pytest.mark.parametrize("what", ["_time_out", "_complain"])
+def test_nobody_is_blamed_before_the_ledger_knows_all(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    session = session_of(ring, ask_up_to(ring, 2))
+    asked: list[QueryId] = []
+    monkeypatch.setattr(ring.members[0].posting, "settle_first", lambda held: bool(asked.append(held.query) or True))
+    before = list(client_of(ring.members[0]).calls)
+    arguments = () if what == "_time_out" else (ComplaintKind.MISSING,)
+    assert getattr(ring.ouroboros, what)(session, *arguments)
+    assert asked == [session.query]
+    assert client_of(ring.members[0]).calls == before
+    assert list(ring.members[0].journal.keys("complaint/")) == []
+
+
+# ---------------------------------------------------------------- its own part
+
+
+def test_own_layer_that_changed_since_it_attested_is_loaded_again_before_hop_0(ring: FakeRing) -> None:
+    """Else it would announce a false output, and hop 1, which is honest, would contradict it."""
+    ring.settle()
+    flip_in_ouroboros(ring)
+    query = ring.ask()
+    ring.settle()
+    assert session_of(ring, query).faults == ()
+    result = ring.querent.wait(query, 0, lambda _session, _mode: None)
+    assert result.output == ring.model.run(ring.model.card.quantise_input(IMAGES))
+
+
+def test_nothing_of_ended_queries_is_kept(ring: FakeRing) -> None:
+    query = ask_up_to(ring, 2)
+    ring.step(0)
+    assert set(ring.ouroboros._waiting) == {query}
+    ring.settle()
+    ring.ouroboros.act()
+    assert session_of(ring, query).phase is QueryPhase.DELIVERED
+    assert ring.ouroboros._waiting == {}
+    assert ring.ouroboros.lanes._lanes == {}
+    assert list(ring.members[0].journal.keys("input/")) == []
+
+
+# ---------------------------------------------------------------- every member's keys
+
+
+def test_keys_that_an_open_query_needs_are_kept(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first attempt was sealed to them, and a later one may go on from it."""
+    monkeypatch.setattr(member_module, "KEPT_ARRANGEMENTS", 0)
+    query = ask_up_to(ring, 2)
+    ring.now += client_of(ring.members[0]).hop_seconds + 1
+    ring.step(0)
+    ring.now += client_of(ring.members[0]).hop_seconds + 1
+    ring.step(0)
+    assert session_of(ring, query).phase is QueryPhase.INTERRUPTED
+    for _ in range(8):
+        for index in (0, 1, 2, 3):
+            if session_of(ring, query).phase is QueryPhase.INTERRUPTED:
+                ring.step(index)
+    members: list[Member] = ring.members
+    assert members[0].arranged().arranged.arrangement == 2
+    assert [sorted(member.journal.keys("sealing-key/")) for member in members] == [
+        ["sealing-key/1", "sealing-key/2"]
+    ] * 4
+    ring.settle()
+    ring.ask()
+    ring.settle()
+    assert all("sealing-key/1" not in member.journal.keys("sealing-key/") for member in members)
+
+
+def test_ring_that_is_not_arranged_has_no_keys_to_forget(ring: FakeRing) -> None:
+    ring.members[1].forget_old_keys()
+    assert list(ring.members[1].journal.keys("sealing-key/")) == []
+
+
+def test_posting_is_told_which_queries_have_ended(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(ring.members[1].posting, "forget_ended", told.append)
+    ring.members[1].open_sessions()
+    assert told == [ring.members[1].state]
