@@ -9,7 +9,7 @@ import typer
 from deepring_chain import __version__
 from deepring_chain.cli.audit import audit
 from deepring_chain.cli.auditors import admit_auditor, auditor_key
-from deepring_chain.cli.console import OUT, errors_as_one_line
+from deepring_chain.cli.console import errors_as_one_line, print_line
 from deepring_chain.cli.control import arrange, fund, withdraw
 from deepring_chain.cli.demo import demo
 from deepring_chain.cli.doctor import doctor
@@ -37,7 +37,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        OUT.print(f"deepring {__version__}")
+        print_line(f"deepring {__version__}")
         raise typer.Exit
 
 

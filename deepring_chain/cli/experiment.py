@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deepring_chain.cli.console import ERR, OUT
+from deepring_chain.cli.console import ERR, print_line
 from deepring_chain.experiments.lab_ring import RingSettings
 from deepring_chain.experiments.passes import PassSettings
 from deepring_chain.experiments.passes import Progress as OnProgress
@@ -190,13 +190,13 @@ def smoke(
     with tempfile.TemporaryDirectory(prefix="deepring-smoke-") as scratch, _ended_by_sigterm(), _progress() as show:
         checks = run_smoke(out or Path(scratch) / "out", Path(scratch) / "work", show)
     for check in checks:
-        OUT.print(check, soft_wrap=True)
-    OUT.print(f"all experiments run in {time.monotonic() - started:.0f} s", soft_wrap=True)
+        print_line(check)
+    print_line(f"all experiments run in {time.monotonic() - started:.0f} s")
 
 
 def _draw(out: Path, page: Path) -> None:
     draw_page(out, page)
-    OUT.print(f"results and plots: {out}; page: {page}", soft_wrap=True)
+    print_line(f"results and plots: {out}; page: {page}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 
 from deepring_chain.audit.auditor import audit as run_audit
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
-from deepring_chain.cli.console import OUT
+from deepring_chain.cli.console import print_line
 from deepring_chain.cli.sources import FirstBlockOption, LedgerOption, ReadStoreOption, RpcOption, open_source
 from deepring_chain.errors import ConfigError
 from deepring_chain.explorer.blobs import BlobLooker
@@ -51,7 +51,7 @@ def report(
     blobs.wait(BLOB_SECONDS)
     path = out or Path(f"query-{query}.html")
     write_atomic(path, report_page(environment(), context, view, verdict).encode())
-    OUT.print(f"{path}: query {query}, {view.line.phase}", markup=False, soft_wrap=True)
+    print_line(f"{path}: query {query}, {view.line.phase}")
     if verdict.failure is not None:
         raise verdict.failure
 

@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
-from deepring_chain.cli.console import ERR, OUT, print_step
+from deepring_chain.cli.console import ERR, print_line, print_step
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.checkpoint import save_model
 from deepring_chain.model.datasets import read_dataset
@@ -66,7 +66,7 @@ def train_network(
     save_float(out, network, model)
     state.unlink(missing_ok=True)
     accuracy = f"{100 * evaluate_float(model, test):.2f} % of {len(test.labels):,} test images"
-    OUT.print(f"{out}: {accuracy}; trained for {minutes:.1f} minutes", soft_wrap=True)
+    print_line(f"{out}: {accuracy}; trained for {minutes:.1f} minutes")
 
 
 def _train(network: str, training: LabeledImages, options: TrainOptions, state: Path) -> nn.Sequential:
@@ -114,7 +114,7 @@ def quantise_network(
     quantised = quantise_checkpoint(network, data)
     save_model(out, quantised)
     for figure, value in quantised.card.figures.items():
-        OUT.print(f"{figure}: {value}", soft_wrap=True)
+        print_line(f"{figure}: {value}")
 
 
 def quantise_checkpoint(network: Path, data: Path) -> QuantisedModel:

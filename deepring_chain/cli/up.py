@@ -31,7 +31,7 @@ from deepring_chain.cli.arguments import (
     StoreOption,
     ThreadsOption,
 )
-from deepring_chain.cli.console import OUT, print_step
+from deepring_chain.cli.console import print_line, print_step
 from deepring_chain.cli.password import read_password
 from deepring_chain.errors import ChainError, ConfigError
 
@@ -93,7 +93,7 @@ def up(
         with RingProcesses(
             folder, deployment, password, options, host_module=host, on_status=_print_status
         ) as processes:
-            OUT.print(f"ring is up: node {url}, ledger {deployment.ledger}; Ctrl-C stops it", soft_wrap=True)
+            print_line(f"ring is up: node {url}, ledger {deployment.ledger}; Ctrl-C stops it")
             watch(processes, devnet)
 
 
@@ -155,6 +155,6 @@ def stopped_by_signals(farewell: str) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        OUT.print(farewell)
+        print_line(farewell)
     finally:
         signal.signal(signal.SIGTERM, before)
