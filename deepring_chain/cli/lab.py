@@ -94,7 +94,9 @@ def tamper(
 
 def perturb(
     worker: WorkerArgument,
-    lie: Annotated[Lies, typer.Option(help="What the worker does, once.")] = PERTURBED_INPUT,
+    lie: Annotated[
+        Lies, typer.Option(metavar="LIE", help=f"What the worker does, once: {', '.join(lie.value for lie in Lies)}.")
+    ] = PERTURBED_INPUT,
     noise: Annotated[
         float, typer.Option(min=0, help="For noisy-input: standard deviation in steps of the input, -128 to 127.")
     ] = 30.0,

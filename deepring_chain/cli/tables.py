@@ -61,7 +61,7 @@ def print_sheet(sheet: Sheet) -> None:
     for remark in sheet.remarks:
         print_line(remark, "dim")
     if left_out:
-        print_line(f"no room for: {', '.join(left_out)}; a wider window, a pipe and --json have all", "dim")
+        print_line(f"no room for: {', '.join(left_out)}; a wider window or a pipe shows all", "dim")
 
 
 def _left_out(sheet: Sheet, room: int) -> list[str]:

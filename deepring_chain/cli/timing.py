@@ -45,7 +45,7 @@ def timing_sheet(query: QueryId, timed: Sequence[Timed]) -> Sheet:
     rest = sum(map(_other, timed)), sum(each.turn.seconds for each in timed)
     rows.append(["all", "", *_cells(sum(each.waited for each in timed), *totals, *rest)])
     columns = ("hop", "served by", "waited", *PHASES, "other", "turn")
-    return Sheet(columns, rows, f"timing of query {query}", REMARKS, ("other", "waited"))
+    return Sheet(columns, rows, f"timing of query {query}", REMARKS, ("other", "waited", "open", "seal", "store"))
 
 
 def _other(timed: Timed) -> float:

@@ -22,7 +22,7 @@ from deepring_chain.model.train import PRECISIONS, TrainOptions, TrainReport, ch
 from deepring_chain.model.zoo import ZOO, find_entry
 
 DEFAULTS = TrainOptions()
-SEEDS = 2**63 - 1
+MAX_SEED = 2**63 - 1
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -32,12 +32,20 @@ DataOption = Annotated[
 ]
 
 
+def _check_seed(seed: int) -> int:
+    if seed > MAX_SEED:
+        raise typer.BadParameter(f"{seed} is more than {MAX_SEED}")
+    return seed
+
+
 def train_network(
     network: Annotated[str, typer.Argument(help=f"Network to train: {', '.join(ZOO)}.")],
     data: DataOption,
     out: Annotated[Path, typer.Option(help="Float checkpoint to write (safetensors).")],
     epochs: Annotated[int | None, typer.Option(min=1, help="By default the recipe's.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=SEEDS)] = DEFAULTS.seed,
+    seed: Annotated[
+        int, typer.Option(min=0, callback=_check_seed, help="Of all that is drawn; at most 2**63 - 1.")
+    ] = DEFAULTS.seed,
     precision: Annotated[
         str | None, typer.Option(help="Of the products: float32 or bfloat16; by default the recipe's.")
     ] = None,
