@@ -20,7 +20,7 @@ from deepring_chain.actors.querent import QueryResult
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.actors.runtime import RingProcesses
 from deepring_chain.chain.devnet import Devnet
-from deepring_chain.cli.arguments import Chain
+from deepring_chain.cli.arguments import Chain, check_out_folder
 from deepring_chain.cli.clients import member_names, open_querent, open_reader
 from deepring_chain.cli.console import OUT, print_line, print_rule, print_step
 from deepring_chain.cli.pictures import CELL, save_sheet, terminal_row
@@ -42,6 +42,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the picture of the answers.")] = Path("out/demo"),
 ) -> None:
     """Show it all: MNIST digits go encrypted through five worker processes on a local chain; the trail is printed."""
+    check_out_folder(out, "--out", out, makes_folder=True)
     started = time.monotonic()
     samples = load_mnist_samples()
     asked = LabeledImages(samples.images[:images], samples.labels[:images])
@@ -60,7 +61,7 @@ def _run(folder: RingFolder, model: QuantisedModel, asked: LabeledImages, chain:
     print_step(f"{model.card.name} split into {len(config.workers)} blocks, keys made")
     with Devnet(kind=chain.value) as devnet:
         print_step(f"{chain.value} runs at {devnet.url}")
-        deployment = deploy_ring(folder, devnet.url, password, None, print_step)
+        deployment = deploy_ring(folder, devnet.url, password, None, print_step, is_own_devnet=True)
         with RingProcesses(folder, deployment, password, ActorOptions()) as processes:
             pids = [status.pid for status in processes.statuses.values()]
             print_step(f"ouroboros and {len(pids) - 1} workers run as processes {pids}")

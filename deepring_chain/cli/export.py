@@ -10,7 +10,7 @@ import typer
 from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.audit.exporter import export as write_export
 from deepring_chain.chain.client import LedgerClient
-from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
+from deepring_chain.cli.arguments import DEFAULT_RING, RingOption, check_out_file
 from deepring_chain.cli.audit import FirstBlockOption, LedgerOption, RpcOption, parse_ledger
 from deepring_chain.cli.clients import open_reader
 from deepring_chain.cli.console import print_line, print_step
@@ -30,6 +30,7 @@ def export(
 
     `deepring audit --export FILE` checks it when the node is gone. The store is not in it: keep a copy of that too.
     """
+    check_out_file(file, "export to")
     client, first = _open(RingFolder(ring), rpc, ledger, first_block)
     done = write_export(client, first, file, _tell)
     print_line(f"{file}: blocks {done.first_block} to {done.last_block}, {done.events} events")

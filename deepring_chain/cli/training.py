@@ -11,6 +11,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
+from deepring_chain.cli.arguments import check_out_file
 from deepring_chain.cli.console import ERR, print_line, print_step
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.checkpoint import save_model
@@ -61,8 +62,7 @@ def train_network(
     entry = find_entry(network)
     if precision not in (None, *PRECISIONS):
         raise ConfigError(f"--precision {precision}: known are {', '.join(PRECISIONS)}")
-    if out.is_dir():
-        raise ConfigError(f"--out {out}: is a folder; name the file to write")
+    check_out_file(out, "--out", makes_folder=True)
     state = out.with_name(f"{out.name}.state")
     start = load_float(start_from)[1].state_dict() if start_from else None
     options = TrainOptions(seed, epochs, precision, _find_device(device), state, start)
@@ -118,11 +118,17 @@ def quantise_network(
     out: Annotated[Path, typer.Option(help="Quantised model to write (safetensors).")],
 ) -> None:
     """Turn a float checkpoint into the exact integer model that a ring serves, and measure both."""
+    check_out_file(out, "--out", makes_folder=True)
     print_step("calibrating and measuring")
     quantised = quantise_checkpoint(network, data)
     save_model(out, quantised)
     for figure, value in quantised.card.figures.items():
-        print_line(f"{figure}: {value}")
+        print_line(f"{figure}: {shown_figure(value)}")
+
+
+def shown_figure(value: str | float) -> str:
+    """A measured share in percent, rounded; a text as it is."""
+    return f"{value:.2%}" if isinstance(value, float) else value
 
 
 def quantise_checkpoint(network: Path, data: Path) -> QuantisedModel:

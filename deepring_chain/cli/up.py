@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from deepring_chain.actors.deploy import deploy_ring, find_deployment
+from deepring_chain.actors.deploy import check_ring, deploy_ring, find_deployment
+from deepring_chain.actors.device import find_device
 from deepring_chain.actors.logs import LogFormat
 from deepring_chain.actors.options import ActorOptions, free_relay_address
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
@@ -76,7 +77,9 @@ def up(
         raise ConfigError("--rpc and --port: a node that runs already has its port; give one of the two")
     folder = RingFolder(ring)
     folder.load_config()
+    find_device(device)
     password = read_password()
+    check_ring(folder, password, store)
     options = ActorOptions(
         device=device,
         threads=threads,
@@ -88,10 +91,10 @@ def up(
     )
     with stopped_by_signals("ring is down"), running_node(folder, chain, port, rpc) as (url, devnet):
         deadlines = Deadlines(hop_seconds, withdraw_seconds)
-        deployment = find_or_deploy(folder, url, password, store, deadlines)
+        deployment = find_or_deploy(folder, url, password, store, deadlines, is_own_devnet=devnet is not None)
         host = _choose_host(deployment, lab=lab)
         with RingProcesses(
-            folder, deployment, password, options, host_module=host, on_status=_print_status
+            folder, deployment, password, options, host_module=host, on_status=StatusPrinter()
         ) as processes:
             print_line(f"ring is up: node {url}, ledger {deployment.ledger}; Ctrl-C stops it")
             watch(processes, devnet)
@@ -110,11 +113,13 @@ def running_node(
         yield devnet.url, devnet
 
 
-def find_or_deploy(folder: RingFolder, url: str, password: str, store: str | None, deadlines: Deadlines) -> Deployment:
+def find_or_deploy(
+    folder: RingFolder, url: str, password: str, store: str | None, deadlines: Deadlines, *, is_own_devnet: bool
+) -> Deployment:
     """The ring's deployment on the node at `url`; a new one if there is none."""
     known = find_deployment(folder, url)
     if known is None:
-        return deploy_ring(folder, url, password, store, print_step, deadlines)
+        return deploy_ring(folder, url, password, store, print_step, deadlines, is_own_devnet=is_own_devnet)
     print_step(f"ledger found at {known.ledger}")
     return known
 
@@ -137,11 +142,23 @@ def watch(processes: RingProcesses, devnet: Devnet | None) -> None:
             raise ConfigError("the host of the actors ended; see the ring's logs folder")
 
 
-def _print_status(name: str, status: ActorStatus) -> None:
-    if status.state == "exited":
-        print_step(f"{name} ended (code {status.code}); it is started again")
-    elif status.state != "started":
-        print_step(f"{name}: {status.error or status.state} (process {status.pid})")
+class StatusPrinter:
+    """Prints what becomes of the actors. What several say alike, such as that the store is away, is said once."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, name: str, status: ActorStatus) -> None:
+        """Take the next change."""
+        if status.state == "ready":
+            self._said.clear()
+        if status.state == "exited":
+            print_step(f"{name} ended (code {status.code}); it is started again")
+        elif status.error is not None and status.error in self._said:
+            return
+        elif status.state != "started":
+            print_step(f"{name}: {status.error or status.state} (process {status.pid})")
+            self._said |= {status.error} if status.error is not None else set()
 
 
 @contextmanager

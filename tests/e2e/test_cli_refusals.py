@@ -282,7 +282,7 @@ def test_run_takes_no_folder_that_is_no_actor(terminal: Terminal, ring: RingFold
     assert "no such key file" in terminal.refusal("run", tmp_path, "--deployment", published)
     assert "neither params.safetensors" in terminal.refusal("run", ring.querent, "--deployment", published)
     absent = terminal.refusal("run", ring.worker(1), "--deployment", tmp_path / "absent.toml")
-    assert "absent.toml: not deployed yet" in absent
+    assert "absent.toml: no such file; the ring's owner publishes it" in absent
 
 
 def test_training_commands_name_what_is_missing(terminal: Terminal, tmp_path: Path) -> None:
