@@ -32,7 +32,9 @@ from deepring_chain.cli.arguments import (
     StoreOption,
     ThreadsOption,
 )
+from deepring_chain.cli.clients import member_names, open_reader
 from deepring_chain.cli.console import print_line, print_step
+from deepring_chain.cli.news import RingNews
 from deepring_chain.cli.password import read_password
 from deepring_chain.errors import ChainError, ConfigError
 
@@ -93,11 +95,12 @@ def up(
         deadlines = Deadlines(hop_seconds, withdraw_seconds)
         deployment = find_or_deploy(folder, url, password, store, deadlines, is_own_devnet=devnet is not None)
         host = _choose_host(deployment, lab=lab)
+        news = RingNews(open_reader(deployment), member_names(folder), print_step)
         with RingProcesses(
             folder, deployment, password, options, host_module=host, on_status=StatusPrinter()
         ) as processes:
             print_line(f"ring is up: node {url}, ledger {deployment.ledger}; Ctrl-C stops it")
-            watch(processes, devnet)
+            watch(processes, devnet, news)
 
 
 @contextmanager
@@ -132,14 +135,15 @@ def _choose_host(deployment: Deployment, *, lab: bool) -> str:
     return "deepring_chain.attacks"
 
 
-def watch(processes: RingProcesses, devnet: Devnet | None) -> None:
-    """Returns never; raises when the host or the devnet is gone."""
+def watch(processes: RingProcesses, devnet: Devnet | None, news: RingNews) -> None:
+    """Tells what happens to the ring. Returns never; raises when the host or the devnet is gone."""
     while True:
         time.sleep(WATCH_SECONDS)
         if devnet is not None and not devnet.is_alive():
             raise ChainError(f"the devnet ended; its last words: {devnet.last_output()}")
         if not processes.is_alive():
             raise ConfigError("the host of the actors ended; see the ring's logs folder")
+        news.look()
 
 
 class StatusPrinter:
