@@ -415,7 +415,10 @@ def test_addresses_alone_without_a_folder_are_judged() -> None:
     target = Target(rpc_url=URL, ledger=LEDGER)
     snapshot = replace(well(), target=target, host=None, actors=(), store=None)
     assert diagnose(snapshot) == []
-    assert only(unreachable(is_silent=False)(snapshot)).mend == "start that node again, or name another one of the same chain with --rpc"
+    assert (
+        only(unreachable(is_silent=False)(snapshot)).mend
+        == "start that node again, or name another one of the same chain with --rpc"
+    )
 
 
 def test_real_chain_asks_for_ether_and_not_for_a_devnets() -> None:
