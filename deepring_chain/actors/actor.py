@@ -15,6 +15,7 @@ import torch
 from deepring_chain.actors.arranger import Arranger
 from deepring_chain.actors.auditors import AuditorList
 from deepring_chain.actors.block import Block
+from deepring_chain.actors.device import open_device
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.inputs import QueryInputs
 from deepring_chain.actors.journal import Journal
@@ -143,7 +144,7 @@ def load_actor(
     Raises:
         ConfigError, ModelError, ChainError, StoreError: one line that says what to mend.
     """
-    device = _open_device(options)
+    device = open_device(options)
     run_self_test(INT8, device)
     member = _open_member(folder, deployment, password)
     if (folder / PARAMS_FILE).exists():
@@ -154,19 +155,6 @@ def load_actor(
     if (folder / MODEL_FILE).exists():
         return Actor(member, _open_ouroboros(RingFolder(folder.parent), member, device, options))
     raise ConfigError(f"{folder}: neither {PARAMS_FILE} (a worker) nor {MODEL_FILE} (the ouroboros) is here")
-
-
-def _open_device(options: ActorOptions) -> torch.device:
-    torch.set_num_threads(options.threads)
-    try:
-        device = torch.device(options.device)
-    except RuntimeError:
-        raise ConfigError(f"device {options.device}: there is no such device; say --device cpu or cuda") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device {options.device}: no exact kernels for it; say --device cpu or cuda")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device {device}: this machine has no such device that torch can use; say --device cpu")
-    return device
 
 
 def _open_member(folder: Path, deployment: Deployment, password: str) -> Member:

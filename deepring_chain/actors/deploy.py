@@ -69,9 +69,21 @@ def find_deployment(folder: RingFolder, url: str) -> Deployment | None:
     except ChainError:
         return None
     if known.rpc_url != url:
-        known = replace(known, rpc_url=url)
+        known = replace(known, rpc_url=url, is_own_devnet=False)
         folder.save_deployment(known)
     return known
+
+
+def check_ring(folder: RingFolder, password: str, store_url: str | None) -> None:
+    """Check what a deployment needs, before a node is started or gas is spent.
+
+    Raises:
+        ConfigError: the ring's list or a key file is missing or damaged, or the password is wrong.
+        StoreError: the store cannot be used.
+    """
+    ring_accounts(folder)
+    load_keys(folder.ouroboros, password)
+    ContentStore(store_url or folder.default_store).check_writable()
 
 
 def deploy_ring(
@@ -81,6 +93,8 @@ def deploy_ring(
     store_url: str | None,
     on_step: Callable[[str], None],
     deadlines: Deadlines | None = None,
+    *,
+    is_own_devnet: bool = False,
 ) -> Deployment:
     """Deploys a ledger for the ring in `folder`, registers its model and members, and writes deployment.toml.
 
@@ -91,14 +105,16 @@ def deploy_ring(
         store_url: ciphertext store; the one in the ring's folder by default.
         on_step: told what is done, for progress.
         deadlines: of the ledger; those of `Deadlines` if None.
+        is_own_devnet: whether the node was started for this ring, and ends with it.
     """
+    ContentStore(store_url or folder.default_store).check_writable()  # before any gas is spent
     owner = load_keys(folder.ouroboros, password)
     web3 = connect(url)
     fund_actors(web3, url, ring_accounts(folder))
     on_step("accounts are funded")
     ledger, first_block = deploy_ledger(web3, url, owner.account, owner.address, deadlines)
     on_step(f"ledger deployed at {ledger}")
-    return register_ring(folder, url, ledger, first_block, owner, store_url, on_step)
+    return register_ring(folder, url, ledger, first_block, owner, store_url, on_step, is_own_devnet=is_own_devnet)
 
 
 def register_ring(
@@ -109,6 +125,8 @@ def register_ring(
     owner: ActorKeys,
     store_url: str | None,
     on_step: Callable[[str], None],
+    *,
+    is_own_devnet: bool = False,
 ) -> Deployment:
     """Registers the ring's model and members with a ledger that is deployed, and writes deployment.toml."""
     config = folder.load_config()
@@ -124,7 +142,13 @@ def register_ring(
     on_step(f"{len(config.workers)} workers admitted")
     block_hash = client.block_at(first_block).block_hash.hex()
     deployment = Deployment(
-        url, client.domain.chain_id, ledger, first_block, block_hash, store_url or folder.default_store
+        url,
+        client.domain.chain_id,
+        ledger,
+        first_block,
+        block_hash,
+        store_url or folder.default_store,
+        is_own_devnet,
     )
     folder.save_deployment(deployment)
     return deployment

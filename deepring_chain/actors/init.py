@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deepring_chain.actors.ring_folder import (
@@ -45,8 +48,13 @@ def init_ring(
         raise ConfigError("an empty password protects nothing; choose one")
     if model.card.layers > MAX_LAYERS:
         raise ConfigError(f"{model.card.name}: has {model.card.layers} layers; a ring takes {MAX_LAYERS} at most")
-    _check_free(path)
-    folder = RingFolder(path)
+    with new_folder(path):
+        return _write_ring(RingFolder(path), model, password, on_step, standbys)
+
+
+def _write_ring(
+    folder: RingFolder, model: QuantisedModel, password: str, on_step: Callable[[str], None], standbys: int
+) -> RingConfig:
     manifest = model.manifest()
     owner = create_keys(folder.ouroboros, password)
     save_model(folder.ouroboros / MODEL_FILE, model)
@@ -69,6 +77,41 @@ def _init_worker(folder: Path, model: QuantisedModel, index: int, password: str)
     save_layers(folder / PARAMS_FILE, (model.layer(index), model.layer(following)))
     write_atomic(folder / MANIFEST_FILE, model.manifest().slice(index, following).encode())
     return WorkerEntry(folder.name, index, keys.address, keys.sealing_public)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[None]:
+    """Make a folder that stays only if the block succeeds: a failed or interrupted one leaves nothing behind.
+
+    Raises:
+        ConfigError: there is a ring, or the folder is not empty or cannot be made.
+    """
+    _check_free(path)
+    made = _make(path)
+    try:
+        yield
+    except BaseException:
+        for inner in path.iterdir():
+            shutil.rmtree(inner) if inner.is_dir() else inner.unlink()
+        for folder in made:
+            with suppress(OSError):  # somebody else put something there meanwhile
+                folder.rmdir()
+        raise
+
+
+def _make(path: Path) -> list[Path]:
+    """Makes a folder; returns it and those of its parents that were made, the innermost first."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        for folder in missing:
+            if folder.is_dir():
+                folder.rmdir()
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose a writable place") from None
+    return missing
 
 
 def _check_free(path: Path) -> None:

@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import Heads, NoHeads
+from deepring_chain.chain.errors import NodeUnreachable
 from deepring_chain.chain.subscription import follow_heads
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.crypto.keys import ActorKeys
-from deepring_chain.errors import ChainError
+from deepring_chain.errors import ChainError, DeepRingError, StoreError
 from deepring_chain.model.card import ModelCard
 from deepring_chain.protocol.envelope import Answer, answer_context, open_content, query_context, seal_output
 from deepring_chain.protocol.history import all_entries
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.validation import UnexpectedOutput, check_items
-from deepring_chain.store.content import ContentStore
+from deepring_chain.store.content import BlobFault, ContentStore
 from deepring_chain.types import Digest, Hop, QueryId, QueryPhase, RingMode, TensorBytes
 
 POLL_SECONDS = 0.02
@@ -31,8 +32,16 @@ LOOK_SECONDS = 1.0
 """Longest pause between two looks where the node announces its blocks."""
 
 
+LONGEST_PAUSE = 2.0
+"""Longest pause between two tries while the node or the store is away."""
+
+
 class QueryFailed(ChainError):
     """A query ended without an answer, or did not end in time."""
+
+
+class AnswerLate(QueryFailed):
+    """A query has no answer yet; it stays on the ledger."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,37 @@ class QueryResult:
     output: TensorBytes
     predictions: NDArray[np.int64]
     probabilities: NDArray[np.float64]
+
+
+class _Look:
+    """Looks at the ledger: when the node announces a block, or every now and then.
+
+    Args:
+        follower: the ledger.
+        heads: announcements of blocks.
+    """
+
+    def __init__(self, follower: LedgerFollower, heads: Heads) -> None:
+        self._follower, self._heads = follower, heads
+        self._asked = self._seen = heads.count
+
+    def refresh(self) -> bool:
+        """Takes in what is new; returns whether the chain moved."""
+        self._seen = self._heads.count
+        moved = self._follower.refresh(self._heads.newest if self._seen != self._asked else ())
+        self._asked = self._seen
+        return moved
+
+    def again(self) -> None:
+        """Has the next look ask for everything: announcements were missed."""
+        self._asked = self._seen = self._heads.count
+
+    def rest(self, seconds: float, *, is_well: bool) -> None:
+        """Pauses until the next look."""
+        if not is_well:
+            time.sleep(seconds)
+        else:
+            self._heads.wait(self._seen, LOOK_SECONDS if self._heads.is_live else seconds)
 
 
 class Querent:
@@ -118,41 +158,66 @@ class Querent:
         self._sent[query] = _Sent(digest, tensor.shape[0])
         return query
 
-    def wait(self, query: QueryId, timeout: float, on_progress: Callable[[Session, RingMode], None]) -> QueryResult:
-        """Waits for a query's end and opens the answer.
+    def wait(
+        self,
+        query: QueryId,
+        timeout: float,
+        on_progress: Callable[[Session, RingMode], None],
+        on_trouble: Callable[[DeepRingError], None] = lambda _: None,
+    ) -> QueryResult:
+        """Waits for a query's end and opens the answer. A node or a store that is away is tried again until then.
 
         Args:
             query: an own query, from now or earlier.
             timeout: seconds.
             on_progress: told the state whenever the chain moved.
+            on_trouble: told once when the node or the store goes away.
 
         Raises:
-            QueryFailed: unknown, another's, rejected, disputed, or not done in time (it stays on the ledger).
+            AnswerLate: not done in time; it stays on the ledger.
+            QueryFailed: unknown, another's, rejected or disputed.
         """
         deadline = time.monotonic() + timeout
+        pause, trouble = POLL_SECONDS, ""
         with self._listening() as heads:
-            asked = heads.count
+            look = _Look(self._follower, heads)
             while True:
-                seen = heads.count
-                moved = self._follower.refresh(heads.newest if heads.count != asked else ())
-                asked = seen
-                session = self._own_session(query)
-                if moved:
-                    on_progress(session, self._follower.state.mode)
-                if not session.is_open:
-                    return self._open(session)
-                if time.monotonic() > deadline:
-                    raise self._late(session, timeout)
-                heads.wait(seen, LOOK_SECONDS if heads.is_live else POLL_SECONDS)
+                try:
+                    found = self._look(query, look, on_progress)
+                    if found is not None:
+                        return found
+                    pause, trouble = POLL_SECONDS, ""
+                except (NodeUnreachable, StoreError) as error:
+                    if isinstance(error, BlobFault):
+                        raise
+                    if not trouble:
+                        on_trouble(error)
+                    look.again()
+                    pause, trouble = min(2 * pause, LONGEST_PAUSE), str(error)
+                left = deadline - time.monotonic()
+                if left < 0:
+                    raise self._late(query, timeout, trouble)
+                look.rest(min(pause, left), is_well=not trouble)
+
+    def _look(
+        self, query: QueryId, look: _Look, on_progress: Callable[[Session, RingMode], None]
+    ) -> QueryResult | None:
+        moved = look.refresh()
+        session = self._own_session(query)
+        if moved:
+            on_progress(session, self._follower.state.mode)
+        return None if session.is_open else self._open(session)
 
     def _listening(self) -> AbstractContextManager[Heads]:
         return follow_heads(self._client.web3) if self._listens else nullcontext(NoHeads())
 
-    def _late(self, session: Session, timeout: float) -> QueryFailed:
-        return QueryFailed(
-            f"query {session.query}: no answer within {timeout:.0f} s (phase {session.phase.name}, hop "
-            f"{session.next_hop}, ring in mode {self._follower.state.mode.name}); it stays on the ledger: "
-            f"`deepring answer {session.query}`"
+    def _late(self, query: QueryId, timeout: float, trouble: str) -> AnswerLate:
+        session = self._follower.state.sessions.get(query)
+        where = "" if session is None else f"phase {session.phase.name}, hop {session.next_hop}, "
+        where += f"ring in mode {self._follower.state.mode.name}" + (f"; {trouble}" if trouble else "")
+        return AnswerLate(
+            f"query {query}: no answer within {timeout:.0f} s ({where}); it stays on the ledger: "
+            f"`deepring answer {query}`"
         )
 
     def _own_session(self, query: QueryId) -> Session:

@@ -72,6 +72,7 @@ class Deployment:
         first_block: the block that the ledger was deployed in.
         block_hash: that block's hash: tells a chain from another one with the same ids, such as a fresh devnet.
         store_url: the ciphertext store.
+        is_own_devnet: whether the node is one that `deepring up` started, whose chain ends with it.
     """
 
     rpc_url: str
@@ -80,6 +81,7 @@ class Deployment:
     first_block: int
     block_hash: str
     store_url: str
+    is_own_devnet: bool = False
 
     @property
     def journal_name(self) -> str:
@@ -171,9 +173,14 @@ class RingFolder:
         """Reads deployment.toml.
 
         Raises:
-            ConfigError: the ring was never deployed, or a damaged file.
+            ConfigError: no ring here, or it was never deployed, or a damaged file.
         """
-        return load_deployment(self.path / DEPLOYMENT_FILE)
+        path = self.path / DEPLOYMENT_FILE
+        if not self.is_initialized and not path.exists():
+            self.load_config()  # says what is missing
+        return _read_toml(
+            path, f"{path}: not deployed yet; `deepring up --ring {self.path}` deploys the ring", _parse_deployment
+        )
 
 
 def load_deployment(path: Path) -> Deployment:
@@ -182,7 +189,7 @@ def load_deployment(path: Path) -> Deployment:
     Raises:
         ConfigError: absent or damaged.
     """
-    missing = f"{path}: not deployed yet; `deepring up --ring {path.parent}` deploys the ring"
+    missing = f"{path}: no such file; the ring's owner publishes it, and has it as RING/{DEPLOYMENT_FILE}"
     return _read_toml(path, missing, _parse_deployment)
 
 
@@ -228,6 +235,7 @@ def _parse_deployment(data: dict[str, Any]) -> Deployment:
         first_block=first_block,
         block_hash=_digest(data["block_hash"]).hex(),
         store_url=_typed(data["store_url"], str),
+        is_own_devnet=_typed(data["is_own_devnet"], bool),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from deepring_chain.actors.logs import LogFormat
+from deepring_chain.errors import ConfigError
 
 RingOption = Annotated[
     Path, typer.Option("--ring", envvar="DEEPRING_RING", help="Folder of the ring, as `deepring init` makes it.")
@@ -41,6 +43,33 @@ RelayOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 DEFAULT_RING = Path("ring")
+
+
+def check_out_file(path: Path, option: str, *, makes_folder: bool = False) -> None:
+    """Check that a file can be written, before the work for it is done.
+
+    Args:
+        path: the file; one that is there is replaced.
+        option: what it was named with.
+        makes_folder: its folder is made if it is not there.
+
+    Raises:
+        ConfigError: it is a folder, or its own folder is not there or cannot be written to.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{option} {path}: is a folder; name the file to write")
+    check_out_folder(path.parent, option, path, makes_folder=makes_folder)
+
+
+def check_out_folder(folder: Path, option: str, named: Path, *, makes_folder: bool = False) -> None:
+    """Check that files can be written to a folder; `named` is what the user gave."""
+    place = folder
+    while makes_folder and not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.exists():
+        raise ConfigError(f"{option} {named}: there is no folder {folder}; make it, or choose another place")
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise ConfigError(f"{option} {named}: cannot be written; choose a writable place")
 
 
 class Settling(str, Enum):

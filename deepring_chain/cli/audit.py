@@ -19,7 +19,7 @@ from deepring_chain.audit.progress import ProgressFile
 from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.export_file import ExportFile, connect_export
-from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
+from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption, check_out_file
 from deepring_chain.cli.audit_output import conclude
 from deepring_chain.cli.clients import open_reader
 from deepring_chain.cli.password import read_password
@@ -71,6 +71,8 @@ def audit(
     Says what was checked, and what cannot be without keys and who can. Exits with 0 only if all of it holds; otherwise
     the first wrong thing is the error. A blob that is lost or damaged does not end the audit: all are named.
     """
+    if resume is not None:
+        check_out_file(resume, "--resume")
     options = AuditOptions(
         anchor=_parse_anchor(anchor),
         progress=ProgressFile(resume) if resume is not None else None,

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from deepring_chain.audit.report import AuditReport
-from deepring_chain.cli.console import OUT
+from deepring_chain.cli.console import OUT, print_line
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.audit_step import AuditFailure
 
@@ -21,9 +21,9 @@ def conclude(report: AuditReport, *, as_json: bool = False) -> None:
         OUT.print_json(json.dumps(_plain(report)))
     else:
         for line in (*_where(report), *_checked(report), *_left(report)):
-            OUT.print(line, markup=False, soft_wrap=True)
+            print_line(line)
         if report.passed:
-            OUT.print("the audit passed")
+            print_line("the audit passed")
     raise_failure(report)
 
 

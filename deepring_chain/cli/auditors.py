@@ -10,7 +10,7 @@ import typer
 from deepring_chain.actors.auditors import AuditorList, parse_auditor
 from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
-from deepring_chain.cli.console import OUT
+from deepring_chain.cli.console import print_line
 from deepring_chain.cli.password import read_password
 from deepring_chain.crypto.keys import create_sealing
 from deepring_chain.crypto.sealing import public_bytes
@@ -21,7 +21,7 @@ def auditor_key(
 ) -> None:
     """Make an auditor's key pair, and print the public key for the ring's owner to admit."""
     key = create_sealing(folder, read_password(confirm=True))
-    OUT.print(public_bytes(key).hex(), soft_wrap=True)
+    print_line(public_bytes(key).hex())
 
 
 def admit_auditor(
@@ -38,8 +38,8 @@ def admit_auditor(
     auditors, public = AuditorList(folder.ouroboros), parse_auditor(key)
     if dismiss:
         auditors.dismiss(public)
-        OUT.print("dismissed: the evidence of later verdicts is not sealed to this key")
+        print_line("dismissed: the evidence of later verdicts is not sealed to this key")
     elif auditors.admit(public):
-        OUT.print("admitted: the evidence of later verdicts is sealed to this key too")
+        print_line("admitted: the evidence of later verdicts is sealed to this key too")
     else:
-        OUT.print("was admitted already")
+        print_line("was admitted already")

@@ -3,28 +3,59 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.text import Text
 
 from deepring_chain.errors import DeepRingError
 
-PIPE_WIDTH = 120
-"""Columns when nobody looks at a terminal."""
+PIPE_WIDTH = 1_000_000
+"""Columns when nobody looks at a terminal: a line that is read by a program is never cut or wrapped."""
+
+RULE_WIDTH = 80
 
 OUT = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-ERR = Console(stderr=True, highlight=False)
+ERR = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
 
 
 def print_step(text: str) -> None:
     """One line of progress."""
-    ERR.print(f"  {text}", markup=False, soft_wrap=True)
+    _print(ERR, f"  {harmless(text)}")
 
 
 def print_error(text: str) -> None:
     """The one line that an error gets; it may quote others' words."""
-    ERR.print(f"error: {_harmless(' '.join(text.split()))}", markup=False, soft_wrap=True, style="bold red")
+    _print(ERR, f"error: {harmless(' '.join(text.split()))}", "bold red")
+
+
+def print_line(text: str, style: str = "") -> None:
+    """One line of a result, in which others' words cannot move the cursor or change its colors."""
+    _print(OUT, harmless(text), style)
+
+
+def print_rule(title: str) -> None:
+    """A line across, with a title in it."""
+    OUT.print(f" {title} ".center(min(OUT.width, RULE_WIDTH), "\u2500"), style="bold", markup=False)
+
+
+def print_command(text: str) -> None:
+    """A line with a command to copy: the terminal alone may wrap it."""
+    OUT.print(Text(harmless(text)), no_wrap=True, overflow="ignore", crop=False)
+
+
+def fold(text: str, width: int) -> str:
+    """Break a line that is too long between words, never within one."""
+    if len(text) <= width:
+        return text
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _print(console: Console, text: str, style: str = "") -> None:
+    console.print(Text(fold(text, console.width), style), no_wrap=True, overflow="ignore", crop=False)
 
 
 @contextmanager
@@ -37,12 +68,8 @@ def errors_as_one_line() -> Iterator[None]:
         sys.exit(1)
 
 
-def print_line(text: str) -> None:
-    """One line of a result, in which others' words cannot move the cursor or change its colors."""
-    OUT.print(_harmless(text), markup=False, soft_wrap=True)
-
-
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """Replace what a terminal would obey."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 

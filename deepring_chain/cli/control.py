@@ -14,7 +14,7 @@ from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import connect
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
-from deepring_chain.cli.console import OUT
+from deepring_chain.cli.console import print_line
 from deepring_chain.cli.password import read_password
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.errors import ConfigError
@@ -26,7 +26,7 @@ def arrange(ring: RingOption = DEFAULT_RING) -> None:
     folder = RingFolder(ring)
     folder.load_deployment()
     request_arrangement(folder.ouroboros)
-    OUT.print("asked for a new arrangement; `deepring trail` shows it")
+    print_line("asked for a new arrangement; `deepring trail` shows it")
 
 
 def withdraw(
@@ -41,7 +41,7 @@ def withdraw(
     if session.querent != keys.address:
         raise ConfigError(f"query {query}: another account asked it, {session.querent}; only that one can give it up")
     withdraw_session(client, session)
-    OUT.print(f"query {query}: withdrawn")
+    print_line(f"query {query}: withdrawn")
 
 
 def fund(ring: RingOption = DEFAULT_RING) -> None:
@@ -50,4 +50,4 @@ def fund(ring: RingOption = DEFAULT_RING) -> None:
     deployment = folder.load_deployment()
     web3 = connect(deployment.rpc_url, deployment.chain_id)
     fund_actors(web3, deployment.rpc_url, ring_accounts(folder))
-    OUT.print("the ring's accounts have funds")
+    print_line("the ring's accounts have funds")

@@ -20,9 +20,9 @@ from deepring_chain.actors.querent import QueryResult
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.actors.runtime import RingProcesses
 from deepring_chain.chain.devnet import Devnet
-from deepring_chain.cli.arguments import Chain
+from deepring_chain.cli.arguments import Chain, check_out_folder
 from deepring_chain.cli.clients import member_names, open_querent, open_reader
-from deepring_chain.cli.console import OUT, print_step
+from deepring_chain.cli.console import OUT, print_line, print_rule, print_step
 from deepring_chain.cli.pictures import CELL, save_sheet, terminal_row
 from deepring_chain.cli.query import print_progress
 from deepring_chain.cli.trail import print_trail
@@ -33,6 +33,7 @@ from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.samples import load_mnist_samples
 
 ANSWER_SECONDS = 60.0
+ROW_COLUMNS = 120
 
 
 def demo(
@@ -41,6 +42,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the picture of the answers.")] = Path("out/demo"),
 ) -> None:
     """Show it all: MNIST digits go encrypted through five worker processes on a local chain; the trail is printed."""
+    check_out_folder(out, "--out", out, makes_folder=True)
     started = time.monotonic()
     samples = load_mnist_samples()
     asked = LabeledImages(samples.images[:images], samples.labels[:images])
@@ -50,7 +52,7 @@ def demo(
         result = _run(folder, model, asked, chain)
     _print_answers(asked, result, model, out)
     _check_equal(asked, result, model)
-    OUT.print(f"wall time {time.monotonic() - started:.1f} s")
+    print_line(f"wall time {time.monotonic() - started:.1f} s")
 
 
 def _run(folder: RingFolder, model: QuantisedModel, asked: LabeledImages, chain: Chain) -> QueryResult:
@@ -59,7 +61,7 @@ def _run(folder: RingFolder, model: QuantisedModel, asked: LabeledImages, chain:
     print_step(f"{model.card.name} split into {len(config.workers)} blocks, keys made")
     with Devnet(kind=chain.value) as devnet:
         print_step(f"{chain.value} runs at {devnet.url}")
-        deployment = deploy_ring(folder, devnet.url, password, None, print_step)
+        deployment = deploy_ring(folder, devnet.url, password, None, print_step, is_own_devnet=True)
         with RingProcesses(folder, deployment, password, ActorOptions()) as processes:
             pids = [status.pid for status in processes.statuses.values()]
             print_step(f"ouroboros and {len(pids) - 1} workers run as processes {pids}")
@@ -93,7 +95,7 @@ def _await_new_arrangement(deployment: Deployment) -> None:
 def _print_ledger(folder: RingFolder, deployment: Deployment) -> None:
     client = open_reader(deployment)
     entries = read_history(client, deployment.first_block)
-    OUT.rule("the public trail, as anyone reads it")
+    print_rule("the public trail, as anyone reads it")
     print_trail(entries, member_names(folder))
 
 
@@ -101,14 +103,14 @@ def _print_answers(asked: LabeledImages, result: QueryResult, model: QuantisedMo
     labels = [model.card.classes[index] for index in result.predictions]
     truth = [model.card.classes[index] for index in asked.labels]
     wrong = [label != true for label, true in zip(labels, truth, strict=True)]
-    OUT.rule("the answers, as the querent reads them")
-    shown = max(1, min(OUT.width // (CELL + 2), len(labels)))
+    print_rule("the answers, as the querent reads them")
+    shown = max(1, min(min(OUT.width, ROW_COLUMNS) // (CELL + 2), len(labels)))
     OUT.print(terminal_row(asked.images[:shown], [f"says {label}" for label in labels[:shown]]))
     captions = [f"{label} not {true}" if no else label for label, true, no in zip(labels, truth, wrong, strict=True)]
     save_sheet(out / "answers.png", asked.images, captions, wrong)
-    OUT.print(f"all answers with their images: {out / 'answers.png'}", soft_wrap=True)
+    print_line(f"all answers with their images: {out / 'answers.png'}")
     right = len(labels) - sum(wrong)
-    OUT.print(f"accuracy on these {len(labels)} MNIST test images: {right / len(labels):.1%} ({right} right)")
+    print_line(f"accuracy on these {len(labels)} MNIST test images: {right / len(labels):.1%} ({right} right)")
 
 
 def _check_equal(asked: LabeledImages, result: QueryResult, model: QuantisedModel) -> None:
@@ -117,4 +119,4 @@ def _check_equal(asked: LabeledImages, result: QueryResult, model: QuantisedMode
     if plain != result.output:
         differing = int(np.count_nonzero(np.frombuffer(plain.data, "<i4") != np.frombuffer(result.output.data, "<i4")))
         raise ProtocolError(f"the ring's answer differs from the plain integer model in {differing} logits")
-    OUT.print("equal to the plain integer model, bit for bit")
+    print_line("equal to the plain integer model, bit for bit")

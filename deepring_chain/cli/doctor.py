@@ -7,7 +7,7 @@ import json
 import typer
 
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
-from deepring_chain.cli.console import OUT, print_line
+from deepring_chain.cli.console import OUT, print_command, print_line
 from deepring_chain.cli.status import plain
 from deepring_chain.cli.targets import (
     ActorOption,
@@ -57,9 +57,9 @@ def _print(snapshot: Snapshot, findings: list[Finding]) -> None:
         is_error = finding.severity is Severity.ERROR
         OUT.print(f"{finding.severity.value}: {finding.cause.value}", style="bold red" if is_error else "bold yellow")
         print_line(f"  {finding.sentence}")
-        print_line(f"  mend: {finding.mend}")
+        print_command(f"  mend: {finding.mend}")
     if not findings:
-        OUT.print("nothing wrong is found")
+        print_line("nothing wrong is found")
     for line in _how_followed(snapshot):
         print_line(line)
     for line in _not_looked_at(snapshot):

@@ -14,7 +14,8 @@ from typing import Annotated, NoReturn
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deepring_chain.cli.console import ERR, OUT
+from deepring_chain.cli.arguments import check_out_folder
+from deepring_chain.cli.console import ERR, print_line
 from deepring_chain.experiments.lab_ring import RingSettings
 from deepring_chain.experiments.passes import PassSettings
 from deepring_chain.experiments.passes import Progress as OnProgress
@@ -68,6 +69,7 @@ def table1(
     page: PageOption = PAGE,
 ) -> None:
     """Table 1: guess fresh routes blind, and count."""
+    check_out_folder(out, "--out", out, makes_folder=True)
     command = f"deepring experiment table1 --trials {trials} --seed {seed}"
     with _progress() as show:
         run_table1(out, trials, seed, command, show)
@@ -139,6 +141,7 @@ def _run_table(
     work: Path,
     again: bool,
 ) -> None:
+    check_out_folder(out, "--out", out, makes_folder=True)
     names, parts = choose_rows(table, only or []), check_parts(part or [])
     passing = PassSettings(batch, every, RingSettings(threads, hop_seconds))
     limits = f" --images {images}" if images else ""
@@ -166,6 +169,7 @@ def attacks(
     work: WorkOption = WORK,
 ) -> None:
     """Curves of the plain models: accuracy against sigma and against flipped bits, importance of each layer."""
+    check_out_folder(out, "--out", out, makes_folder=True)
     command = f"deepring experiment attacks --data DATA --images {images} --flips {flips} --seed {seed}"
     with _ended_by_sigterm(), _progress() as show:
         settings = SweepSettings(seed=seed, flips=flips)
@@ -190,13 +194,13 @@ def smoke(
     with tempfile.TemporaryDirectory(prefix="deepring-smoke-") as scratch, _ended_by_sigterm(), _progress() as show:
         checks = run_smoke(out or Path(scratch) / "out", Path(scratch) / "work", show)
     for check in checks:
-        OUT.print(check, soft_wrap=True)
-    OUT.print(f"all experiments run in {time.monotonic() - started:.0f} s", soft_wrap=True)
+        print_line(check)
+    print_line(f"all experiments run in {time.monotonic() - started:.0f} s")
 
 
 def _draw(out: Path, page: Path) -> None:
     draw_page(out, page)
-    OUT.print(f"results and plots: {out}; page: {page}", soft_wrap=True)
+    print_line(f"results and plots: {out}; page: {page}")
 
 
 @contextmanager

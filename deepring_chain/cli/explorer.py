@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
-from deepring_chain.cli.console import OUT
+from deepring_chain.cli.console import print_line
 from deepring_chain.cli.explorer_demo import running_demo
 from deepring_chain.cli.sources import FirstBlockOption, LedgerOption, ReadStoreOption, RpcOption, open_source
 from deepring_chain.cli.up import stopped_by_signals
@@ -48,6 +48,6 @@ def explorer(
 
 def _serve(source: Source, store: ContentStore | None, port: int) -> None:
     with serving(Watcher(source, BlobLooker(store)), port) as address:
-        OUT.print(f"explorer is up: {address}; Ctrl-C stops it", soft_wrap=True)
+        print_line(f"explorer is up: {address}; Ctrl-C stops it")
         while True:
             time.sleep(1.0)

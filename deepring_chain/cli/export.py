@@ -10,10 +10,10 @@ import typer
 from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.audit.exporter import export as write_export
 from deepring_chain.chain.client import LedgerClient
-from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
+from deepring_chain.cli.arguments import DEFAULT_RING, RingOption, check_out_file
 from deepring_chain.cli.audit import FirstBlockOption, LedgerOption, RpcOption, parse_ledger
 from deepring_chain.cli.clients import open_reader
-from deepring_chain.cli.console import OUT, print_step
+from deepring_chain.cli.console import print_line, print_step
 from deepring_chain.errors import ConfigError
 
 STEP_BLOCKS = 1000
@@ -30,11 +30,12 @@ def export(
 
     `deepring audit --export FILE` checks it when the node is gone. The store is not in it: keep a copy of that too.
     """
+    check_out_file(file, "export to")
     client, first = _open(RingFolder(ring), rpc, ledger, first_block)
     done = write_export(client, first, file, _tell)
-    OUT.print(f"{file}: blocks {done.first_block} to {done.last_block}, {done.events} events", soft_wrap=True)
-    OUT.print(f"last block's hash 0x{done.last_hash.hex()}", soft_wrap=True)
-    OUT.print(f"next: deepring audit --export {file} --store STORE", soft_wrap=True)
+    print_line(f"{file}: blocks {done.first_block} to {done.last_block}, {done.events} events")
+    print_line(f"last block's hash 0x{done.last_hash.hex()}")
+    print_line(f"next: deepring audit --export {file} --store STORE")
 
 
 def _open(folder: RingFolder, rpc: str | None, ledger: str | None, first: int | None) -> tuple[LedgerClient, int]:

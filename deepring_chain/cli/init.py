@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from deepring_chain.actors.init import init_ring
+from deepring_chain.actors.init import init_ring, new_folder
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
-from deepring_chain.cli.console import OUT, print_step
+from deepring_chain.cli.console import print_line, print_step
 from deepring_chain.cli.password import read_password
-from deepring_chain.cli.training import quantise_checkpoint
+from deepring_chain.cli.training import quantise_checkpoint, shown_figure
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.calibration import quantise_onnx
 from deepring_chain.model.checkpoint import load_model
@@ -44,13 +44,15 @@ def init(
     from the terminal.
     """
     _check_options(model, data, onnx, calibrate)
-    committed = _load(model, data) if onnx is None or calibrate is None else _import(onnx, calibrate)
-    config = init_ring(ring, committed, read_password(confirm=True), print_step, standbys)
-    OUT.print(f"ring of {len(config.workers)} workers for {config.model_name} in {ring}", soft_wrap=True)
+    with new_folder(ring):
+        password = read_password(confirm=True)
+        committed = _load(model, data) if onnx is None or calibrate is None else _import(onnx, calibrate)
+        config = init_ring(ring, committed, password, print_step, standbys)
+    print_line(f"ring of {len(config.workers)} workers for {config.model_name} in {ring}")
     for name, value in committed.card.figures.items():
-        OUT.print(f"  {name}: {value}", soft_wrap=True)
-    OUT.print(f"model root 0x{config.model_root.hex()}", soft_wrap=True)
-    OUT.print(f"next: deepring up --ring {ring}", soft_wrap=True)
+        print_line(f"  {name}: {shown_figure(value)}")
+    print_line(f"model root 0x{config.model_root.hex()}")
+    print_line(f"next: deepring up --ring {ring}")
 
 
 def _check_options(model: Path | None, data: Path | None, onnx: Path | None, calibrate: Path | None) -> None:

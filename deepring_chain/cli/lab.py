@@ -32,7 +32,7 @@ from deepring_chain.attacks.orders import (
 from deepring_chain.attacks.overwrite import add_weight_noise, overwrite_file
 from deepring_chain.attacks.weights import BitFlip
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
-from deepring_chain.cli.console import OUT
+from deepring_chain.cli.console import print_line
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.checkpoint import LAYERS_KIND
 from deepring_chain.model.tensor_file import read_tensor_file
@@ -86,15 +86,17 @@ def tamper(
     else:
         done = _flip(folder, where, _choose_bits(folder, tensor, bit, flips, rng))
     if where is Where.MEMORY:
-        OUT.print(f"{worker}: {done} in memory", soft_wrap=True)
+        print_line(f"{worker}: {done} in memory")
         return
-    OUT.print(f"{worker}: {done} in its file", soft_wrap=True)
-    OUT.print(f"{worker} loads the file at its next start: deepring kill {worker}", soft_wrap=True)
+    print_line(f"{worker}: {done} in its file")
+    print_line(f"{worker} loads the file at its next start: deepring kill {worker}")
 
 
 def perturb(
     worker: WorkerArgument,
-    lie: Annotated[Lies, typer.Option(help="What the worker does, once.")] = PERTURBED_INPUT,
+    lie: Annotated[
+        Lies, typer.Option(metavar="LIE", help=f"What the worker does, once: {', '.join(lie.value for lie in Lies)}.")
+    ] = PERTURBED_INPUT,
     noise: Annotated[
         float, typer.Option(min=0, help="For noisy-input: standard deviation in steps of the input, -128 to 127.")
     ] = 30.0,
@@ -105,7 +107,7 @@ def perturb(
     drawn = secrets.randbits(32) if seed is None else seed
     order = LabOrder(Lie(lie.value), steps=noise, seed=drawn)
     _order(_devnet_folder(ring) / worker, lambda folder: give_order(folder, order))
-    OUT.print(f"{worker}: will do {lie.value} at its next turn", soft_wrap=True)
+    print_line(f"{worker}: will do {lie.value} at its next turn")
 
 
 def kill(actor: ActorArgument, ring: RingOption = DEFAULT_RING) -> None:
@@ -116,7 +118,7 @@ def kill(actor: ActorArgument, ring: RingOption = DEFAULT_RING) -> None:
         os.kill(pid, signal.SIGKILL)
     except (OSError, ValueError):
         raise ConfigError(f"{actor}: no such process runs; the ring's actors have their ids in {path.parent}") from None
-    OUT.print(f"{actor}: process {pid} killed")
+    print_line(f"{actor}: process {pid} killed")
 
 
 def _devnet_folder(ring: Path) -> Path:

@@ -1,93 +1,37 @@
-"""The `deepring` command."""
+"""Entry point of the `deepring` command. It imports nothing heavy before Ctrl-C is taken care of."""
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Annotated
 
-import typer
-
-from deepring_chain import __version__
-from deepring_chain.cli.audit import audit
-from deepring_chain.cli.auditors import admit_auditor, auditor_key
-from deepring_chain.cli.console import OUT, errors_as_one_line
-from deepring_chain.cli.control import arrange, fund, withdraw
-from deepring_chain.cli.demo import demo
-from deepring_chain.cli.doctor import doctor
-from deepring_chain.cli.experiment import app as experiment_app
-from deepring_chain.cli.explorer import explorer
-from deepring_chain.cli.export import export
-from deepring_chain.cli.init import init
-from deepring_chain.cli.lab import kill, perturb, tamper
-from deepring_chain.cli.query import answer, query
-from deepring_chain.cli.report import report
-from deepring_chain.cli.run import run
-from deepring_chain.cli.status import status
-from deepring_chain.cli.trail import trail
-from deepring_chain.cli.training import quantise_network, train_network
-from deepring_chain.cli.up import up
-
-app = typer.Typer(
-    name="deepring",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Deep-learning inference whose every step is on a tamper-evident public record.",
-)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        OUT.print(f"deepring {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Deep-learning inference whose every step is on a tamper-evident public record."""
-
-
-for command in (
-    demo,
-    init,
-    up,
-    query,
-    answer,
-    withdraw,
-    status,
-    doctor,
-    trail,
-    explorer,
-    report,
-    audit,
-    export,
-    auditor_key,
-    admit_auditor,
-    arrange,
-    fund,
-    run,
-    tamper,
-    perturb,
-    kill,
-):
-    app.command()(command)
-app.add_typer(experiment_app, name="experiment")
-app.command("train")(train_network)
-app.command("quantise")(quantise_network)
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 
 def main() -> None:
-    """Entry point: an error is one line on standard error and exit code 1; wrong usage exits with 2."""
+    """Run the command. An error is one line on standard error and exit code 1; wrong usage exits with 2."""
     try:
-        with errors_as_one_line():
-            app()
+        _run()
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of a pipe, such as `head`, has seen enough.
         sys.stderr.close()
         sys.exit(0)
+
+
+def _run() -> None:
+    """Import the commands, during which Ctrl-C ends the process at once, and run the one that was typed.
+
+    Raised amid an import, KeyboardInterrupt may be swallowed or turned into another error by a library.
+    """
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_default:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        from deepring_chain.cli.app import run_command  # noqa: PLC0415 - takes seconds
+    finally:
+        if is_default:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    run_command()

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from deepring_chain.actors.querent import Querent, QueryResult
+from deepring_chain.actors.querent import AnswerLate, Querent, QueryFailed, QueryResult
 from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption, TimeoutOption
 from deepring_chain.cli.clients import open_querent
-from deepring_chain.cli.console import OUT, print_step
+from deepring_chain.cli.console import OUT, print_line, print_step
 from deepring_chain.cli.password import read_password
+from deepring_chain.cli.tables import Sheet, print_sheet
+from deepring_chain.errors import DeepRingError
 from deepring_chain.model.card import ModelCard
-from deepring_chain.model.images import read_images
+from deepring_chain.model.images import read_named
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import QueryId, RingMode
 
@@ -37,9 +40,10 @@ def query(
     folder = RingFolder(ring)
     querent = open_querent(folder, folder.load_deployment(), read_password())
     card = querent.read_card()
-    asked = querent.submit(read_images(images, card.input_shape))
-    print_step(f"query {asked} is on the ledger")
-    print_result(querent.wait(asked, timeout, print_progress), card, as_json=as_json)
+    pictures = read_named(images, card.input_shape)
+    asked = querent.submit(pictures.pixels)
+    print_step(f"query {asked} is on the ledger; to read its answer later: {_later(asked, ring)}")
+    print_result(_wait(querent, asked, timeout, ring), card, pictures.names, as_json=as_json)
 
 
 def answer(
@@ -50,9 +54,29 @@ def answer(
 ) -> None:
     """Read the answer of an earlier query, waiting for it if it is not there yet."""
     folder = RingFolder(ring)
-    querent: Querent = open_querent(folder, folder.load_deployment(), read_password())
+    querent = open_querent(folder, folder.load_deployment(), read_password())
     card = querent.read_card()
-    print_result(querent.wait(QueryId(query), timeout, print_progress), card, as_json=as_json)
+    print_result(_wait(querent, QueryId(query), timeout, ring), card, as_json=as_json)
+
+
+def _later(query: QueryId, ring: Path) -> str:
+    """The command that reads an answer."""
+    return f"deepring answer {query}" + ("" if ring == DEFAULT_RING else f" --ring {shlex.quote(str(ring))}")
+
+
+def _wait(querent: Querent, query: QueryId, timeout: float, ring: Path) -> QueryResult:
+    """Wait for an answer. However that ends before it is there: the last step says how to go on waiting."""
+    try:
+        return querent.wait(query, timeout, print_progress, print_trouble)
+    except BaseException as error:
+        if not isinstance(error, QueryFailed) or isinstance(error, AnswerLate):
+            print_step(f"query {query} stays on the ledger; to read its answer: {_later(query, ring)}")
+        raise
+
+
+def print_trouble(error: DeepRingError) -> None:
+    """Why the answer is awaited longer."""
+    print_step(f"waiting: {error}")
 
 
 def print_progress(session: Session, mode: RingMode) -> None:
@@ -61,16 +85,27 @@ def print_progress(session: Session, mode: RingMode) -> None:
     print_step(f"query {session.query}: {session.phase.name.lower()}{place} (ring: {mode.name.lower()})")
 
 
-def print_result(result: QueryResult, card: ModelCard, *, as_json: bool) -> None:
-    """The answer as a table, or as JSON with all probabilities."""
+def print_result(
+    result: QueryResult, card: ModelCard, names: Sequence[str] | None = None, *, as_json: bool = False
+) -> None:
+    """Print the answer as a table, or as JSON with all probabilities.
+
+    Args:
+        result: the answer.
+        card: the model's.
+        names: of the images; only whoever asked knows them.
+        as_json: print JSON.
+    """
     labels = [card.classes[index] for index in result.predictions]
     if as_json:
         probabilities = [[float(value) for value in row] for row in result.probabilities]
-        answers = {"query": result.query, "predictions": labels, "probabilities": probabilities}
+        named = {} if names is None else {"images": list(names)}
+        answers = {"query": result.query, **named, "predictions": labels, "probabilities": probabilities}
         OUT.print_json(json.dumps(answers))
         return
-    table = Table("image", "class", "probability", show_edge=False)
-    for number, (label, row) in enumerate(zip(labels, result.probabilities, strict=True)):
-        table.add_row(str(number), label, f"{row.max():.4f}")
-    OUT.print(table)
-    OUT.print(f"query {result.query}: the answer matches its commitment on the ledger", soft_wrap=True)
+    shown = [str(number) for number in range(len(labels))] if names is None else names
+    rows = [
+        (name, label, f"{row.max():.2%}") for name, label, row in zip(shown, labels, result.probabilities, strict=True)
+    ]
+    print_sheet(Sheet(("image", "class", "probability"), rows))
+    print_line(f"query {result.query}: the answer matches its commitment on the ledger")

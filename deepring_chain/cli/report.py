@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from deepring_chain.audit.auditor import audit as run_audit
-from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
+from deepring_chain.cli.arguments import DEFAULT_RING, RingOption, check_out_file
 from deepring_chain.cli.audit_output import raise_failure
-from deepring_chain.cli.console import OUT
+from deepring_chain.cli.console import print_line
 from deepring_chain.cli.sources import FirstBlockOption, LedgerOption, ReadStoreOption, RpcOption, open_source
 from deepring_chain.errors import ConfigError
 from deepring_chain.explorer.blobs import BlobLooker
@@ -39,6 +39,8 @@ def report(
 
     Reads the chain and the store alone. The file is written in any case; the exit code is 0 only if the audit passed.
     """
+    path = out or Path(f"query-{query}.html")
+    check_out_file(path, "--out")
     source, blobs_at = open_source(ring, rpc, store, ledger, first_block)
     if blobs_at is None:
         raise ConfigError("--store: the audit in a report reads blobs; name the ciphertext store")
@@ -50,9 +52,8 @@ def report(
     context.model()
     moment_blobs(blobs, view.moments)
     blobs.wait(BLOB_SECONDS)
-    path = out or Path(f"query-{query}.html")
     write_atomic(path, report_page(environment(), context, view, verdict).encode())
-    OUT.print(f"{path}: query {query}, {view.line.phase}", markup=False, soft_wrap=True)
+    print_line(f"{path}: query {query}, {view.line.phase}")
     raise_failure(verdict)
 
 

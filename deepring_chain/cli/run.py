@@ -25,7 +25,7 @@ from deepring_chain.cli.arguments import (
     StoreOption,
     ThreadsOption,
 )
-from deepring_chain.cli.console import OUT
+from deepring_chain.cli.console import print_line
 from deepring_chain.cli.password import read_password
 
 ACTOR_OPTIONS = ActorOptions()
@@ -70,5 +70,5 @@ def run(
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     with published(actor.member.metrics, actor.identity(name), folder, options):
-        OUT.print(f"{name} is ready as {actor.member.keys.address}; Ctrl-C stops it", soft_wrap=True)
+        print_line(f"{name} is ready as {actor.member.keys.address}; Ctrl-C stops it")
         actor.run(options, lambda: not stopping)

@@ -9,13 +9,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 from deepring_chain.chain.connection import shown_url
 from deepring_chain.chain.probe import CodeFacts
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
 from deepring_chain.cli.console import OUT, print_line
+from deepring_chain.cli.tables import Sheet, print_sheet
 from deepring_chain.cli.targets import (
     ActorOption,
     AnswerOption,
@@ -81,7 +79,7 @@ def print_status(snapshot: Snapshot) -> None:
     for line in (*_node(snapshot), *_ledger(snapshot), *_store(snapshot)):
         print_line(line)
     if snapshot.actors:
-        OUT.print(_actors(snapshot))
+        print_sheet(_actors(snapshot))
     for line in (*_troubles(snapshot), *_queries(snapshot)):
         print_line(line)
 
@@ -136,15 +134,11 @@ def _store(snapshot: Snapshot) -> Iterator[str]:
     yield f"store    ok    {store.url}, {store.checked} blobs looked up{older}{lost}"
 
 
-def _actors(snapshot: Snapshot) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in ("actor", "layer", "seat", "process", "saw chain", "balance", "nonce", "last entry", "files"):
-        table.add_column(
-            name, justify="right" if name in ("layer", "seat", "nonce") else "left", no_wrap=name != "files"
-        )
-    for actor in snapshot.actors:
-        table.add_row(*_row(snapshot, actor))
-    return table
+def _actors(snapshot: Snapshot) -> Sheet:
+    columns = ("actor", "layer", "seat", "process", "saw chain", "balance", "nonce", "last entry", "files")
+    rows = [_row(snapshot, actor) for actor in snapshot.actors]
+    spare = ("last entry", "nonce", "layer", "saw chain", "seat", "balance")
+    return Sheet(columns, rows, spare=spare)
 
 
 def _row(snapshot: Snapshot, actor: ActorFacts) -> tuple[str, ...]:
@@ -167,7 +161,7 @@ def _row(snapshot: Snapshot, actor: ActorFacts) -> tuple[str, ...]:
         ether(account.balance) if account else "",
         nonce,
         _last_entry(snapshot, actor),
-        ", ".join(f"{name} {trouble}" for name, trouble in actor.bad_files.items()) or ("ok" if actor.folder else ""),
+        "BAD" if actor.bad_files else "ok" if actor.folder else "",
     )
 
 
@@ -187,6 +181,8 @@ def _last_entry(snapshot: Snapshot, actor: ActorFacts) -> str:
 
 def _troubles(snapshot: Snapshot) -> Iterator[str]:
     for actor in snapshot.actors:
+        for name, trouble in actor.bad_files.items():
+            yield f"{actor.name}: its file {name} {trouble}"
         for trouble in actor.process.troubles:
             yield f"{actor.name} says of {trouble}"
 

@@ -50,6 +50,7 @@ def find_target(
     return replace(
         target,
         rpc_url=rpc or target.rpc_url,
+        is_own_devnet=target.is_own_devnet and rpc is None,
         ledger=_address(ledger) or target.ledger,
         first_block=target.first_block if first_block is None else first_block,
         store_url=store or target.store_url,
@@ -88,6 +89,7 @@ def _with_deployment(target: Target) -> Target:
         first_block=known.first_block,
         block_hash=known.block_hash,
         store_url=known.store_url,
+        is_own_devnet=known.is_own_devnet,
     )
 
 

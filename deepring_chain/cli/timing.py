@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from deepring_chain.actors.metrics import Phase
 from deepring_chain.actors.ring_folder import RingFolder
-from deepring_chain.cli.console import OUT
-from deepring_chain.cli.tables import new_table
+from deepring_chain.cli.tables import Sheet, print_sheet
 from deepring_chain.errors import ConfigError
 from deepring_chain.health.timings import Timed, read_turns, time_query
 from deepring_chain.types import QueryId
 
 TIMEOUT_SECONDS = 5.0
 PHASES = tuple(phase.value for phase in Phase)
-REMARK = (
-    "milliseconds, as the actors here measured them (not on the ledger); `waited`: since the turn before ended;\n"
-    "sealing and writing run beside computing, so that phases may add up to more than the turn"
+REMARKS = (
+    "milliseconds, as the actors here measured them (not on the ledger)",
+    "waited: since the turn before ended",
+    "sealing and writing run beside computing, so that phases may add up to more than the turn",
 )
 
 
@@ -33,21 +31,21 @@ def print_timing(folder: RingFolder, query: QueryId) -> None:
         raise ConfigError(
             f"query {query}: no actor that runs in {folder.path} remembers it; they forget their hops when they stop"
         )
-    OUT.print(timing_table(query, timed))
+    print_sheet(timing_sheet(query, timed))
 
 
-def timing_table(query: QueryId, timed: Sequence[Timed]) -> Table:
+def timing_sheet(query: QueryId, timed: Sequence[Timed]) -> Sheet:
     """One row for each turn, and the sums."""
-    table = new_table(f"\ntiming of query {query}", "hop", "served by", "waited", *PHASES, "other", "turn")
+    rows = []
     for each in timed:
         turn = each.turn
         phases = [turn.phases.get(name, 0.0) for name in PHASES]
-        table.add_row(str(turn.hop), turn.actor, *_cells(each.waited, *phases, _other(each), turn.seconds))
+        rows.append([str(turn.hop), turn.actor, *_cells(each.waited, *phases, _other(each), turn.seconds)])
     totals = [sum(each.turn.phases.get(name, 0.0) for each in timed) for name in PHASES]
     rest = sum(map(_other, timed)), sum(each.turn.seconds for each in timed)
-    table.add_row("all", "", *_cells(sum(each.waited for each in timed), *totals, *rest))
-    table.caption = REMARK
-    return table
+    rows.append(["all", "", *_cells(sum(each.waited for each in timed), *totals, *rest)])
+    columns = ("hop", "served by", "waited", *PHASES, "other", "turn")
+    return Sheet(columns, rows, f"timing of query {query}", REMARKS, ("other", "waited", "open", "seal", "store"))
 
 
 def _other(timed: Timed) -> float:

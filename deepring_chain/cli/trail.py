@@ -9,15 +9,13 @@ from enum import Enum
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from deepring_chain.actors.history import HistoryEntry, read_history
 from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
 from deepring_chain.cli.clients import member_names, open_reader
-from deepring_chain.cli.console import OUT
-from deepring_chain.cli.tables import new_table
+from deepring_chain.cli.console import OUT, print_line
+from deepring_chain.cli.tables import Sheet, print_sheet
 from deepring_chain.cli.timing import print_timing
 from deepring_chain.errors import ConfigError
 from deepring_chain.explorer.rows import (
@@ -43,6 +41,9 @@ DIGITS = 6
 def trail(
     query: Annotated[int | None, typer.Argument(min=1, help="Show this query only, hop by hop.")] = None,
     ring: RingOption = DEFAULT_RING,
+    last: Annotated[
+        int | None, typer.Option("--last", min=1, help="Show only the newest so many arrangements and queries.")
+    ] = None,
     as_json: JsonOption = False,
     timing: Annotated[
         bool, typer.Option("--timing", help="Also show where the query's time went, from the actors that run here.")
@@ -54,12 +55,16 @@ def trail(
     """
     if timing and (query is None or as_json):
         raise ConfigError("--timing: name one query, without --json: `deepring trail 1 --timing`")
+    if last is not None and query is not None:
+        raise ConfigError("--last: of all queries; leave it out, or the query's id")
     folder = RingFolder(ring)
     deployment = folder.load_deployment()
     entries = read_history(open_reader(deployment), deployment.first_block)
     if query is not None and not any(query_of(entry.event) == query for entry in entries):
         raise ConfigError(f"query {query}: the ledger {deployment.ledger} has no such query")
     chosen = [entry for entry in entries if query is None or query_of(entry.event) == query]
+    if last is not None:
+        chosen = newest(chosen, last)
     if as_json:
         OUT.print_json(json.dumps([plain(entry) for entry in chosen]))
     else:
@@ -69,39 +74,42 @@ def trail(
 
 
 def print_trail(entries: Sequence[HistoryEntry], names: Names) -> None:
-    """Prints tables: one per arrangement and one per query, in their order of appearance."""
+    """Print tables: one per arrangement and one per query, in their order of appearance."""
     if not entries:
-        OUT.print("the ledger is empty")
+        print_line("the ledger is empty")
     for arranged in [entry for entry in entries if isinstance(entry.event, RingArranged)]:
         number = arrangement_of(arranged.event)
-        OUT.print(arrangement_table(arranged, [e for e in entries if arrangement_of(e.event) == number], names))
+        print_sheet(arrangement_sheet(arranged, [e for e in entries if arrangement_of(e.event) == number], names))
     for query in query_ids(entries):
-        OUT.print(query_table(query, [e for e in entries if query_of(e.event) == query], names))
+        print_sheet(query_sheet(query, [e for e in entries if query_of(e.event) == query], names))
 
 
-def arrangement_table(arranged: HistoryEntry, entries: Sequence[HistoryEntry], names: Names) -> Table:
+def newest(entries: Sequence[HistoryEntry], count: int) -> list[HistoryEntry]:
+    """What belongs to the last `count` arrangements and to the last `count` queries."""
+    numbers = [arrangement_of(entry.event) for entry in entries if isinstance(entry.event, RingArranged)]
+    arrangements, queries = set(numbers[-count:]), set(query_ids(entries)[-count:])
+    return [e for e in entries if arrangement_of(e.event) in arrangements or query_of(e.event) in queries]
+
+
+def arrangement_sheet(arranged: HistoryEntry, entries: Sequence[HistoryEntry], names: Names) -> Sheet:
     """Seats of one arrangement: leaf, block hash (eq. 1-2), and the flag that the ledger derived."""
-    table = new_table("", "seat", "block", "UTC", "attested by", "leaf", "block hash", "gas")
+    title = ""
     if isinstance(arranged.event, RingArranged):
-        notes = short(arranged.event.notes)
-        table.title = f"\narrangement {arranged.event.arrangement}: gas {arranged.gas:,}, notes {notes}"
+        title = f"arrangement {arranged.event.arrangement}: gas {arranged.gas:,}, notes {short(arranged.event.notes)}"
+    rows = []
     for row in seat_rows(entries, names):
         derived = short(row.block_hash) if row.block_hash else "-"
-        cells = [str(row.position), *_place(row.entry), row.worker, short(row.leaf), derived, _gas(row.gas)]
-        table.add_row(*cells)
-    table.caption = escape("\n".join(arrangement_remarks(entries, names)))
-    return table
+        rows.append([str(row.position), *_place(row.entry), row.worker, short(row.leaf), derived, _gas(row.gas)])
+    columns = ("seat", "block", "UTC", "attested by", "leaf", "block hash", "gas")
+    return Sheet(columns, rows, title, arrangement_remarks(entries, names), ("UTC", "block"))
 
 
-def query_table(query: QueryId, entries: Sequence[HistoryEntry], names: Names) -> Table:
+def query_sheet(query: QueryId, entries: Sequence[HistoryEntry], names: Names) -> Sheet:
     """One query's hops: signer, pointer to the blob, commitments O and H (eq. 6, 8), trail hash after it, gas."""
-    names_of_columns = ("hop", "block", "UTC", "signed by", "pointer", "output", "next", "trail", "gas")
-    table = new_table(f"\nquery {query}", *names_of_columns)
-    for row in query_rows(entries, names):
-        if row is not None:
-            table.add_row(*_query_cells(row))
-    table.caption = "\n".join([gas_summary(total_gas(entries), shared_gas(entries)), *delays(entries)])
-    return table
+    columns = ("hop", "block", "UTC", "signed by", "pointer", "output", "next", "trail", "gas")
+    rows = [_query_cells(row) for row in query_rows(entries, names) if row is not None]
+    remarks = [gas_summary(total_gas(entries), shared_gas(entries)), *delays(entries)]
+    return Sheet(columns, rows, f"query {query}", remarks, ("UTC", "pointer", "trail", "block", "gas"))
 
 
 def _query_cells(row: QueryRow) -> list[str]:

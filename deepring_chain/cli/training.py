@@ -11,7 +11,8 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
-from deepring_chain.cli.console import ERR, OUT, print_step
+from deepring_chain.cli.arguments import check_out_file
+from deepring_chain.cli.console import ERR, print_line, print_step
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.checkpoint import save_model
 from deepring_chain.model.datasets import read_dataset
@@ -22,7 +23,7 @@ from deepring_chain.model.train import PRECISIONS, TrainOptions, TrainReport, ch
 from deepring_chain.model.zoo import ZOO, find_entry
 
 DEFAULTS = TrainOptions()
-SEEDS = 2**63 - 1
+MAX_SEED = 2**63 - 1
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -32,12 +33,20 @@ DataOption = Annotated[
 ]
 
 
+def _check_seed(seed: int) -> int:
+    if seed > MAX_SEED:
+        raise typer.BadParameter(f"{seed} is more than {MAX_SEED}")
+    return seed
+
+
 def train_network(
     network: Annotated[str, typer.Argument(help=f"Network to train: {', '.join(ZOO)}.")],
     data: DataOption,
     out: Annotated[Path, typer.Option(help="Float checkpoint to write (safetensors).")],
     epochs: Annotated[int | None, typer.Option(min=1, help="By default the recipe's.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=SEEDS)] = DEFAULTS.seed,
+    seed: Annotated[
+        int, typer.Option(min=0, callback=_check_seed, help="Of all that is drawn; at most 2**63 - 1.")
+    ] = DEFAULTS.seed,
     precision: Annotated[
         str | None, typer.Option(help="Of the products: float32 or bfloat16; by default the recipe's.")
     ] = None,
@@ -53,8 +62,7 @@ def train_network(
     entry = find_entry(network)
     if precision not in (None, *PRECISIONS):
         raise ConfigError(f"--precision {precision}: known are {', '.join(PRECISIONS)}")
-    if out.is_dir():
-        raise ConfigError(f"--out {out}: is a folder; name the file to write")
+    check_out_file(out, "--out", makes_folder=True)
     state = out.with_name(f"{out.name}.state")
     start = load_float(start_from)[1].state_dict() if start_from else None
     options = TrainOptions(seed, epochs, precision, _find_device(device), state, start)
@@ -66,7 +74,7 @@ def train_network(
     save_float(out, network, model)
     state.unlink(missing_ok=True)
     accuracy = f"{100 * evaluate_float(model, test):.2f} % of {len(test.labels):,} test images"
-    OUT.print(f"{out}: {accuracy}; trained for {minutes:.1f} minutes", soft_wrap=True)
+    print_line(f"{out}: {accuracy}; trained for {minutes:.1f} minutes")
 
 
 def _train(network: str, training: LabeledImages, options: TrainOptions, state: Path) -> nn.Sequential:
@@ -110,11 +118,17 @@ def quantise_network(
     out: Annotated[Path, typer.Option(help="Quantised model to write (safetensors).")],
 ) -> None:
     """Turn a float checkpoint into the exact integer model that a ring serves, and measure both."""
+    check_out_file(out, "--out", makes_folder=True)
     print_step("calibrating and measuring")
     quantised = quantise_checkpoint(network, data)
     save_model(out, quantised)
     for figure, value in quantised.card.figures.items():
-        OUT.print(f"{figure}: {value}", soft_wrap=True)
+        print_line(f"{figure}: {shown_figure(value)}")
+
+
+def shown_figure(value: str | float) -> str:
+    """A measured share in percent, rounded; a text as it is."""
+    return f"{value:.2%}" if isinstance(value, float) else value
 
 
 def quantise_checkpoint(network: Path, data: Path) -> QuantisedModel:

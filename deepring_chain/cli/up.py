@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from deepring_chain.actors.deploy import deploy_ring, find_deployment
+from deepring_chain.actors.deploy import check_ring, deploy_ring, find_deployment
+from deepring_chain.actors.device import find_device
 from deepring_chain.actors.logs import LogFormat
 from deepring_chain.actors.options import ActorOptions, free_relay_address
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
@@ -32,7 +33,9 @@ from deepring_chain.cli.arguments import (
     StoreOption,
     ThreadsOption,
 )
-from deepring_chain.cli.console import OUT, print_step
+from deepring_chain.cli.clients import member_names, open_reader
+from deepring_chain.cli.console import print_line, print_step
+from deepring_chain.cli.news import RingNews
 from deepring_chain.cli.password import read_password
 from deepring_chain.errors import ChainError, ConfigError
 
@@ -78,7 +81,9 @@ def up(
         raise ConfigError("--rpc and --port: a node that runs already has its port; give one of the two")
     folder = RingFolder(ring)
     folder.load_config()
+    find_device(device)
     password = read_password()
+    check_ring(folder, password, store)
     options = ActorOptions(
         device=device,
         threads=threads,
@@ -91,13 +96,14 @@ def up(
     )
     with stopped_by_signals("ring is down"), running_node(folder, chain, port, rpc) as (url, devnet):
         deadlines = Deadlines(hop_seconds, withdraw_seconds)
-        deployment = find_or_deploy(folder, url, password, store, deadlines)
+        deployment = find_or_deploy(folder, url, password, store, deadlines, is_own_devnet=devnet is not None)
         host = _choose_host(deployment, lab=lab)
+        news = RingNews(open_reader(deployment), member_names(folder), print_step)
         with RingProcesses(
-            folder, deployment, password, options, host_module=host, on_status=_print_status
+            folder, deployment, password, options, host_module=host, on_status=StatusPrinter()
         ) as processes:
-            OUT.print(f"ring is up: node {url}, ledger {deployment.ledger}; Ctrl-C stops it", soft_wrap=True)
-            watch(processes, devnet)
+            print_line(f"ring is up: node {url}, ledger {deployment.ledger}; Ctrl-C stops it")
+            watch(processes, devnet, news)
 
 
 @contextmanager
@@ -113,11 +119,13 @@ def running_node(
         yield devnet.url, devnet
 
 
-def find_or_deploy(folder: RingFolder, url: str, password: str, store: str | None, deadlines: Deadlines) -> Deployment:
+def find_or_deploy(
+    folder: RingFolder, url: str, password: str, store: str | None, deadlines: Deadlines, *, is_own_devnet: bool
+) -> Deployment:
     """The ring's deployment on the node at `url`; a new one if there is none."""
     known = find_deployment(folder, url)
     if known is None:
-        return deploy_ring(folder, url, password, store, print_step, deadlines)
+        return deploy_ring(folder, url, password, store, print_step, deadlines, is_own_devnet=is_own_devnet)
     print_step(f"ledger found at {known.ledger}")
     return known
 
@@ -130,21 +138,34 @@ def _choose_host(deployment: Deployment, *, lab: bool) -> str:
     return "deepring_chain.attacks"
 
 
-def watch(processes: RingProcesses, devnet: Devnet | None) -> None:
-    """Returns never; raises when the host or the devnet is gone."""
+def watch(processes: RingProcesses, devnet: Devnet | None, news: RingNews) -> None:
+    """Tells what happens to the ring. Returns never; raises when the host or the devnet is gone."""
     while True:
         time.sleep(WATCH_SECONDS)
         if devnet is not None and not devnet.is_alive():
             raise ChainError(f"the devnet ended; its last words: {devnet.last_output()}")
         if not processes.is_alive():
             raise ConfigError("the host of the actors ended; see the ring's logs folder")
+        news.look()
 
 
-def _print_status(name: str, status: ActorStatus) -> None:
-    if status.state == "exited":
-        print_step(f"{name} ended (code {status.code}); it is started again")
-    elif status.state != "started":
-        print_step(f"{name}: {status.error or status.state} (process {status.pid})")
+class StatusPrinter:
+    """Prints what becomes of the actors. What several say alike, such as that the store is away, is said once."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, name: str, status: ActorStatus) -> None:
+        """Take the next change."""
+        if status.state == "ready":
+            self._said.clear()
+        if status.state == "exited":
+            print_step(f"{name} ended (code {status.code}); it is started again")
+        elif status.error is not None and status.error in self._said:
+            return
+        elif status.state != "started":
+            print_step(f"{name}: {status.error or status.state} (process {status.pid})")
+            self._said |= {status.error} if status.error is not None else set()
 
 
 @contextmanager
@@ -158,6 +179,6 @@ def stopped_by_signals(farewell: str) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        OUT.print(farewell)
+        print_line(farewell)
     finally:
         signal.signal(signal.SIGTERM, before)

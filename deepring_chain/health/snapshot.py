@@ -21,7 +21,7 @@ class Target:
         ring: a ring's folder.
         folder: one actor's folder.
         deployment: the deployment file, if there is one.
-        rpc_url, chain_id, ledger, first_block, block_hash, store_url: as in `Deployment`.
+        rpc_url, chain_id, ledger, first_block, block_hash, store_url, is_own_devnet: as in `Deployment`.
     """
 
     ring: Path | None = None
@@ -33,6 +33,7 @@ class Target:
     first_block: int | None = None
     block_hash: str | None = None
     store_url: str | None = None
+    is_own_devnet: bool = False
 
 
 class Life(Enum):

@@ -62,10 +62,12 @@ class Commands:
 
     @property
     def node(self) -> str:
-        """Gets a node that answers."""
-        if self._is_devnet and self.snapshot.target.ring is not None:
-            return f"deepring up --ring {self._ring}    # starts a devnet of its own; or name another node with --rpc"
-        return "start the node again, or name another one with --rpc"
+        """Gets a node that answers. Another chain has no ledger: a ring that is started there is another ring."""
+        target = self.snapshot.target
+        if target.is_own_devnet and target.ring is not None:
+            return f"deepring up --ring {self._ring}    # a new devnet and ledger: the old ones ended with their ring"
+        chain = "" if target.chain_id is None else f" {target.chain_id}"
+        return f"start that node again, or name another one of the same chain{chain} with --rpc"
 
     @property
     def right_node(self) -> str:
@@ -199,6 +201,8 @@ class Commands:
 
     @property
     def _rpc_if_real(self) -> str:
-        """A node that answers is used further; a devnet that is gone is started anew."""
-        node = self.snapshot.node
-        return f" --rpc {node.url}" if node is not None and node.trouble is None else ""
+        """The ring's node is used further; only a devnet of its own that is gone is started anew."""
+        node, target = self.snapshot.node, self.snapshot.target
+        if node is None or (node.trouble is not None and target.is_own_devnet):
+            return ""
+        return f" --rpc {node.url}"

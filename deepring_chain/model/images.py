@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from deepring_chain.errors import ModelError
 FILE_LIMIT = 256 * 2**20
 """Largest file in bytes."""
 
+NPY_MAGIC = b"\x93NUMPY"
+
 IMAGES_LIMIT = 100_000
 """Most images of one query."""
 
@@ -23,16 +26,35 @@ PLAIN_MODES = ("1", "L", "P", "RGB")
 """Pillow modes that convert to 8-bit gray or color without losing anything but the color itself."""
 
 
+@dataclass(frozen=True)
+class NamedImages:
+    """Images of several files.
+
+    Attributes:
+        pixels: uint8 [N, *item_shape].
+        names: of each: its file's, with a place in it if the file holds several.
+    """
+
+    pixels: NDArray[np.uint8]
+    names: tuple[str, ...]
+
+
 def read_images(paths: Sequence[Path], item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Reads images.
+    """Read images; see `read_named`.
+
+    Returns:
+        uint8 [N, *item_shape], in the order of `paths`.
+    """
+    return read_named(paths, item_shape).pixels
+
+
+def read_named(paths: Sequence[Path], item_shape: tuple[int, ...]) -> NamedImages:
+    """Read images and say which is which.
 
     Args:
         paths: png files (one image each) and npy files (one image or a batch of them, uint8).
         item_shape: [H, W] or [H, W, 1] or [1, H, W] for gray, [H, W, 3] or [3, H, W] for color; npy files hold
             arrays of exactly this shape, whatever its meaning.
-
-    Returns:
-        uint8 [N, *item_shape], in the order of `paths`.
 
     Raises:
         ModelError: a file is missing, damaged, too large, of another kind or shape; the message names it.
@@ -43,7 +65,18 @@ def read_images(paths: Sequence[Path], item_shape: tuple[int, ...]) -> NDArray[n
     count = sum(len(part) for part in parts)
     if count > IMAGES_LIMIT:
         raise ModelError(f"{count} images, at most {IMAGES_LIMIT} go into one query")
-    return np.concatenate(parts)
+    names = tuple(name for path, part in zip(_shown(paths), parts, strict=True) for name in _places(path, len(part)))
+    return NamedImages(np.concatenate(parts), names)
+
+
+def _shown(paths: Sequence[Path]) -> list[str]:
+    """The files' names; with their folders if two are called the same."""
+    names = [Path(path).name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+def _places(name: str, count: int) -> list[str]:
+    return [name] if count == 1 else [f"{name}[{index}]" for index in range(count)]
 
 
 def _read_file(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -71,7 +104,7 @@ def _read_npy(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
         # Mapped first: a header that promises more than the file holds is refused before any memory is taken.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # noqa: BLE001 - the header is read as Python text, and what is in it can raise anything
-        raise ModelError(f"image {path}: not a readable npy file ({_first_line(error)})") from None
+        raise ModelError(f"image {path}: not a readable npy file ({_npy_trouble(path, error)})") from None
     if not isinstance(array, np.ndarray):
         raise ModelError(f"image {path}: not a readable npy file (it is an archive of arrays)")
     if array.dtype != np.uint8:
@@ -121,6 +154,16 @@ def _check_png(path: Path, image: Image.Image, size: tuple[int, int]) -> None:
         raise ModelError(f"image {path}: {got}, the model takes {expected} (width x height)")
     if image.mode not in PLAIN_MODES or "transparency" in image.info:
         raise ModelError(f"image {path}: pixels of kind {image.mode} or transparent; save it as 8-bit gray or RGB")
+
+
+def _npy_trouble(path: Path, error: Exception) -> str:
+    """What is wrong with an npy file. numpy itself advises to load what it does not know as Python objects."""
+    with path.open("rb") as file:
+        if file.read(len(NPY_MAGIC)) != NPY_MAGIC:
+            return "it does not begin as one; save the pixels anew with numpy.save"
+    if "pickle" in str(error):
+        return "it holds Python objects; save the pixels alone, as uint8"
+    return _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

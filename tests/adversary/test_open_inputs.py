@@ -2,7 +2,7 @@
 
 Who: anybody; asking costs gas, and an upload to the store.
 Wants: the owner's memory or disk to run full, so that its process dies and the ring stands still.
-Stopped by: DR-45 (queries are served side by side up to a number of bytes; the others wait sealed, the oldest first),
+Stopped by: DR-48 (queries are served side by side up to a number of bytes; the others wait sealed, the oldest first),
 DR-58.
 Outcome: refused. All queries that can be served are, one after the other; those between them wait longer.
 """

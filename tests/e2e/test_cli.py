@@ -49,8 +49,10 @@ def labels(count: int) -> list[str]:
 
 def test_query_of_png_files_prints_a_class_for_each(ring: Path, pictures: Path) -> None:
     output = said("query", "--ring", ring, *sorted(pictures.glob("*.png")))
-    rows = re.findall(r"^\W*(\d+)\W+(\d)\W+(0\.\d{4}|1\.0000)\W*$", output, re.MULTILINE)
-    assert [(int(number), label) for number, label, _ in rows] == list(enumerate(labels(5)))
+    rows = re.findall(r"^(\d\.png) +(\d) +(\d+\.\d\d%)$", output, re.MULTILINE)
+    assert [(name, label) for name, label, _ in rows] == [
+        (f"{number}.png", label) for number, label in enumerate(labels(5))
+    ]
     assert re.search(r"query \d+: the answer matches its commitment on the ledger", output)
 
 
@@ -58,6 +60,7 @@ def test_query_of_npy_batch_and_answer_say_the_same_as_the_plain_model(
     ring: Path, pictures: Path, terminal: Terminal
 ) -> None:
     asked = json.loads(terminal.said("query", "--ring", ring, pictures / "five.npy", pictures / "one.npy", "--json"))
+    assert asked.pop("images") == [*(f"five.npy[{place}]" for place in range(5)), "one.npy"]
     assert asked["predictions"] == labels(6)
     model = shipped_model()
     output = model.run(model.card.quantise_input(SAMPLES.images[:6]))
@@ -71,6 +74,10 @@ def test_trail_shows_arrangements_and_every_hop_of_each_query(ring: Path, pictur
     assert "arrangement 1:" in everything
     assert "authenticity ON" in everything
     assert f"query {query}" in everything
+    newest = terminal.said("trail", "--last", 1, "--ring", ring)
+    assert re.findall(r"^query (\d+)$", newest, re.MULTILINE) == [str(query)]
+    assert len(re.findall(r"^arrangement \d+:", newest, re.MULTILINE)) == 1
+    assert "leave it out, or the query's id" in terminal.refusal("trail", query, "--last", 1, "--ring", ring)
     one = terminal.said("trail", query, "--ring", ring)
     assert "arrangement" not in one
     signers = re.findall(r"^\W*([0-5])\W+\d+\W+[\d:]+\W+(ouroboros|worker-\d)\b", one, re.MULTILINE)
@@ -116,12 +123,13 @@ def test_ring_on_a_node_that_stays_is_taken_up_again_with_its_queries(tmp_path: 
     with Devnet() as devnet:
         with ring_up(tmp_path / "ring", "--rpc", devnet.url):
             asked = json.loads(said("query", "--ring", tmp_path / "ring", pictures / "one.npy", "--json"))
+            named = asked.pop("images")
         first = RingFolder(tmp_path / "ring").load_deployment()
         with ring_up(tmp_path / "ring", "--rpc", devnet.url):
             assert RingFolder(tmp_path / "ring").load_deployment() == first
             assert json.loads(said("answer", asked["query"], "--ring", tmp_path / "ring", "--json")) == asked
             again = json.loads(said("query", "--ring", tmp_path / "ring", pictures / "one.npy", "--json"))
-    assert again == {**asked, "query": asked["query"] + 1}
+    assert again == {**asked, "query": asked["query"] + 1, "images": named}
 
 
 @pytest.mark.ganache

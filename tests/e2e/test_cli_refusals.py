@@ -16,13 +16,16 @@ from PIL import Image
 from torch import nn
 
 from deepring_chain.actors.actor import load_actor
+from deepring_chain.actors.deploy import deploy_ring
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.ring_folder import RingFolder
-from deepring_chain.errors import ConfigError, ModelError
+from deepring_chain.actors.runtime import ActorStatus
+from deepring_chain.cli.up import StatusPrinter
+from deepring_chain.errors import ConfigError, ModelError, StoreError
 from deepring_chain.model.checkpoint import save_model
 from deepring_chain.model.quantise import quantise
 from tests.e2e.command import Terminal, refusal
-from tests.e2e.live_ring import PASSWORD, LiveRing, random_images, tiny_model
+from tests.e2e.live_ring import PASSWORD, LiveRing, no_step, random_images, tiny_model
 
 
 @pytest.fixture
@@ -176,8 +179,42 @@ def test_actor_is_refused_on_a_device_that_is_not_there(tiny_ring: LiveRing, rin
         load_actor(ring.worker(1), tiny_ring.deployment, PASSWORD, ActorOptions(device=device))
 
 
-def test_up_takes_no_unknown_device(terminal: Terminal, ring: RingFolder) -> None:
-    assert "device abacus" in terminal.refusal("up", "--ring", ring.path, "--device", "abacus")
+def test_up_checks_device_password_and_store_before_it_starts_a_node_and_says_so_once(
+    terminal: Terminal, ring: RingFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that was started, or a ledger that was paid for, is of no use to a ring that cannot run."""
+    started, node = tmp_path / "started", tmp_path / "anvil"
+    node.write_text(f"#!/bin/sh\ntouch {started}\nexit 1\n")
+    node.chmod(0o755)
+    monkeypatch.setenv("DEEPRING_ANVIL", str(node))
+    (tmp_path / "file").touch()
+    cases = [(["--device", "abacus"], "device abacus"), (["--store", str(tmp_path / "file" / "store")], "the store")]
+    for options, message in cases:
+        code, output, errors = terminal.run("up", "--ring", ring.path, *options)
+        assert (code, output, len(errors.splitlines())) == (1, "", 1)
+        assert message in errors
+    monkeypatch.setenv("DEEPRING_PASSWORD", "wrong")
+    assert "ouroboros/account.json: wrong password" in terminal.refusal("up", "--ring", ring.path)
+    assert not started.exists()
+
+
+def test_deployment_with_an_unusable_store_spends_no_gas(ring: RingFolder, tmp_path: Path, tiny_ring: LiveRing) -> None:
+    (tmp_path / "file").touch()
+    before = tiny_ring.client().web3.eth.get_balance(ring.load_config().ouroboros)
+    with pytest.raises(StoreError, match="store"):
+        deploy_ring(ring, tiny_ring.devnet.url, PASSWORD, str(tmp_path / "file" / "store"), no_step)
+    assert tiny_ring.client().web3.eth.get_balance(ring.load_config().ouroboros) == before
+
+
+def test_trouble_that_several_actors_have_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    tell = StatusPrinter()
+    for name in ("worker-1", "worker-2", "worker-3"):
+        tell(name, ActorStatus("failed", 7, "the store is away"))
+    tell("worker-1", ActorStatus("failed", 7, "another thing"))
+    assert [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()] == [
+        "the store is away (process 7)",
+        "another thing (process 7)",
+    ]
 
 
 def test_up_without_its_programs_says_what_to_install(
@@ -195,6 +232,20 @@ def test_up_in_a_process_of_its_own_ends_with_one_line_too(ring: RingFolder, now
 
 
 # ---------------------------------------------------------------------- query, answer, trail
+
+
+ON_A_RING = (
+    "query x.npy, answer 1, trail, audit, export x, report 1, withdraw 1, status, doctor, arrange, fund, explorer, "
+    "tamper worker-1, kill worker-1"
+)
+
+
+@pytest.mark.parametrize("command", ON_A_RING.split(", "))
+def test_command_on_a_ring_that_is_not_there_says_how_to_make_one(
+    terminal: Terminal, tmp_path: Path, command: str
+) -> None:
+    refused = terminal.refusal(*command.split(), "--ring", tmp_path / "ring")
+    assert f"no ring here; `deepring init --ring {tmp_path / 'ring'}` makes one" in refused
 
 
 COMMANDS: dict[str, Callable[[Path], list[object]]] = {
@@ -236,12 +287,25 @@ def test_query_names_what_is_wrong_with_an_image(
     np.save(tmp_path / "shape.npy", np.zeros((2, 5, 5), np.uint8))
     np.save(tmp_path / "float.npy", np.zeros((4, 4), np.float32))
     np.save(tmp_path / "none.npy", np.zeros((0, 4, 4), np.uint8))
+    (tmp_path / "text.npy").write_text("no array")
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     (tmp_path / "cut.npy").write_bytes(image.read_bytes()[:-3])
     (tmp_path / "folder.png").mkdir()
-    bad = ["absent.png", "large.png", "cut.png", "text.png", "image.gif", "shape.npy", "float.npy", "none.npy"]
+    bad = [
+        "absent.png",
+        "large.png",
+        "cut.png",
+        "text.png",
+        "image.gif",
+        "shape.npy",
+        "float.npy",
+        "none.npy",
+        "text.npy",
+    ]
     for name in [*bad, "objects.npy", "cut.npy", "folder.png"]:
-        assert f"{tmp_path / name}: " in terminal.refusal("query", image, tmp_path / name, "--ring", ring.path)
+        refused = terminal.refusal("query", image, tmp_path / name, "--ring", ring.path)
+        assert f"{tmp_path / name}: " in refused
+        assert "allow_pickle" not in refused  # numpy's advice, which would run what the file says
     assert len(tiny_ring.state().sessions) == before
 
 
@@ -282,7 +346,7 @@ def test_run_takes_no_folder_that_is_no_actor(terminal: Terminal, ring: RingFold
     assert "no such key file" in terminal.refusal("run", tmp_path, "--deployment", published)
     assert "neither params.safetensors" in terminal.refusal("run", ring.querent, "--deployment", published)
     absent = terminal.refusal("run", ring.worker(1), "--deployment", tmp_path / "absent.toml")
-    assert "absent.toml: not deployed yet" in absent
+    assert "absent.toml: no such file; the ring's owner publishes it" in absent
 
 
 def test_training_commands_name_what_is_missing(terminal: Terminal, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def folder(stored: StoredRing, tmp_path: Path) -> Path:
 
 def test_report_is_one_file_that_needs_nothing_else(stored: StoredRing, terminal: Terminal, tmp_path: Path) -> None:
     answer_one(stored)
-    path = tmp_path / "reports" / "one.html"
+    path = tmp_path / "one.html"
     assert terminal.said("report", 1, "--out", path, *place(stored)) == f"{path}: query 1, delivered\n"
     page = path.read_text()
     found = elements(page)
@@ -119,6 +119,18 @@ def test_bad_option_is_one_error_line(
 
 def test_report_of_an_unknown_query_is_refused(stored: StoredRing, terminal: Terminal, tmp_path: Path) -> None:
     assert "has no such query" in terminal.refusal("report", 9, "--out", tmp_path / "x.html", *place(stored))
+
+
+def test_report_and_export_to_a_folder_that_is_not_there_are_refused_before_the_node_is_asked(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    nowhere = ["--rpc", "http://127.0.0.1:1", "--ledger", "0x" + "11" * 20, "--first-block", 1]
+    absent = tmp_path / "absent" / "file"
+    for command in (["report", 1, "--out", absent, "--store", tmp_path], ["export", absent]):
+        assert f"there is no folder {absent.parent}; make it" in terminal.refusal(*command, *nowhere)
+    for command in (["report", 1, "--out", tmp_path, "--store", tmp_path], ["export", tmp_path]):
+        assert f"{tmp_path}: is a folder; name the file to write" in terminal.refusal(*command, *nowhere)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_report_to_a_place_that_cannot_be_written_is_refused(stored: StoredRing, terminal: Terminal) -> None:

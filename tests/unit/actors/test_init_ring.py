@@ -138,3 +138,23 @@ def test_interrupted_run_leaves_no_ring(tmp_path: Path, model: QuantisedModel, m
     assert not RingFolder(tmp_path / "ring").is_initialized
     with pytest.raises(ConfigError, match="no ring here"):
         RingFolder(tmp_path / "ring").load_config()
+
+
+@pytest.mark.parametrize("step", range(4))
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, ConfigError])
+def test_making_that_is_broken_off_leaves_nothing_behind(
+    tmp_path: Path, model: QuantisedModel, step: int, error: type[BaseException]
+) -> None:
+    done: list[str] = []
+
+    def break_off(text: str) -> None:
+        done.append(text)
+        if len(done) > step:
+            raise error
+
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "new" / "rings" / "ring", tmp_path / "empty"):
+        done.clear()
+        with pytest.raises(error):
+            init_ring(path, model, PASSWORD, break_off)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "empty"]

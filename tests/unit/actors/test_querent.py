@@ -10,10 +10,12 @@ import pytest
 from fake_ledger import DOMAIN, FakeLedger
 from fake_ring import IMAGES, FakeRing, make_keys, make_querent
 
-from deepring_chain.actors.querent import QueryFailed
+from deepring_chain.actors import querent as querent_module
+from deepring_chain.actors.querent import AnswerLate, QueryFailed
+from deepring_chain.chain.errors import NodeUnreachable
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.crypto.sealing import SealBroken
-from deepring_chain.errors import ChainError, DeepRingError, ModelError, ProtocolError
+from deepring_chain.errors import ChainError, DeepRingError, ModelError, ProtocolError, StoreError
 from deepring_chain.protocol.envelope import Answer, answer_context, open_output, query_context, seal_content
 from deepring_chain.protocol.events import (
     AnswerDelivered,
@@ -152,6 +154,63 @@ def test_query_that_takes_too_long_stays_on_the_ledger(ring: FakeRing) -> None:
         ring.querent.wait(query, 0, silent)
     ring.settle()
     assert ring.querent.wait(query, 0, silent).query == query
+
+
+# ---------------------------------------------------------------- node and store that go away
+
+
+class Away:
+    """In place of a call: fails some times, then goes through."""
+
+    def __init__(self, call: Any, error: Exception, times: int) -> None:
+        self._call, self._error, self.left = call, error, times
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self.left:
+            self.left -= 1
+            raise self._error
+        return self._call(*arguments)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the querent would have paused."""
+    found: list[float] = []
+    monkeypatch.setattr(querent_module.time, "sleep", found.append)
+    return found
+
+
+def test_node_that_goes_away_is_asked_again(
+    ring: FakeRing, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query, told = answered(ring), []
+    client = ring.querent._client
+    monkeypatch.setattr(client, "head", Away(client.head, NodeUnreachable("node: no node answers"), 9))
+    assert ring.querent.wait(query, 1e6, silent, told.append).query == query
+    assert [str(error) for error in told] == ["node: no node answers"]
+    assert len(pauses) == 9
+    assert sorted(pauses) == pauses
+    assert pauses[-1] == querent_module.LONGEST_PAUSE
+
+
+def test_store_that_goes_away_is_asked_again(
+    ring: FakeRing, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query, told = answered(ring), []
+    monkeypatch.setattr(ContentStore, "get", Away(ring.store.get, StoreError("cannot read the store"), 2))
+    assert ring.querent.wait(query, 1e6, silent, told.append).query == query
+    assert (len(told), len(pauses)) == (1, 2)
+
+
+def test_node_that_stays_away_is_named_with_the_command_that_reads_the_answer(
+    ring: FakeRing, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = answered(ring)
+    client = ring.querent._client
+    monkeypatch.setattr(client, "head", Away(client.head, NodeUnreachable("node: no node answers"), 10**9))
+    with pytest.raises(AnswerLate, match=rf"node: no node answers\); it stays .* `deepring answer {query}`"):
+        ring.querent.wait(query, -1, silent)
+    assert pauses == []
 
 
 def test_unknown_query_says_so(ring: FakeRing) -> None:

@@ -63,7 +63,13 @@ def config_data() -> dict[str, Any]:
 
 def deployment_data() -> dict[str, Any]:
     values = {name: getattr(DEPLOYMENT, name) for name in ("rpc_url", "chain_id", "ledger", "first_block")}
-    return {"format": 1, **values, "block_hash": DEPLOYMENT.block_hash, "store_url": DEPLOYMENT.store_url}
+    return {
+        "format": 1,
+        **values,
+        "block_hash": DEPLOYMENT.block_hash,
+        "store_url": DEPLOYMENT.store_url,
+        "is_own_devnet": False,
+    }
 
 
 def test_both_files_come_back(folder: RingFolder) -> None:
@@ -87,8 +93,13 @@ def test_empty_folder_says_what_to_do(tmp_path: Path) -> None:
     assert not folder.is_deployed
     with pytest.raises(ConfigError, match=r"none: no ring here; `deepring init .*none` makes one"):
         folder.load_config()
+    with pytest.raises(ConfigError, match=r"none: no ring here; `deepring init .*none` makes one"):
+        folder.load_deployment()
+    folder.save_config(CONFIG)
     with pytest.raises(ConfigError, match=r"not deployed yet; `deepring up .*none` deploys"):
         folder.load_deployment()
+    with pytest.raises(ConfigError, match=r"absent.toml: no such file; the ring's owner publishes it"):
+        load_deployment(tmp_path / "absent.toml")
 
 
 def test_unreadable_files_are_one_line(tmp_path: Path) -> None:

@@ -132,9 +132,16 @@ TABLE: dict[str, tuple[Change, Severity, Cause, str, str]] = {
         ERROR,
         Cause.NODE_DOWN,
         "The node is down: ",
-        "deepring up --ring ring",
+        "start that node again, or name another one of the same chain 31337 with --rpc",
     ),
-    "node hung": (unreachable(is_silent=True), ERROR, Cause.NODE_HUNG, "does not answer", "deepring up --ring ring"),
+    "own devnet down": (
+        all_of(unreachable(is_silent=False), with_part("target", is_own_devnet=True)),
+        ERROR,
+        Cause.NODE_DOWN,
+        "The node is down: ",
+        "deepring up --ring ring    # a new devnet and ledger",
+    ),
+    "node hung": (unreachable(is_silent=True), ERROR, Cause.NODE_HUNG, "does not answer", "start that node again"),
     "wrong chain": (
         all_of(with_part("node", chain_id=1), lambda snapshot: replace(snapshot, code=None, ring=None)),
         ERROR,
@@ -364,6 +371,16 @@ def test_one_cause_is_named_alone_with_what_mends_it(case: str) -> None:
     assert mend in finding.mend
 
 
+def test_ring_on_a_stopped_node_of_others_is_never_told_to_deploy_elsewhere() -> None:
+    """Without --rpc, `deepring up` would start a devnet and deploy another ledger, and queries would be lost."""
+    gone = all_of(unreachable(is_silent=False), nobody(Life.GONE))
+    mends = [finding.mend for finding in diagnose(gone(well()))]
+    assert len(mends) == 2
+    assert all(f"--rpc {URL}" in mend for mend in mends if "deepring up" in mend)
+    own = diagnose(all_of(gone, with_part("target", is_own_devnet=True))(well()))
+    assert [finding.mend.partition("    #")[0] for finding in own] == ["deepring up --ring ring"] * 2
+
+
 def test_every_cause_is_in_the_table() -> None:
     assert {cause for _, _, cause, _, _ in TABLE.values()} == set(Cause)
 
@@ -398,7 +415,10 @@ def test_addresses_alone_without_a_folder_are_judged() -> None:
     target = Target(rpc_url=URL, ledger=LEDGER)
     snapshot = replace(well(), target=target, host=None, actors=(), store=None)
     assert diagnose(snapshot) == []
-    assert only(unreachable(is_silent=False)(snapshot)).mend == "start the node again, or name another one with --rpc"
+    assert (
+        only(unreachable(is_silent=False)(snapshot)).mend
+        == "start that node again, or name another one of the same chain with --rpc"
+    )
 
 
 def test_real_chain_asks_for_ether_and_not_for_a_devnets() -> None:
