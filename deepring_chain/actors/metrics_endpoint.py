@@ -23,7 +23,7 @@ from prometheus_client import make_wsgi_app
 from deepring_chain import __version__
 from deepring_chain.actors.metrics import ActorMetrics, Identity
 from deepring_chain.actors.options import ActorOptions
-from deepring_chain.actors.running import RunningActor, process_start, run_file
+from deepring_chain.actors.running import RunningActor, process_start, remove_run_file, run_file
 from deepring_chain.errors import ConfigError
 from deepring_chain.files import write_atomic
 
@@ -58,7 +58,7 @@ def published(metrics: ActorMetrics, actor: Identity, folder: Path, options: Act
         write_atomic(file, running.encode())
         yield
     finally:
-        file.unlink(missing_ok=True)
+        remove_run_file(file, os.getpid())
         server.shutdown()
         server.server_close()
 
