@@ -15,9 +15,9 @@ import pytest
 
 from deepring_chain.actors.arranger import request_arrangement
 from deepring_chain.actors.folder_lock import LOCK_FILE
+from deepring_chain.actors.init import init_ring
 from deepring_chain.actors.ring_folder import DEPLOYMENT_FILE, RingFolder
 from deepring_chain.actors.runtime import RingProcesses
-from deepring_chain.cli.init import init_ring
 from deepring_chain.errors import ConfigError
 from tests.e2e.command import DEEPRING, Terminal, environment, refusal, ring_up
 from tests.e2e.incidents import await_that
