@@ -42,7 +42,7 @@ def main() -> None:
 def grow_layers(page: Page) -> None:
     """Rings of more and more layers of one size, in both ways to settle."""
     page.text("## Layers")
-    lines = {}
+    lines: dict[str, Sequence[float]] = {}
     sizes = LAYERS[: pick(len(LAYERS), 3)]
     for settle in SETTLE:
         found = [_ring_of(layers, settle) for layers in sizes]

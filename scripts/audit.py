@@ -6,15 +6,14 @@ from deepring_chain.actors.deploy import find_deployment
 from deepring_chain.audit.auditor import audit
 from deepring_chain.cli.audit_output import conclude
 from deepring_chain.cli.clients import open_reader
-from deepring_chain.cli.console import errors_as_one_line
 from deepring_chain.errors import ConfigError
 from deepring_chain.store.content import ContentStore
 
-from .deploy import ring_folder
+from .deploy import errors_told, ring_folder
 
 
 def main() -> None:
-    with errors_as_one_line():
+    with errors_told():
         folder, url = ring_folder(), web3.provider.endpoint_uri
         deployment = find_deployment(folder, url)
         if deployment is None:

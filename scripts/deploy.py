@@ -1,14 +1,19 @@
 """`brownie run deploy`: puts contracts/Ledger.sol on the chain, and the ring in $DEEPRING_RING (./ring) on it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from brownie import Ledger, accounts, web3
+from brownie._config import CONFIG
 from brownie.exceptions import VirtualMachineError
 
 from deepring_chain.actors.deploy import find_deployment, fund_actors, register_ring, ring_accounts
+from deepring_chain.actors.folder_lock import FolderLock
 from deepring_chain.actors.init import init_ring
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
+from deepring_chain.actors.runtime import owning
 from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.cli.console import errors_as_one_line, print_step
 from deepring_chain.cli.password import read_password
@@ -18,10 +23,20 @@ from deepring_chain.model.checkpoint import shipped_model
 
 
 def main() -> None:
-    with errors_as_one_line():
-        folder, password = open_ring()
+    with errors_told(), owned_ring() as (folder, password, _):
         deployment = deploy(folder, password)
         print(f"ring in {folder.path}: ledger {deployment.ledger} on {deployment.rpc_url}")
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Tells an error in one line. It ends `brownie run` with exit code 1, and leaves `brownie console` open."""
+    try:
+        with errors_as_one_line():
+            yield
+    except SystemExit:
+        if CONFIG.argv["cli"] != "console":
+            raise
 
 
 def ring_folder() -> RingFolder:
@@ -34,6 +49,14 @@ def open_ring() -> tuple[RingFolder, str]:
     if not folder.is_initialized:
         init_ring(folder.path, shipped_model(), password, print_step)
     return folder, password
+
+
+@contextmanager
+def owned_ring() -> Iterator[tuple[RingFolder, str, FolderLock]]:
+    """The ring's folder, its password, and its lock: no other process runs the ring meanwhile."""
+    folder, password = open_ring()
+    with owning(folder) as lock:
+        yield folder, password, lock
 
 
 def deploy(folder: RingFolder, password: str) -> Deployment:

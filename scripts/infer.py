@@ -4,6 +4,7 @@ The ring is the one that `brownie run deploy` put on this chain; where there is 
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepring_chain.actors.history import read_history
 from deepring_chain.actors.options import ActorOptions
@@ -11,27 +12,27 @@ from deepring_chain.actors.querent import QueryResult
 from deepring_chain.actors.ring_folder import Deployment
 from deepring_chain.actors.runtime import RingProcesses
 from deepring_chain.cli.clients import open_querent, open_reader
-from deepring_chain.cli.console import errors_as_one_line, print_step
+from deepring_chain.cli.console import print_step
 from deepring_chain.cli.query import print_progress
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.samples import load_mnist_samples
 from deepring_chain.protocol.events import query_of
 
-from .deploy import deployed, open_ring
+from .deploy import deployed, errors_told, owned_ring
 
 ANSWER_SECONDS = 60.0
 
 
 def main(images: str = "10") -> None:
-    with errors_as_one_line():
+    with errors_told():
         samples, count = load_mnist_samples(), _count(images)
-        folder, password = open_ring()
-        deployment = deployed(folder, password)
-        with RingProcesses(folder, deployment, password, ActorOptions()) as processes:
-            print_step(f"{len(processes.statuses)} processes run: the ouroboros and one worker per layer")
-            querent = open_querent(folder, deployment, password)
-            query = querent.submit(samples.images[:count])
-            result = querent.wait(query, ANSWER_SECONDS, print_progress)
+        with owned_ring() as (folder, password, lock):
+            deployment = deployed(folder, password)
+            with RingProcesses(folder, deployment, password, ActorOptions(), lock=lock) as processes:
+                print_step(f"{len(processes.statuses)} processes run: the ouroboros and one worker per layer")
+                querent = open_querent(folder, deployment, password)
+                query = querent.submit(samples.images[:count])
+                result = querent.wait(query, ANSWER_SECONDS, print_progress)
         _print(result, samples.labels[:count], _gas(deployment, result))
 
 
@@ -47,7 +48,7 @@ def _gas(deployment: Deployment, result: QueryResult) -> int:
     return sum(spent.values())
 
 
-def _print(result: QueryResult, labels: np.ndarray, gas: int) -> None:
+def _print(result: QueryResult, labels: NDArray[np.uint8], gas: int) -> None:
     right = int((result.predictions == labels).sum())
     print(f"query {result.query}")
     print("predictions:", *result.predictions.tolist())

@@ -3,28 +3,24 @@
 import random
 from dataclasses import replace
 
-import numpy as np
-
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.ring_folder import MODEL_FILE, RingFolder
 from deepring_chain.actors.runtime import RingProcesses
 from deepring_chain.attacks.tamper_sweep import LAB_HOST, Sweep
 from deepring_chain.cli.clients import member_names
-from deepring_chain.cli.console import errors_as_one_line
 from deepring_chain.errors import ChainError
 from deepring_chain.model.checkpoint import load_model
 from deepring_chain.model.samples import load_mnist_samples
 from deepring_chain.protocol.events import AuthenticityDerived, RestoreOrdered, RestoreReported
 
-from .deploy import deployed, open_ring
+from .deploy import deployed, errors_told, owned_ring
 
 
 def main() -> None:
-    with errors_as_one_line():
-        folder, password = open_ring()
+    with errors_told(), owned_ring() as (folder, password, lock):
         deployment = deployed(folder, password)
         model, images = load_model(folder.ouroboros / MODEL_FILE), load_mnist_samples().images[:10]
-        with RingProcesses(folder, deployment, password, ActorOptions(), host_module=LAB_HOST) as processes:
+        with RingProcesses(folder, deployment, password, ActorOptions(), host_module=LAB_HOST, lock=lock) as processes:
             ring = Sweep(folder, deployment, processes, model, password)
             ring.expect(images)
             before = ring.ask(images)
@@ -35,8 +31,7 @@ def main() -> None:
             after = ring.ask(images)
         if before != after:
             raise ChainError("the answer after the restore is not the one before the flip")
-        digits = np.frombuffer(after, "<i4").reshape(len(images), -1).argmax(1)
-        print("same answer as before:", *digits.tolist())
+        print("same answer as before:", *model.card.predictions(after).tolist())
 
 
 def _tell(folder: RingFolder, ring: Sweep) -> None:

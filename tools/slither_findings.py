@@ -88,7 +88,8 @@ def parse_findings(output: dict[str, Any]) -> list[Finding]:
     """
     if not output["success"]:
         raise SlitherFailed(f"the analysis failed: {output['error']}")
-    return sorted({*map(_finding, output["results"].get("detectors", []))} - {None})  # type: ignore[type-var]
+    found = map(_finding, output["results"].get("detectors", []))
+    return sorted({finding for finding in found if finding is not None})
 
 
 def _finding(result: dict[str, Any]) -> Finding | None:

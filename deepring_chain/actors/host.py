@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from deepring_chain.actors.actor import WorkerFactory, load_actor
+from deepring_chain.actors.folder_lock import FolderLock, locked
 from deepring_chain.actors.logs import LogFormat, open_log
 from deepring_chain.actors.metrics_endpoint import published
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.ring_folder import Deployment
-from deepring_chain.actors.running import HostRecord, process_start, run_file
+from deepring_chain.actors.running import HostRecord, process_start, remove_run_file, run_file
 from deepring_chain.errors import DeepRingError
 from deepring_chain.files import write_atomic
 
@@ -41,7 +42,7 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """What the host is to run."""
+    """What the host is to run. `lock` is the descriptor of the ring's lock, which its parent holds too."""
 
     deployment: Deployment
     folders: dict[str, Path]
@@ -50,6 +51,7 @@ class Plan:
     ring: Path
     logs: Path
     restarts: bool
+    lock: int
 
     @classmethod
     def parse(cls, line: str) -> Plan:
@@ -63,6 +65,7 @@ class Plan:
             Path(data["ring"]),
             Path(data["logs"]),
             data["restarts"],
+            data["lock"],
         )
 
     def options_of(self, name: str) -> ActorOptions:
@@ -73,6 +76,8 @@ class Plan:
 
 def run_process(plan: Plan, name: str, told: Connection, make_worker: WorkerFactory) -> None:
     """Body of one actor's process."""
+    # The ring is its host's: an actor that outlives it holds its own folder alone.
+    os.close(plan.lock)
     host = os.getppid()
     stopping = False
 
@@ -85,12 +90,13 @@ def run_process(plan: Plan, name: str, told: Connection, make_worker: WorkerFact
     options = plan.options_of(name)
     open_log(LogFormat(options.log_format), name, plan.logs / f"{name}.log")
     try:
-        actor = load_actor(plan.folders[name], plan.deployment, plan.passwords[name], options, make_worker)
-        with published(actor.member.metrics, actor.identity(name), plan.ring, options):
-            LOG.info("ready as %s", actor.member.keys.address)
-            told.send({"state": "ready"})
-            # An orphan would go on alone and unseen: it ends with its host.
-            actor.run(options, lambda: not stopping and os.getppid() == host)
+        with locked(plan.folders[name]):
+            actor = load_actor(plan.folders[name], plan.deployment, plan.passwords[name], options, make_worker)
+            with published(actor.member.metrics, actor.identity(name), plan.ring, options):
+                LOG.info("ready as %s", actor.member.keys.address)
+                told.send({"state": "ready"})
+                # An orphan would go on alone and unseen: it ends with its host.
+                actor.run(options, lambda: not stopping and os.getppid() == host)
     except DeepRingError as error:
         LOG.error("%s", error)  # noqa: TRY400 - one line is the point
         told.send({"state": "failed", "error": str(error)})
@@ -147,18 +153,18 @@ class Host:
             if process.is_alive():
                 process.kill()
                 process.join()
-        for name in self._processes:
-            self._forget(name)
+        for name, process in self._processes.items():
+            self._forget(name, process)
         HostRecord.remove(self._plan.ring)
 
     def _record(self) -> HostRecord:
         pid = os.getpid()
         return HostRecord(pid, process_start(pid) or "", tuple(self._plan.folders), self._plan.restarts)
 
-    def _forget(self, name: str) -> None:
-        """Takes away the files that say that an actor runs."""
+    def _forget(self, name: str, process: BaseProcess) -> None:
+        """Takes away the files that say that this process of ours runs an actor."""
         self._pid_file(name).unlink(missing_ok=True)
-        run_file(self._plan.ring, name).unlink(missing_ok=True)
+        remove_run_file(run_file(self._plan.ring, name), process.pid or 0)
 
     def _note_pid(self, name: str, process: BaseProcess) -> None:
         """Writes an actor's number for `deepring kill`; where that cannot be, the ring does not end for it."""
@@ -197,7 +203,7 @@ class Host:
                 continue
             process.join()
             del self._processes[name]
-            self._forget(name)
+            self._forget(name, process)
             report(name, state="exited", code=process.exitcode)
             # An actor that never ran and said what is wrong would say it again. One that ran is started again whatever
             # it says: what it misses, such as its node or space on the disk, may come back.
@@ -229,7 +235,9 @@ def main(make_worker: WorkerFactory) -> None:
     Args:
         make_worker: `Worker`, or what an attack puts in its place.
     """
-    host = Host(Plan.parse(sys.stdin.readline()), make_worker)
+    plan = Plan.parse(sys.stdin.readline())
+    FolderLock(plan.lock).sign()
+    host = Host(plan, make_worker)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         host.run()

@@ -2,7 +2,7 @@
 
 `GET /metrics` is for Prometheus; `GET /health` answers 200 or 503 with JSON for `deepring status`, people and probes;
 `GET /timings` says where the time of the last hops went. Whoever reaches the address can read all of it: it is the
-loopback interface unless the operator says otherwise.
+loopback interface unless the operator says otherwise. A page in a browser reaches it too, and is refused by its name.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from prometheus_client import make_wsgi_app
 from deepring_chain import __version__
 from deepring_chain.actors.metrics import ActorMetrics, Identity
 from deepring_chain.actors.options import ActorOptions
-from deepring_chain.actors.running import RunningActor, process_start, run_file
+from deepring_chain.actors.running import RunningActor, process_start, remove_run_file, run_file
 from deepring_chain.errors import ConfigError
 from deepring_chain.files import write_atomic
+from deepring_chain.host_header import REFUSAL, names_server
 
 STALE_SECONDS = 60.0
 """An actor that has not seen the chain for so long is not well: a request gives up after 20 s, a pause lasts 2 s."""
@@ -48,7 +49,8 @@ def published(metrics: ActorMetrics, actor: Identity, folder: Path, options: Act
     if options.metrics_port is None:
         yield
         return
-    server = _open_server(options.metrics_host, options.metrics_port, _Pages(metrics, actor))
+    pages = _Pages(metrics, actor, options.metrics_host)
+    server = _open_server(options.metrics_host, options.metrics_port, pages)
     file = run_file(folder, actor.name)
     # A daemon: the thread ends with the process, and an actor that is killed never waits for a reader.
     threading.Thread(target=server.serve_forever, args=(STOP_SECONDS,), name="metrics", daemon=True).start()
@@ -58,7 +60,7 @@ def published(metrics: ActorMetrics, actor: Identity, folder: Path, options: Act
         write_atomic(file, running.encode())
         yield
     finally:
-        file.unlink(missing_ok=True)
+        remove_run_file(file, os.getpid())
         server.shutdown()
         server.server_close()
 
@@ -106,12 +108,17 @@ def _open_server(host: str, port: int, pages: _Pages) -> _Server:
 class _Pages:
     """The WSGI application (PEP 3333) with its pages."""
 
-    def __init__(self, metrics: ActorMetrics, actor: Identity, now: Callable[[], float] = time.time) -> None:
-        self._metrics, self._actor, self._now = metrics, actor, now
+    def __init__(
+        self, metrics: ActorMetrics, actor: Identity, listening: str, now: Callable[[], float] = time.time
+    ) -> None:
+        self._metrics, self._actor, self._listening, self._now = metrics, actor, listening, now
         self._show_metrics = make_wsgi_app(metrics.registry)
         self._started = now()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if not names_server(environ.get("HTTP_HOST"), self._listening):
+            start_response("400 Bad Request", [("Content-Type", "text/plain")])
+            return [REFUSAL]
         if environ.get("PATH_INFO") == "/metrics":
             shown: Iterable[bytes] = self._show_metrics(environ, start_response)
             return shown

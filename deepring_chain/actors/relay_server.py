@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -22,6 +23,7 @@ from starlette.routing import Route
 from deepring_chain.actors.options import relay_place
 from deepring_chain.actors.relay import LARGEST_UPDATE, Relay
 from deepring_chain.errors import ConfigError, DeepRingError, ProtocolError
+from deepring_chain.host_header import OwnNameOnly, is_loopback
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.update import decode_signed_update
 from deepring_chain.types import Address, SignedUpdate
@@ -71,7 +73,7 @@ class RelayServer:
         """
         listener = _bind(self._url)
         waiting = _Waiting()
-        server = uvicorn.Server(_configuration(_Endpoints(self._relay, waiting).app()))
+        server = uvicorn.Server(_configuration(_Endpoints(self._relay, waiting).app(relay_place(self._url)[0])))
         thread = threading.Thread(target=server.run, args=([listener],), name="relay", daemon=True)
 
         def wake_owner(due: Address | None) -> None:
@@ -142,12 +144,15 @@ class _Endpoints:
         self._relay = relay
         self._waiting = waiting
 
-    def app(self) -> Starlette:
+    def app(self, listening: str) -> Starlette:
+        # Workers elsewhere use names of which the ouroboros knows nothing; on the loopback interface there is none.
+        guarded = [Middleware(OwnNameOnly, listening)] if is_loopback(listening) else []
         return Starlette(
             routes=[
                 Route("/updates", self.take, methods=["POST"]),
                 Route("/updates", self.give, methods=["GET"]),
-            ]
+            ],
+            middleware=guarded,
         )
 
     async def take(self, request: Request) -> Response:

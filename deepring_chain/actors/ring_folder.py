@@ -86,8 +86,13 @@ class Deployment:
     @property
     def journal_name(self) -> str:
         """File name of an actor's journal for this very ledger."""
-        identity = f"{self.chain_id}/{self.ledger}/{self.block_hash}"
-        return f"journal-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.sqlite"
+        return journal_name(self.chain_id, self.ledger, self.block_hash)
+
+
+def journal_name(chain_id: int, ledger: Address, block_hash: str) -> str:
+    """File name of an actor's journal for the ledger at this place."""
+    identity = f"{chain_id}/{ledger}/{block_hash}"
+    return f"journal-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.sqlite"
 
 
 @dataclass(frozen=True)

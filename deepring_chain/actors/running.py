@@ -86,10 +86,12 @@ class HostRecord:
         except UNREADABLE:
             return None
 
-    @staticmethod
-    def remove(ring: Path) -> None:
-        """Removes the file."""
-        (ring / RUN_FOLDER / HOST_FILE).unlink(missing_ok=True)
+    @classmethod
+    def remove(cls, ring: Path) -> None:
+        """Removes the file of this very process; another one's stays."""
+        known = cls.read(ring)
+        if known is not None and known.pid == os.getpid():
+            (ring / RUN_FOLDER / HOST_FILE).unlink(missing_ok=True)
 
     def is_alive(self) -> bool:
         """Whether that very process still runs."""
@@ -118,6 +120,13 @@ def _probe(pid: int) -> str | None:
     except PermissionError:
         pass
     return "unknown"
+
+
+def remove_run_file(path: Path, pid: int) -> None:
+    """Removes the file of a process that runs an actor no more; another one's stays."""
+    known = RunningActor.read(path)
+    if known is not None and known.pid == pid:
+        path.unlink(missing_ok=True)
 
 
 def run_file(folder: Path, name: str) -> Path:

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 
+from deepring_chain.actors.folder_lock import FolderLock, locked, refuse_if_owned
 from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.ring_folder import OUROBOROS, Deployment, RingFolder
 from deepring_chain.errors import ConfigError
@@ -31,6 +33,24 @@ class ActorStatus:
     code: int | None = None
 
 
+@contextmanager
+def owning(folder: RingFolder) -> Iterator[FolderLock]:
+    """Holds a ring's folder as long as the block runs.
+
+    Raises:
+        ConfigError: another process runs the ring, or one of its actors.
+    """
+    with locked(folder.path) as lock:
+        for name in actor_names(folder):
+            refuse_if_owned(folder.path / name)
+        yield lock
+
+
+def actor_names(folder: RingFolder) -> list[str]:
+    """The ouroboros and all workers, standbys included."""
+    return [OUROBOROS, *(entry.name for entry in folder.load_config().workers)]
+
+
 class RingProcesses:
     """The ouroboros and one process per worker, as a context manager.
 
@@ -42,6 +62,7 @@ class RingProcesses:
         restarts: whether an actor that vanishes is started again.
         host_module: what `python -m` runs; an experiment may put its own workers in place.
         on_status: told each change, from another thread.
+        lock: the ring's, if the caller holds it; else it is taken for as long as the processes run.
     """
 
     def __init__(
@@ -54,8 +75,9 @@ class RingProcesses:
         restarts: bool = True,
         host_module: str = HONEST_HOST,
         on_status: Callable[[str, ActorStatus], None] = lambda _name, _status: None,
+        lock: FolderLock | None = None,
     ) -> None:
-        names = [OUROBOROS, *(entry.name for entry in folder.load_config().workers)]
+        names = actor_names(folder)
         self._plan = {
             "deployment": asdict(deployment),
             "folders": {name: str((folder.path / name).absolute()) for name in names},
@@ -66,6 +88,9 @@ class RingProcesses:
             "restarts": restarts,
         }
         self._names = names
+        self._folder = folder
+        self._lock = lock
+        self._owned = ExitStack()
         self._log = folder.log_file("host")
         self._on_status = on_status
         self._host_module = host_module
@@ -92,8 +117,17 @@ class RingProcesses:
         """Starts the host, which forks the actors, and waits until all are ready.
 
         Raises:
-            ConfigError: an actor failed, in its own words, or did not get ready in time.
+            ConfigError: somebody else runs the ring; an actor failed, in its own words, or did not get ready in time.
         """
+        lock = self._lock or self._owned.enter_context(owning(self._folder))
+        try:
+            self._start_host(lock)
+            self._await_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start_host(self, lock: FolderLock) -> None:
         with self._log.open("ab") as log:
             # A session of its own: Ctrl-C in the terminal reaches the parent alone, which then stops all in order.
             self._host = subprocess.Popen(
@@ -102,30 +136,27 @@ class RingProcesses:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                pass_fds=(lock.handle,),
                 start_new_session=True,
                 # Kernels' idle threads sleep: many workers share a machine, and spinning ones starve each other.
                 env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
             )
         threading.Thread(target=self._listen, args=(self._host,), daemon=True).start()
         # The passwords go through the pipe: argv and the environment can be read by others.
-        self._tell(self._plan)
-        try:
-            self._await_ready()
-        except BaseException:
-            self.stop()
-            raise
+        self._tell({**self._plan, "lock": lock.handle})
 
     def stop(self) -> None:
         """Stops all actors and the host."""
         host, self._host = self._host, None
-        if host is None or host.stdin is None:
-            return
-        host.stdin.close()
-        try:
-            host.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            host.kill()
-            host.wait()
+        with self._owned:
+            if host is None or host.stdin is None:
+                return
+            host.stdin.close()
+            try:
+                host.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                host.kill()
+                host.wait()
 
     def start_actor(self, name: str) -> None:
         """Starts an actor that ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from deepring_chain.actors.actor import load_actor
+from deepring_chain.actors.folder_lock import locked
 from deepring_chain.actors.logs import LogFormat, open_log
 from deepring_chain.actors.metrics_endpoint import published
 from deepring_chain.actors.options import ActorOptions
@@ -60,7 +62,16 @@ def run(
         log_format=log_format.value,
         relay=relay,
     )
-    actor = load_actor(folder, known, read_password(), options)
+    with locked(folder):
+        actor = load_actor(folder, known, read_password(), options)
+        keeps_running = _until_signalled()
+        with published(actor.member.metrics, actor.identity(name), folder, options):
+            print_line(f"{name} is ready as {actor.member.keys.address}; Ctrl-C stops it")
+            actor.run(options, keeps_running)
+
+
+def _until_signalled() -> Callable[[], bool]:
+    """Whether neither Ctrl-C nor SIGTERM came since this was called."""
     stopping = False
 
     def stop(_number: int, _frame: object) -> None:
@@ -69,6 +80,4 @@ def run(
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    with published(actor.member.metrics, actor.identity(name), folder, options):
-        print_line(f"{name} is ready as {actor.member.keys.address}; Ctrl-C stops it")
-        actor.run(options, lambda: not stopping)
+    return lambda: not stopping

@@ -15,7 +15,7 @@ from deepring_chain.actors.device import find_device
 from deepring_chain.actors.logs import LogFormat
 from deepring_chain.actors.options import ActorOptions, free_relay_address
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
-from deepring_chain.actors.runtime import HONEST_HOST, ActorStatus, RingProcesses
+from deepring_chain.actors.runtime import HONEST_HOST, ActorStatus, RingProcesses, owning
 from deepring_chain.attacks.orders import DEVNET_CHAINS
 from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.chain.devnet import Devnet
@@ -94,13 +94,17 @@ def up(
         log_format=log_format.value,
         relay=free_relay_address() if settle is Settling.BATCH else None,
     )
-    with stopped_by_signals("ring is down"), running_node(folder, chain, port, rpc) as (url, devnet):
+    with (
+        stopped_by_signals("ring is down"),
+        owning(folder) as lock,
+        running_node(folder, chain, port, rpc) as (url, devnet),
+    ):
         deadlines = Deadlines(hop_seconds, withdraw_seconds)
         deployment = find_or_deploy(folder, url, password, store, deadlines, is_own_devnet=devnet is not None)
         host = _choose_host(deployment, lab=lab)
         news = RingNews(open_reader(deployment), member_names(folder), print_step)
         with RingProcesses(
-            folder, deployment, password, options, host_module=host, on_status=StatusPrinter()
+            folder, deployment, password, options, host_module=host, on_status=StatusPrinter(), lock=lock
         ) as processes:
             print_line(f"ring is up: node {url}, ledger {deployment.ledger}; Ctrl-C stops it")
             watch(processes, devnet, news)

@@ -13,7 +13,6 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -22,15 +21,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deepring_chain.errors import ConfigError
 from deepring_chain.explorer.pages import Context, environment, error_page, query_page, ring_page, static_text
 from deepring_chain.explorer.watcher import Watcher
+from deepring_chain.host_header import OwnNameOnly
 from deepring_chain.types import QueryId
 
 HOST = "127.0.0.1"
 STOP_SECONDS = 3.0
 LARGEST_REQUEST = 16_384
 MOST_CONNECTIONS = 64
-TRUSTED_HOSTS = (HOST, "localhost")
-"""Names that a browser on this machine uses; any other one is a page elsewhere that had its name point here."""
-
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -93,7 +90,7 @@ class Explorer:
             ],
             middleware=[
                 Middleware(SafeHeaders),
-                Middleware(TrustedHostMiddleware, allowed_hosts=list(TRUSTED_HOSTS), www_redirect=False),
+                Middleware(OwnNameOnly, HOST),
             ],
             exception_handlers={HTTPException: self.refuse},
         )

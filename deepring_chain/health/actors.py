@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from deepring_chain.actors.folder_lock import owners as lock_owners
 from deepring_chain.actors.metrics_endpoint import STALE_SECONDS
 from deepring_chain.actors.ring_folder import (
     DEPLOYMENT_FILE,
@@ -142,12 +143,14 @@ def _process(
 ) -> ProcessFacts:
     """What is known of an actor's process: its own word first, then what was left on disk."""
     left = [found for place in (ring, folder) if (found := RunningActor.read(run_file(place, name))) is not None]
-    alive = next((record for record in left if record.is_alive()), None)
-    if alive is not None:
-        return _ask(alive, address, timeout)
-    starting = _starting(ring, name)
+    holding = [owner.pid for owner in lock_owners(folder) if owner.is_here]
+    told = [record for record in left if record.is_alive()]
+    pids = tuple(sorted({*holding, *(record.pid for record in told)}))
+    if told:
+        return replace(_ask(told[0], address, timeout), owners=pids)
+    starting = _starting(ring, name) or next(iter(holding), None)
     if starting is not None:
-        return ProcessFacts(Life.STARTING, starting)
+        return ProcessFacts(Life.STARTING, starting, owners=pids)
     is_expected = bool(left) or (host is not None and name in host.actors)
     return ProcessFacts(Life.GONE if is_expected else Life.ELSEWHERE)
 

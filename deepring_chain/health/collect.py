@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from web3 import Web3
 
+from deepring_chain.actors.ring_folder import MODEL_FILE, RingFolder, journal_name
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import node_errors
 from deepring_chain.chain.probe import (
@@ -27,10 +28,11 @@ from deepring_chain.chain.probe import (
 from deepring_chain.errors import ChainError, DeepRingError
 from deepring_chain.health.actors import look_at_actors, look_at_host
 from deepring_chain.health.ledger import LedgerView, read_view, ring_facts
+from deepring_chain.health.races import find_races, read_draws
 from deepring_chain.health.snapshot import ActorFacts, RingFacts, Role, Snapshot, StoreFacts, Target, short_address
 from deepring_chain.health.store import look_at_store
 from deepring_chain.protocol.ledger_state import LedgerState
-from deepring_chain.types import Address
+from deepring_chain.types import Address, ArrangementId, Digest
 
 ANSWER_SECONDS = 5.0
 """For one answer of a node or an actor."""
@@ -147,10 +149,22 @@ class Collector:
             first = find_first_block(web3, self._url, target.ledger, node.head)
         client = LedgerClient(web3, self._url, target.ledger)
         view = read_view(client, first, node.head)
+        draws = self._read_draws()
         layers = {actor.address: actor.layer for actor in snapshot.actors if actor.address and actor.layer}
         time_of = functools.cache(client.block_time)
         deadlines = (client.hop_seconds, client.withdraw_seconds)
-        return view, ring_facts(view, layers, deadlines, time_of)
+        races = find_races(view.arranged, node.head, client.hop_seconds, time_of, draws)
+        return view, replace(ring_facts(view, layers, deadlines, time_of), races=races)
+
+    def _read_draws(self) -> dict[ArrangementId, Digest] | None:
+        """What the ouroboros's journal has drawn for this very ledger, if that is here."""
+        target = self._target
+        folder = target.folder if target.ring is None else RingFolder(target.ring).ouroboros
+        if folder is None or not (folder / MODEL_FILE).exists():
+            return None
+        if target.chain_id is None or target.ledger is None or target.block_hash is None:
+            return None
+        return read_draws(folder / journal_name(target.chain_id, target.ledger, target.block_hash))
 
     def _with_members(self, actors: tuple[ActorFacts, ...], view: LedgerView) -> tuple[ActorFacts, ...]:
         """The actors with their seats, and those whom only the ledger knows."""

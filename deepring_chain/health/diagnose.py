@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from deepring_chain.crypto.keys import ACCOUNT_FILE, SEALING_FILE
+from deepring_chain.health.races import Races
 from deepring_chain.health.snapshot import ActorFacts, Awaited, Life, QueryFacts, Role, Snapshot
-from deepring_chain.health.words import Commands, ago, awaited_in_words, ether
+from deepring_chain.health.words import Commands, ago, arrangements_were, awaited_in_words, ether
 from deepring_chain.types import RingMode
 
 SKEW_SECONDS = 30.0
@@ -45,6 +46,8 @@ class Cause(Enum):
     CONTRACT_MISSING = "contract missing"
     CODE_DIFFERS = "code differs"
     LEDGER_UNREADABLE = "ledger unreadable"
+    TWO_OWNERS = "two owners"
+    RACING_ARRANGEMENTS = "racing arrangements"
     ACTOR_DOWN = "actor down"
     ACTOR_STALLED = "actor stalled"
     ACTOR_IN_TROUBLE = "actor in trouble"
@@ -84,8 +87,10 @@ def diagnose(snapshot: Snapshot) -> list[Finding]:
         _code,
         _files,
         _store,
+        _owners,
         _processes,
         _funds,
+        _races,
         _mode,
         _deadlines,
         _clock,
@@ -188,6 +193,14 @@ def _capital(text: str) -> str:
 # ---------------------------------------------------------------------- actors
 
 
+def _owners(snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
+    for actor in snapshot.actors:
+        if len(actor.process.owners) > 1:
+            pids = " and ".join(map(str, actor.process.owners))
+            told = f"{actor.name} is run by processes {pids} at once: they act against each other."
+            yield _error(Cause.TWO_OWNERS, told, commands.one_owner(actor))
+
+
 def _processes(snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
     members = [actor for actor in snapshot.actors if actor.role is not Role.QUERENT]
     gone = [actor for actor in members if actor.process.life is Life.GONE]
@@ -263,6 +276,21 @@ def _funds(snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
 
 
 # ---------------------------------------------------------------------- ring and queries
+
+
+def _races(snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:
+    """Arrangements that one ouroboros alone would not have made, in one sentence."""
+    races = snapshot.ring.races if snapshot.ring else Races()
+    # Where the ouroboros runs on another machine its journal is there too, and what lies here may be old.
+    is_here = any(actor.process.owners for actor in snapshot.actors if actor.role is Role.OUROBOROS)
+    if races.foreign and is_here:
+        told = f"{arrangements_were(races.foreign)} not drawn by the ouroboros that runs here: its folder or its key is"
+        yield _error(
+            Cause.RACING_ARRANGEMENTS, f"{told} in use elsewhere, or its journal was set back.", commands.one_ouroboros
+        )
+    elif len(races.hasty) > 1:
+        told = f"{arrangements_were(races.hasty)} made while the one before was being attested: two ouroboroi arrange"
+        yield _error(Cause.RACING_ARRANGEMENTS, f"{told} the ring against each other.", commands.one_ouroboros)
 
 
 def _mode(snapshot: Snapshot, commands: Commands) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from deepring_chain.chain.client import LOG_RANGE, LedgerClient
+from deepring_chain.health.races import Arranged
 from deepring_chain.health.snapshot import Awaited, QueryFacts, RingFacts, SeatFacts
 from deepring_chain.protocol.events import (
     AuthenticityDerived,
@@ -44,6 +45,7 @@ class LedgerView:
     Attributes:
         state: the projection.
         seats: of every arrangement.
+        arranged: every arrangement, and how it came about.
         touched, submitted: by query: its last event, and its first.
         active: by account: its last entry.
         authentic_block: when the flag was last derived.
@@ -53,6 +55,7 @@ class LedgerView:
     ouroboros: Address
     state: LedgerState = field(default_factory=LedgerState)
     seats: dict[ArrangementId, tuple[Address, ...]] = field(default_factory=dict)
+    arranged: list[Arranged] = field(default_factory=list)
     touched: dict[QueryId, int] = field(default_factory=dict)
     submitted: dict[QueryId, int] = field(default_factory=dict)
     active: dict[Address, int] = field(default_factory=dict)
@@ -61,6 +64,8 @@ class LedgerView:
 
     def take(self, logged: LoggedEvent) -> None:
         """Takes in the next event."""
+        if isinstance(logged.event, RingArranged):
+            self.arranged.append(self._arranged(logged.event, logged.block_number))
         self.state.apply(logged)
         event, block = logged.event, logged.block_number
         query = query_of(event)
@@ -78,6 +83,12 @@ class LedgerView:
         author = author_of(logged, self.ouroboros)
         if author is not None:
             self.active[author] = block
+
+    def _arranged(self, event: RingArranged, block: int) -> Arranged:
+        """An arrangement beside the one that it replaces, which the state still has."""
+        before = self.state.arrangement
+        is_early = before is not None and self.state.mode is RingMode.ATTESTING and not before.restores
+        return Arranged(event.arrangement, block, event.notes, self.arranged[-1].block if is_early else None)
 
 
 def author_of(logged: LoggedEvent, ouroboros: Address) -> Address | None:

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from deepring_chain.chain.probe import AccountFacts, CodeFacts, NodeFacts
+from deepring_chain.health.races import Races
 from deepring_chain.types import Address, Attempt, Digest, Hop, Position, QueryId, QueryPhase, RingMode
 
 
@@ -82,6 +83,7 @@ class ProcessFacts:
         doing: the phase of work that it is in.
         troubles: what goes wrong, in its own words.
         is_announced: whether the node announces new blocks to it; if not, it polls. None if that is not known.
+        owners: every living process of this machine that says that it runs this actor; one, if all is well.
     """
 
     life: Life = Life.ELSEWHERE
@@ -90,6 +92,7 @@ class ProcessFacts:
     doing: str | None = None
     troubles: tuple[str, ...] = ()
     is_announced: bool | None = None
+    owners: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,7 @@ class RingFacts:
         hop_seconds: the ledger's deadline for a hop.
         withdraw_seconds: until a querent may give a query up.
         since: Unix time of the last event of the ring itself, such as an attestation.
+        races: recent arrangements that one ouroboros alone would not have made.
     """
 
     mode: RingMode
@@ -192,6 +196,7 @@ class RingFacts:
     hop_seconds: int
     withdraw_seconds: int
     since: int | None = None
+    races: Races = field(default_factory=Races)
 
 
 @dataclass(frozen=True)

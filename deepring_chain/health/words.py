@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deepring_chain.health.snapshot import ActorFacts, Awaited, Life, QueryFacts, Role, Snapshot
-from deepring_chain.types import Digest
+from deepring_chain.types import ArrangementId, Digest
 
 WEI = 10**18
 
@@ -47,6 +48,14 @@ def awaited_in_words(snapshot: Snapshot, query: QueryFacts) -> str:
         case Awaited.ROUTE:
             return f"the route of attempt {query.attempt + 1}, by {names}"
     return f"{query.awaits.value}, by {names}"
+
+
+def arrangements_were(arrangements: Sequence[ArrangementId]) -> str:
+    """The beginning of a sentence on one arrangement, or on several, of which the last three are named."""
+    if len(arrangements) == 1:
+        return f"Arrangement {arrangements[0]} was"
+    shown = ", ".join(map(str, arrangements[-3:]))
+    return f"{len(arrangements)} of the last arrangements ({shown}) were"
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,16 @@ class Commands:
         """Starts one actor, in the foreground, where it says what is wrong."""
         folder = actor.folder or Path(actor.name)
         return f"deepring run {shlex.quote(str(folder))} --deployment {self._deployment}"
+
+    def one_owner(self, actor: ActorFacts) -> str:
+        """Ends all processes of an actor but the one that answers."""
+        others = [str(pid) for pid in actor.process.owners if pid != actor.process.pid]
+        return f"kill {' '.join(others)}"
+
+    @property
+    def one_ouroboros(self) -> str:
+        """Ends the other ouroboros, and seats the ring anew."""
+        return f"stop the other ouroboros, wherever it runs; then: deepring arrange --ring {self._ring}"
 
     def bring_back(self, actor: ActorFacts) -> str:
         """Starts an actor that ended; where a host does that, tells why it does not stay."""

@@ -1,4 +1,4 @@
-"""`brownie run` deploy, infer and audit, as a brownie user types them."""
+"""`brownie run` deploy, infer, audit and tamper, the console and `brownie test`, as a brownie user types them."""
 
 from __future__ import annotations
 
@@ -30,17 +30,20 @@ class Brownie:
         self.environment |= {"ANVIL_PORT": str(port), "DEEPRING_RING": str(ring), "DEEPRING_PASSWORD": PASSWORD}
 
     def run(self, *script: str, **environment: str | None) -> Output:
+        return self.do("run", *script, typed="", **environment)
+
+    def do(self, *arguments: str, typed: str, **environment: str | None) -> Output:
+        """A brownie command to its end, with what is typed at its prompt."""
         changed = {**self.environment, **environment}
         given = {name: value for name, value in changed.items() if value is not None}
         with _brownie_to_itself():
             return subprocess.run(
-                [ROOT / "tools/bin/brownie", "run", *script],
+                [ROOT / "tools/bin/brownie", *arguments],
                 cwd=ROOT,
                 env=given,
-                stdin=subprocess.DEVNULL,
+                input=typed,
                 capture_output=True,
                 text=True,
-                timeout=120,
                 check=False,
             )
 
@@ -132,3 +135,46 @@ def test_wrong_password_and_wrong_count_are_one_line(attached: Brownie) -> None:
     assert "wrong password" in failed(attached.run("deploy", DEEPRING_PASSWORD="other"))
     assert "wrong password" in failed(attached.run("infer", DEEPRING_PASSWORD="other"))
     assert "1 to 1000" in failed(attached.run("infer", "main", "many"))
+
+
+def test_tamper_shows_the_whole_story_and_the_same_answer(attached: Brownie) -> None:
+    said = succeeded(attached.run("tamper"))
+    told = re.findall(r"^(tampered|block found|restored|same answer as before): ?(.*)$", said, re.MULTILINE)
+    assert [what for what, _ in told] == ["tampered", "block found", "restored", "same answer as before"]
+    assert told[-1][1] == expected_labels(10)
+    states = re.findall(r"authenticity (ON|OFF)$", said, re.MULTILINE)
+    assert "OFF" in states
+    assert states[-1] == "ON"
+
+
+def test_console_knows_the_ledger_and_outlives_an_error(attached: Brownie) -> None:
+    """The lines of the README's section, and one that fails."""
+    succeeded(attached.run("deploy"))
+    ledger = RingFolder(Path(attached.environment["DEEPRING_RING"])).load_deployment().ledger
+    lines = [
+        "print('ledgers', len(Ledger), Ledger[-1].address)",
+        "print('mode', Ledger[-1].mode())",
+        'run("infer", "main", ["many"])',
+        'run("infer", "main", ["20"])',
+        "print('mode', Ledger[-1].mode())",
+        'run("audit")',
+    ]
+    done = attached.do("console", typed="\n".join(lines) + "\n")
+    said = succeeded(done)
+    assert f"ledgers 1 {ledger}" in said
+    assert re.findall(r"^mode (\d)", said, re.MULTILINE) == ["0", "2"]
+    assert f"predictions: {expected_labels(20)}" in said
+    assert "the audit passed" in said
+    (error,) = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+    assert "1 to 1000" in error
+
+
+def test_console_on_another_node_does_not_know_a_ledger_of_this_one(attached: Brownie) -> None:
+    succeeded(attached.run("deploy"))
+    with Devnet() as other:
+        said = succeeded(attached.do("console", typed="print('ledgers', len(Ledger))\n", ANVIL_PORT=str(other.port)))
+    assert "ledgers 0" in said
+
+
+def test_brownie_test_says_what_to_run_instead(brownie: Brownie) -> None:
+    assert "make test" in failed(brownie.do("test", typed=""))

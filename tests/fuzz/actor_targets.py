@@ -13,6 +13,7 @@ from typing import Any
 from eth_account import Account
 
 from deepring_chain.actors.auditors import AUDITORS_FILE, AuditorList
+from deepring_chain.actors.folder_lock import Owner
 from deepring_chain.actors.journal import Journal
 from deepring_chain.actors.ring_folder import (
     DEPLOYMENT_FILE,
@@ -133,7 +134,7 @@ def _journals() -> list[bytes]:
 
 
 def _running(path: Path) -> object:
-    return RunningActor.read(path), HostRecord.read(path.parent.parent)
+    return RunningActor.read(path), HostRecord.read(path.parent.parent), Owner.parse(path.read_bytes())
 
 
 def _runnings() -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -21,8 +22,9 @@ from deepring_chain.actors.guard import SessionGuard
 from deepring_chain.actors.metrics import ActorMetrics, Identity, Phase
 from deepring_chain.actors.metrics_endpoint import published
 from deepring_chain.actors.options import ActorOptions
-from deepring_chain.actors.running import HostRecord, RunningActor, process_start
+from deepring_chain.actors.running import HostRecord, RunningActor, process_start, remove_run_file
 from deepring_chain.errors import ChainError, ConfigError, StoreError
+from deepring_chain.host_header import REFUSAL
 from deepring_chain.types import Address, ComplaintKind, Domain
 
 DOMAIN = Domain(31337, Address("0x" + "ab" * 20))
@@ -186,6 +188,34 @@ def test_metrics_and_health_are_served_at_the_address_that_the_file_names(tmp_pa
         fetch(running.port, "/health")
 
 
+def fetch_as(port: int, page: str, host: str | None) -> tuple[int, bytes]:
+    """The answer to a request with this Host header, or without one."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.putrequest("GET", page, skip_host=True)
+        if host is not None:
+            connection.putheader("Host", host)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("page", ["/metrics", "/health", "/timings", "/"])
+@pytest.mark.parametrize("listening", ["127.0.0.1", "0.0.0.0"])  # noqa: S104
+def test_page_elsewhere_whose_name_points_here_reads_nothing(tmp_path: Path, page: str, listening: str) -> None:
+    metrics = ActorMetrics()
+    metrics.saw_head(5)
+    with published(metrics, ACTOR, tmp_path, ActorOptions(metrics_host=listening)):
+        port = announced(tmp_path).port
+        for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "", None):
+            assert fetch_as(port, page, host) == (400, REFUSAL)
+        for host in (f"127.0.0.1:{port}", "localhost"):
+            assert fetch_as(port, page, host)[0] == (404 if page == "/" else 200)
+        assert fetch_as(port, page, "10.1.2.3")[0] == (400 if listening == "127.0.0.1" else fetch(port, page)[0])
+
+
 def test_actor_that_has_not_seen_the_chain_for_a_minute_is_not_well(tmp_path: Path) -> None:
     metrics = ActorMetrics(now=lambda: 0.0)
     metrics.saw_head(5)
@@ -254,6 +284,22 @@ def test_running_actor_and_host_survive_the_way_over_the_disk(tmp_path: Path) ->
     assert not host.is_alive()  # the number is in use, by another process than the one that wrote it
     HostRecord.remove(tmp_path)
     assert HostRecord.read(tmp_path) is None
+
+
+def test_files_of_another_process_are_left_to_it(tmp_path: Path) -> None:
+    other = HostRecord(os.getppid(), "1", ("ouroboros",), True)
+    other.write(tmp_path)
+    HostRecord.remove(tmp_path)
+    assert HostRecord.read(tmp_path) == other
+    file = tmp_path / "run" / "worker-1.json"
+    with published(ActorMetrics(), ACTOR, tmp_path, ActorOptions()):
+        theirs = RunningActor("worker-1", "127.0.0.1", 1, os.getppid(), "1").encode()
+        file.write_bytes(theirs)
+    assert file.read_bytes() == theirs
+    remove_run_file(file, os.getpid())
+    assert file.exists()
+    remove_run_file(file, os.getppid())
+    assert not file.exists()
 
 
 def test_process_that_ended_is_gone_even_before_it_is_reaped() -> None:

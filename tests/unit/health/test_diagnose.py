@@ -11,6 +11,7 @@ import pytest
 
 from deepring_chain.chain.probe import AccountFacts, CodeFacts, NodeFacts
 from deepring_chain.health.diagnose import Cause, Finding, Severity, diagnose
+from deepring_chain.health.races import Races
 from deepring_chain.health.snapshot import (
     ActorFacts,
     Awaited,
@@ -26,7 +27,7 @@ from deepring_chain.health.snapshot import (
     StoreFacts,
     Target,
 )
-from deepring_chain.types import Address, Attempt, Digest, Hop, Position, QueryId, QueryPhase, RingMode
+from deepring_chain.types import Address, ArrangementId, Attempt, Digest, Hop, Position, QueryId, QueryPhase, RingMode
 
 NOW = 1_800_000_000
 URL = "http://127.0.0.1:8545"
@@ -142,6 +143,27 @@ TABLE: dict[str, tuple[Change, Severity, Cause, str, str]] = {
         "deepring up --ring ring    # a new devnet and ledger",
     ),
     "node hung": (unreachable(is_silent=True), ERROR, Cause.NODE_HUNG, "does not answer", "start that node again"),
+    "two owners": (
+        with_process(0, owners=(100, 200)),
+        ERROR,
+        Cause.TWO_OWNERS,
+        "ouroboros is run by processes 100 and 200 at once",
+        "kill 200",
+    ),
+    "arrangement of another ouroboros": (
+        all_of(with_process(0, owners=(100,)), with_part("ring", races=Races(foreign=(ArrangementId(3),)))),
+        ERROR,
+        Cause.RACING_ARRANGEMENTS,
+        "Arrangement 3 was not drawn by the ouroboros that runs here",
+        "stop the other ouroboros, wherever it runs; then: deepring arrange --ring ring",
+    ),
+    "arrangements made in haste": (
+        with_part("ring", races=Races(hasty=tuple(map(ArrangementId, (3, 4, 6, 7))))),
+        ERROR,
+        Cause.RACING_ARRANGEMENTS,
+        "4 of the last arrangements (4, 6, 7) were made while the one before was being attested",
+        "deepring arrange --ring ring",
+    ),
     "wrong chain": (
         all_of(with_part("node", chain_id=1), lambda snapshot: replace(snapshot, code=None, ring=None)),
         ERROR,

@@ -19,6 +19,7 @@ from deepring_chain.actors.relay import LARGEST_UPDATE, MOST_AT_ONCE, Relay, dec
 from deepring_chain.actors.relay_client import RelayClient
 from deepring_chain.actors.relay_server import LATER_SECONDS, RelayServer, _bind
 from deepring_chain.errors import ConfigError, ProtocolError
+from deepring_chain.host_header import REFUSAL
 from deepring_chain.protocol import relayed as relayed_module
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.relayed import RelayedHops
@@ -286,6 +287,17 @@ def test_nonsense_is_refused_with_one_line(served: tuple[Owner, str, Session], d
     answer = requests.post(f"{served[1]}/updates", data=data, timeout=WAIT)
     assert answer.status_code == 409
     assert len(answer.text.splitlines()) == 1
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", ""])
+def test_page_elsewhere_whose_name_points_here_gets_nothing(served: tuple[Owner, str, Session], host: str) -> None:
+    owner, url, session = served
+    data = encode_signed_update(honest(session, 1)[0])
+    assert requests.post(f"{url}/updates", data=data, headers={"Host": host}, timeout=5).status_code == 400
+    asked = requests.get(f"{url}/updates?epoch=00&after=0", headers={"Host": host}, timeout=5)
+    assert (asked.status_code, asked.content) == (400, REFUSAL)
+    assert owner.relay.read(owner.relay.epoch, 0) is None
+    assert requests.post(f"{url}/updates", data=data, headers={"Host": "localhost"}, timeout=5).status_code == 204
 
 
 def test_large_body_is_refused(served: tuple[Owner, str, Session]) -> None:
