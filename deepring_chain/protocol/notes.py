@@ -34,15 +34,6 @@ def seal_notes(notes: Sequence[tuple[Digest, bytes]], info: bytes, rng: random.R
     return encode_fields("notes", [sealed])
 
 
-def open_note(bundle: bytes, recipient: X25519PrivateKey, info: bytes) -> bytes | None:
-    """The first note that `recipient` can open, or None if there is none.
-
-    Raises:
-        ProtocolError: malformed bundle or padding.
-    """
-    return next(open_notes(bundle, recipient, info), None)
-
-
 def open_notes(bundle: bytes, recipient: X25519PrivateKey, info: bytes) -> Iterator[bytes]:
     """All notes that `recipient` can open: more than its own if another member gave out its public key.
 

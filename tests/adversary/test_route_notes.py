@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from deepring_chain.crypto.sealing import public_bytes
-from deepring_chain.protocol.notes import open_note, open_notes, seal_notes
+from deepring_chain.protocol.notes import open_notes, seal_notes
 from deepring_chain.protocol.route import RouteNote, route_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import Digest, Hop
@@ -26,8 +26,7 @@ def note_of(ring: SteppedRing, session: Session, name: str) -> RouteNote:
     """A worker's own note."""
     member = ring.member(name)
     info = route_context(member.client.domain, session.query, session.attempt)
-    opened = open_note(ring.store().get(session.notes), member.sealing_key(session.arrangement), info)
-    assert opened is not None
+    (opened,) = open_notes(ring.store().get(session.notes), member.sealing_key(session.arrangement), info)
     return RouteNote.decode(opened)
 
 

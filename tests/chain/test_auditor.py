@@ -68,7 +68,7 @@ def test_trail_with_every_kind_of_event_and_end_passes(stored: StoredRing) -> No
     # Three orders' position, last hash and pointer, two reports' position and words; models, keys, seatings, queries,
     # routes, rejections, a withdrawal, a complaint of a worker and one of the ouroboros.
     orders, registered, arranged = 3 * 3 + 2 * 2, 2 * 3 + 8, 3 * 3
-    assert report.input_values == orders + registered + arranged + 9 * 2 + 13 * 3 + 2 * 2 + 1 + 2 * 3
+    assert report.input_values == orders + registered + arranged + 9 * 2 + 13 * 4 + 2 * 2 + 1 + 2 * 3
     # Of every block that logs, and of the deployment's.
     assert report.counts.roots == 2 * len({logged.block_number for logged in events_of(stored)} | {report.first_block})
     assert report.counts.found_deployment

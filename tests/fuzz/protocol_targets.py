@@ -15,7 +15,7 @@ from deepring_chain.encoding import decode, decode_tensor, encode, encode_fields
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.envelope import Answer, open_content, query_context, seal_output
 from deepring_chain.protocol.evidence import Evidence, decode_shared, open_shared, seal_shared
-from deepring_chain.protocol.notes import open_note, seal_notes
+from deepring_chain.protocol.notes import open_notes, seal_notes
 from deepring_chain.protocol.restore import RestoreNote
 from deepring_chain.protocol.route import ArrangementNote, RouteNote
 from deepring_chain.protocol.update import decode_entry, decode_signed_update, encode_entry, encode_signed_update
@@ -136,7 +136,7 @@ TARGETS = (
     _cbor("cbor", lambda data: decode(data, "value"), _values, encode),
     _cbor("tensor", decode_tensor, lambda: [encode_tensor(TENSOR), encode_tensor(LOGITS)], encode_tensor),
     _cbor("envelope", lambda d: open_content(KEY, d, PLACE), lambda: [seal_output(public_bytes(KEY), TENSOR, PLACE)]),
-    _cbor("notes", lambda data: open_note(data, KEY, PLACE), _sealed_notes),
+    _cbor("notes", lambda data: [*open_notes(data, KEY, PLACE)], _sealed_notes),
     _cbor("shared", decode_shared, lambda: [seal_shared([public_bytes(KEY)], b"why", PLACE)]),
     _cbor(
         "shared-open",

@@ -11,7 +11,7 @@ from deepring_chain.actors.draws import ArrangementDraw
 from deepring_chain.attacks.bit_flip import flip_memory_bit
 from deepring_chain.protocol.events import RingArranged
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN
-from deepring_chain.protocol.notes import open_note
+from deepring_chain.protocol.notes import open_notes
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
 from deepring_chain.types import ArrangementId, QueryPhase, RingMode
 
@@ -91,8 +91,7 @@ def test_challenge_is_told_to_the_seated_alone(ring: FakeRing) -> None:
     assert made.challenge not in blob
     info = arrangement_context(client_of(ring.members[0]).domain, ArrangementId(1))
     for member in ring.members[1:]:
-        opened = open_note(blob, member.keys.sealing, info)
-        assert opened is not None
+        (opened,) = open_notes(blob, member.keys.sealing, info)
         note = ArrangementNote.decode(opened)
         assert (made.seats[note.position], note.challenge) == (member.keys.address, made.challenge)
 

@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from protocol_tools import DOMAIN, OTHER_CHAIN, OTHER_LEDGER, digest, order_of, sealing_key
@@ -13,13 +14,20 @@ from protocol_tools import DOMAIN, OTHER_CHAIN, OTHER_LEDGER, digest, order_of, 
 from deepring_chain.crypto.sealing import public_bytes, seal
 from deepring_chain.encoding import decode_fields, encode, encode_fields
 from deepring_chain.errors import ProtocolError
-from deepring_chain.protocol.notes import MAX_NOTES, open_note, seal_notes
+from deepring_chain.protocol.notes import MAX_NOTES, open_notes, seal_notes
 from deepring_chain.protocol.route import arrangement_context, route_context
 from deepring_chain.types import ArrangementId, Attempt, QueryId
 
 MEMBERS = [sealing_key(number) for number in range(1, 6)]
 INFO = route_context(DOMAIN, QueryId(1), Attempt(1))
 TEXTS = [b"", b"a", b"note", b"\0\0", b"a longer note\0"]
+
+
+def open_note(bundle: bytes, key: X25519PrivateKey, info: bytes) -> bytes | None:
+    """The note that a member opens in a bundle with one for each."""
+    found = [*open_notes(bundle, key, info)]
+    assert len(found) <= 1
+    return found[0] if found else None
 
 
 def bundle_of(texts: list[bytes], seed: int = 0, info: bytes = INFO) -> bytes:
