@@ -219,10 +219,21 @@ def test_unusable_input_that_nobody_accepted_is_a_remark(stored: StoredRing) -> 
 
 
 def test_store_that_cannot_be_read_is_an_error_and_no_finding(stored: StoredRing) -> None:
-    stored.file_of("card").unlink()
-    stored.file_of("card").mkdir()
+    root = stored.file_of("card").parents[1]
+    root.rename(root.with_name("away"))
+    root.write_bytes(b"no folder")
     with pytest.raises(StoreError, match="cannot read the store"):
         audit_of(stored)
+
+
+def test_folder_in_place_of_a_blob_is_a_finding_that_names_it(stored: StoredRing) -> None:
+    """Attack: one planted folder ends the audit of the whole ring with an error of the store."""
+    stored.file_of("card").unlink()
+    stored.file_of("card").mkdir()
+    failure = audit_of(stored).failure
+    assert failure is not None
+    assert failure.field == "ModelRegistered.card"
+    assert "cannot be read: a directory lies there" in failure.found
 
 
 # ---------------------------------------------------------------------- range
