@@ -262,8 +262,8 @@ class HostileRing:
         stranger = self.outsiders[-1]
         query = StoredRing.submit_pointer(_of(self.stored, stranger), self.pointer()[0])
         Clock(self.ledger.web3).advance(self.ledger.read("withdrawSeconds") + 1)
-        arguments = (query.query, query.state.as_struct(), astuple(query.question), [])
-        usual = self.ledger.encode(LedgerCall("withdrawQuery", arguments))
+        shown, asked = query.state.as_struct(), astuple(query.question)
+        usual = self.ledger.encode(LedgerCall("withdrawQuery", (query.query, shown, asked, [])))
         head = usual[4:-64]  # but for the offset of the list, which is empty
         offset = next(at for at in range(0, len(head), 32) if head[at : at + 32] == ZERO)
         data = usual[:-64] + offset.to_bytes(32, "big")
