@@ -15,7 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 from eth_account.signers.local import LocalAccount
@@ -29,7 +29,7 @@ from deepring_chain.chain.devnet import Devnet
 from deepring_chain.chain.settlement import LedgerCall
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.trail import start_trail
-from deepring_chain.types import Address, ComplaintKind, Digest, QueryPhase, Question, RejectReason
+from deepring_chain.types import ZERO, Address, ComplaintKind, Digest, QueryPhase, Question, RejectReason
 from tests.chain.clock import Clock
 from tests.chain.indirect import calling_code, delegate, deploy_forwarder, encode_forward, redirect, send_raw
 from tests.chain.ring_driver import Ledger, ScriptedRing, account_named, address_of, fund, named, sealing_key_of
@@ -37,10 +37,6 @@ from tests.chain.stored_ring import StoredQuery, StoredRing, audit_of, envelope_
 
 CONTENT = (ComplaintKind.UNREADABLE, ComplaintKind.ALTERED)
 REPORT = "reportRestore(uint16,string)"
-WITHDRAW = (
-    "withdrawQuery(uint64,(uint8,uint16,uint16,uint32,uint40,bytes32,bytes32,bytes32),(bytes32,bytes32,uint40),"
-    "(bytes32,address)[])"
-)
 LATER = 3
 """So many honest queries come last."""
 
@@ -262,14 +258,15 @@ class HostileRing:
         assert receipt["status"] == 1
 
     def withdraw_oddly(self) -> None:
-        """A querent gives up, and its list of entries stands in the head: where it shows the route, zero."""
+        """A querent gives up, and its list of entries is a word of the head that is zero: an empty list."""
         stranger = self.outsiders[-1]
         query = StoredRing.submit_pointer(_of(self.stored, stranger), self.pointer()[0])
         Clock(self.ledger.web3).advance(self.ledger.read("withdrawSeconds") + 1)
-        state, question = query.state.as_struct(), query.question
-        asked = (question.sealed_input, question.sealing_key, question.submitted_at)
-        offset = 32 * (1 + list(state).index("route"))
-        data = _call(WITHDRAW, query.query, *state.values(), *asked, offset)
+        shown, asked = query.state.as_struct(), astuple(query.question)
+        usual = self.ledger.encode(LedgerCall("withdrawQuery", (query.query, shown, asked, [])))
+        head = usual[4:-64]  # but for the offset of the list, which is empty
+        offset = next(at for at in range(0, len(head), 32) if head[at : at + 32] == ZERO)
+        data = usual[:-64] + offset.to_bytes(32, "big")
         assert send_raw(self.ledger.web3, stranger, self.ledger.address, data)["status"] == 1
 
     def hide_a_question(self) -> None:
