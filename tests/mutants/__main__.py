@@ -62,10 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
     if options.sample:
         chosen = random.Random(options.seed).sample(chosen, options.sample)  # noqa: S311  (a sample, not a secret)
     if options.list:
-        print(*(each.name for each in (*chosen, *claimed)), sep="\n")
+        print(*[mutant.name for mutant in chosen], *[claim.name for claim in claimed], sep="\n")
         return 0
     explained = read_explained(PAGE)
-    known = {each.name for each in (*mutants, *claims)}
+    known = {mutant.name for mutant in mutants} | {claim.name for claim in claims}
     unknown = [name for name in explained if name not in known]
     judgements, empty = _judge_all(chosen, claimed, options.jobs, explained, baseline=options.baseline)
     bad_claims = _summarize_claims(claimed, empty, explained)

@@ -55,13 +55,13 @@ class Recorder:
         def trace(frame: FrameType, _event: str, _argument: object) -> None:
             seen.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
 
-        threading.settrace(trace)  # type: ignore[arg-type]  (None ends the trace within the function, as documented)
-        sys.settrace(trace)  # type: ignore[arg-type]
+        threading.settrace(trace)  # that it gives None ends the trace within the function
+        sys.settrace(trace)
         try:
             return (yield)
         finally:
             sys.settrace(None)
-            threading.settrace(None)  # type: ignore[arg-type]
+            threading.settrace(None)
             product = f"{self.root}/deepring_chain/"
             inside = sorted((name[len(str(self.root)) + 1 :], line) for name, line in seen if name.startswith(product))
             self.found[item.nodeid] = (time.monotonic() - began, inside)
@@ -82,7 +82,9 @@ def read_record(path: Path) -> dict[str, Entered]:
 
 
 def nearest_tests(root: Path, mutant: Mutant, record: Mapping[str, Entered]) -> tuple[str, ...]:
-    """Those of the mutant's tests that enter its function, the quickest first; none where it is in no function."""
+    """Those of the mutant's tests that enter its function, the quickest first; none where it is in none of Python's."""
+    if not mutant.file.endswith(".py"):
+        return ()
     function = _function_at(root, mutant.file, mutant.line(root))
     near = [
         (entered.seconds, test)

@@ -148,4 +148,5 @@ def test_tests_that_enter_a_function_are_recorded_and_the_quickest_is_nearest(ro
     assert near == {"Worker.due": {due, both}, "check": {both}}
     slow = {**record, due: replace(record[due], seconds=9.0)}
     assert nearest_tests(root, module[0], slow) == (both, due)
+    assert nearest_tests(root, replace(SOL, tests=("tests/unit/test_worker.py",)), record) == ()
     assert nearest_tests(root, module[0], {"tests/other.py::test": Entered(0.1, record[due].functions)}) == ()

@@ -38,6 +38,19 @@ def test_query_in_another_phase_is_left_alone(ring: FakeRing, phase: QueryPhase)
     assert worker._due_step(replace(session, phase=phase)) is None
 
 
+def test_notes_are_read_once_while_the_input_is_entered(ring: FakeRing) -> None:
+    ring.settle()
+    query = ring.ask()
+    while session_of(ring, query).phase is not QueryPhase.ROUTED:
+        assert ring.step(0)
+    ring.members[1].follower.refresh()
+    session, worker = session_of(ring, query), ring.workers[0]
+    assert session.next_hop == 0
+    assert worker._due_step(session) == worker._read_notes
+    assert not worker._read_notes(session)
+    assert worker._due_step(session) is None
+
+
 @pytest.mark.parametrize("mode", sorted(set(RingMode) - {RingMode.QUERY}), ids=lambda mode: mode.name)
 def test_hop_waits_while_the_ring_is_not_authentic(
     ring: FakeRing, monkeypatch: pytest.MonkeyPatch, mode: RingMode
