@@ -40,7 +40,6 @@ class Brownie:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=120,
                 check=False,
             )
 

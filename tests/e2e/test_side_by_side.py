@@ -11,8 +11,9 @@ from deepring_chain.attacks.orders import Lie
 from deepring_chain.protocol.events import UpdatePosted
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.types import QueryId
-from tests.e2e.incidents import await_that, order
+from tests.e2e.incidents import order
 from tests.e2e.live_ring import ROOT, LiveRing, random_images, running_ring, tiny_model, wait_for
+from tests.waiting import wait_until
 
 IN_FLIGHT = 8
 
@@ -35,7 +36,7 @@ def test_slow_query_does_not_delay_others(tmp_path: Path, monkeypatch: pytest.Mo
         folder = ring.folder.path / "worker-2"
         (folder / "hold-1").touch()
         slow = submit_all(ring, 1)
-        await_that((folder / "held-1").exists, "worker-2 is held at query 1")
+        wait_until((folder / "held-1").exists, "worker-2 is held at query 1")
         others = submit_all(ring, 4)
         assert_all_right(ring, others)
         assert ring.session(slow[0]).is_open
