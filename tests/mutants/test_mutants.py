@@ -42,10 +42,9 @@ KEEPER = """class Keeper:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.mutants", "--no-baseline", "--jobs", "1", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=560, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.timeout(600)
 def test_sample_of_mutants_is_killed() -> None:
     done = run("--sample", "4", "--seed", "5")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
