@@ -34,7 +34,9 @@ def environment(**changed: str | None) -> dict[str, str]:
 def patient(*arguments: object) -> list[str]:
     """The command's arguments; it waits for an answer as long as it takes, unless it is told otherwise."""
     given = [str(argument) for argument in arguments]
-    return [*given, "--timeout", "86400"] if given[:1] in (["query"], ["answer"]) and "--timeout" not in given else given
+    return (
+        [*given, "--timeout", "86400"] if given[:1] in (["query"], ["answer"]) and "--timeout" not in given else given
+    )
 
 
 def deepring(*arguments: object, **changed: str | None) -> subprocess.CompletedProcess[str]:
