@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from deepring_chain.actors.running import RunningActor
+from deepring_chain.chain import probe
 from deepring_chain.cli.main import main
 from deepring_chain.health import actors, collect
 from tests.e2e.live_ring import NO_DEADLINES, PASSWORD, await_ended
@@ -81,7 +82,7 @@ class Hurry:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._hung: set[int] = set()
         self._is_node_hung = False
-        fetch, look_at_node, within = actors.fetch_page, collect.look_at_node, collect.within
+        fetch, look_at_node, within = actors.fetch_page, probe.look_at_node, collect.within
 
         def patient_fetch(running: RunningActor, page: str, _timeout: float, *more: int) -> Any:
             return fetch(running, page, 0.5 if running.pid in self._hung else FOREVER, *more)
