@@ -14,6 +14,14 @@ demo: setup  ## show it all: MNIST digits through five workers on a local chain
 test: setup check  ## run all checks and tests
 	@$(BIN)/pytest -n 2 --dist loadscope
 
+.PHONY: test-repeat test-busy
+
+test-repeat: setup  ## run all tests TIMES (3) times in a row; each run's count is printed
+	@$(BIN)/python tools/repeat_tests.py --times $(or $(TIMES),3)
+
+test-busy: setup  ## run all tests while eight busy loops run beside them
+	@$(BIN)/python tools/repeat_tests.py --times $(or $(TIMES),1) --busy 8
+
 check: setup contracts-check solhint  ## run the linters, type checks and import rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

@@ -11,11 +11,13 @@ from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.types import RPCEndpoint
 
+from deepring_chain.actors import runtime
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
 from tests.chain.clock import Clock
 from tests.chain.ring_driver import Ledger, ScriptedQuery, ScriptedRing, account_named, fund
 from tests.explorer.chromium import BrowserTests, find_chromium
+from tests.waiting import FOREVER
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,7 +28,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    _be_patient()
     config.pluginmanager.register(BrowserTests(find_chromium()), "browser-tests")
+
+
+def _be_patient() -> None:
+    """No node and no ring is given up because the machine is busy: the hang guard alone ends what hangs."""
+    Devnet.__init__.__kwdefaults__["timeout"] = FOREVER  # type: ignore[index]
+    runtime.READY_SECONDS = FOREVER
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

@@ -14,7 +14,7 @@ from web3.exceptions import BlockNotFound, Web3Exception
 
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.connection import connect, node_errors, shown_url
-from deepring_chain.chain.errors import NodeSilent
+from deepring_chain.chain.errors import NodeSilent, NodeUnreachable
 from deepring_chain.errors import ChainError
 from deepring_chain.types import Address
 
@@ -166,6 +166,8 @@ def gas_price(web3: Web3, url: str) -> int:
 def find_first_block(web3: Web3, url: str, ledger: Address, head: int) -> int:
     """The block that a contract was deployed in, by halving; 0 if the node has forgotten what was then.
 
+    A refusal tells nothing of later blocks: the search goes on there, and is in vain only if it ends at one.
+
     Args:
         web3: connection.
         url: the node's address, for messages.
@@ -175,15 +177,23 @@ def find_first_block(web3: Web3, url: str, ledger: Address, head: int) -> int:
     Raises:
         ChainError: the node stopped answering.
     """
-    low, high = 0, head
+    low, high, is_known = 0, head, True
     while low < high:
         middle = (low + high) // 2
-        try:
-            with node_errors(url):
-                is_there = bool(web3.eth.get_code(cast(ChecksumAddress, ledger), middle))
-        except NodeSilent:
-            raise
-        except (ChainError, BlockNotFound):
-            return 0
-        low, high = (low, middle) if is_there else (middle + 1, high)
-    return low
+        is_there = _has_code_at(web3, url, ledger, middle)
+        if is_there:
+            high = middle
+        else:
+            low, is_known = middle + 1, is_there is not None
+    return low if is_known else 0
+
+
+def _has_code_at(web3: Web3, url: str, address: Address, block: int) -> bool | None:
+    """Whether there was a contract after a block; None if the node does not say."""
+    try:
+        with node_errors(url):
+            return bool(web3.eth.get_code(cast(ChecksumAddress, address), block))
+    except NodeUnreachable:
+        raise
+    except (ChainError, BlockNotFound):
+        return None

@@ -147,7 +147,8 @@ def run_smoke(out: Path, work: Path, on_progress: Progress) -> list[str]:
     lines = []
     for subject, table, row in ((dense_subject(120), "table3", "mnist-dense"), (conv_subject(120), "table2", "spots")):
         path = result_path(out, table, subject.name)
-        job = RowJob(PlainSettings(search_images=60), PassSettings(40, 2, RingSettings(threads=1)), PARTS, COMMAND)
+        passing = PassSettings(40, 2, RingSettings(threads=1, hop_seconds=3600))
+        job = RowJob(PlainSettings(search_images=60), passing, PARTS, COMMAND)
         run_row(subject, SMOKE_PAPER, path, work, job, _named(row, on_progress))
         lines += check_rings(subject.name, path)
         run_sweep(subject, out, SweepSettings(flips=5, draws=2, most=1000), COMMAND, _named(row, on_progress))

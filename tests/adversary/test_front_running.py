@@ -22,6 +22,7 @@ from deepring_chain.types import QueryPhase, RingMode
 from tests.adversary.outcomes import refused
 from tests.adversary.stepped_ring import SteppedRing
 from tests.chain.names import account_named, address_of
+from tests.waiting import FOREVER
 
 MALLORY = account_named("mallory in the pool")
 
@@ -61,7 +62,7 @@ def send(ring: SteppedRing, data: bytes, account: LocalAccount = MALLORY, to: st
         "chainId": web3.eth.chain_id,
     }
     sent = web3.eth.send_raw_transaction(account.sign_transaction(transaction).raw_transaction)
-    return web3.eth.wait_for_transaction_receipt(sent, 20, 0.005)
+    return web3.eth.wait_for_transaction_receipt(sent, FOREVER, 0.005)
 
 
 def forwarder(ring: SteppedRing) -> str:
@@ -78,7 +79,7 @@ def forwarder(ring: SteppedRing) -> str:
         "chainId": web3.eth.chain_id,
     }
     sent = web3.eth.send_raw_transaction(MALLORY.sign_transaction(made).raw_transaction)
-    return str(web3.eth.wait_for_transaction_receipt(sent, 20, 0.005)["contractAddress"])
+    return str(web3.eth.wait_for_transaction_receipt(sent, FOREVER, 0.005)["contractAddress"])
 
 
 def _forwarding_code(target: bytes) -> bytes:
@@ -170,7 +171,7 @@ def test_entry_with_too_little_gas_is_mallorys_loss(attacked: SteppedRing) -> No
         "chainId": web3.eth.chain_id,
     }
     sent = web3.eth.send_raw_transaction(MALLORY.sign_transaction(transaction).raw_transaction)
-    assert web3.eth.wait_for_transaction_receipt(sent, 20, 0.005)["status"] == 0
+    assert web3.eth.wait_for_transaction_receipt(sent, FOREVER, 0.005)["status"] == 0
     assert attacked.session(query).phase is QueryPhase.ROUTED
     attacked.expect_answered(query)
 
@@ -192,7 +193,7 @@ def test_events_of_a_look_alike_contract_are_nobodys(attacked: SteppedRing) -> N
     }
     fund_actors(web3, attacked.devnet.url, [address_of(MALLORY)])
     sent = web3.eth.send_raw_transaction(MALLORY.sign_transaction(made).raw_transaction)
-    receipt = web3.eth.wait_for_transaction_receipt(sent, 20, 0.005)
+    receipt = web3.eth.wait_for_transaction_receipt(sent, FOREVER, 0.005)
     assert [entry["topics"][0] for entry in receipt["logs"]] == [log["topics"][0]]
     attacked.settle()
     assert attacked.state.model == before

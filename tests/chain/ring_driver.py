@@ -41,6 +41,7 @@ from deepring_chain.types import (
 )
 from tests.chain.names import account_named, address_of, named, sealing_key_of
 from tests.chain.query_driver import BRINGERS, ScriptedQuery
+from tests.waiting import FOREVER
 
 __all__ = [
     "BRINGERS",
@@ -70,7 +71,7 @@ def fund(web3: Web3, accounts: Sequence[LocalAccount]) -> None:
     rich = web3.eth.accounts[0]
     for account in accounts:
         sent = web3.eth.send_transaction({"from": rich, "to": account.address, "value": FUNDS})
-        web3.eth.wait_for_transaction_receipt(sent, 20, 0.005)
+        web3.eth.wait_for_transaction_receipt(sent, FOREVER, 0.005)
 
 
 class Ledger:

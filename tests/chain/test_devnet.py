@@ -10,8 +10,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from deepring_chain.chain import devnet as module
 from deepring_chain.chain import node_command as commands
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.errors import ChainError
+from tests.waiting import FOREVER, wait_until
 
 FIRST_ACCOUNT = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 KINDS = pytest.mark.parametrize("kind", ["anvil", pytest.param("ganache", marks=pytest.mark.ganache)])
@@ -28,7 +29,7 @@ KINDS = pytest.mark.parametrize("kind", ["anvil", pytest.param("ganache", marks=
 def call(url: str, method: str, *params: object) -> Any:
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
         return json.loads(answer.read())["result"]
 
 
@@ -42,15 +43,6 @@ def is_running(pid: int) -> bool:
         ["/bin/ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout
     return status.strip()[:1] not in {"", "Z"}
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def one_line(error: pytest.ExceptionInfo[ChainError]) -> str:
@@ -84,12 +76,12 @@ def test_dev_accounts_are_the_known_ones_and_unlocked(kind: Any) -> None:
         assert first == FIRST_ACCOUNT
         assert int(call(node.url, "eth_getBalance", first, "latest"), 16) == 10_000 * 10**18
         sent = call(node.url, "eth_sendTransaction", {"from": first, "to": second, "value": "0x1"})
-        assert wait_until(lambda: call(node.url, "eth_getTransactionReceipt", sent) is not None)
+        wait_until(lambda: call(node.url, "eth_getTransactionReceipt", sent) is not None)
 
 
 def test_block_time_mines_without_transactions() -> None:
     with Devnet(block_time=1) as node:
-        assert wait_until(lambda: int(call(node.url, "eth_blockNumber"), 16) >= 1)
+        wait_until(lambda: int(call(node.url, "eth_blockNumber"), 16) >= 1)
 
 
 def test_extra_flags_reach_the_node() -> None:
@@ -167,10 +159,14 @@ def test_program_that_cannot_run_is_one_clear_line(tmp_path: Path, monkeypatch: 
 
 
 def test_node_that_never_answers_is_stopped_with_its_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = f"echo $$ > {tmp_path}/pid; echo still thinking; exec sleep 60"
+    script = f"echo $$ > {tmp_path}/pid; echo still thinking; exec sleep infinity"
     monkeypatch.setenv("DEEPRING_ANVIL", str(program(tmp_path / "anvil", script)))
+    node = Devnet(timeout=1)
+    # Its time is over when it has said something, and not before.
+    clock = SimpleNamespace(monotonic=lambda: FOREVER if node.last_output() else 0.0, sleep=time.sleep)
+    monkeypatch.setattr(module, "time", clock)
     with pytest.raises(ChainError, match=r"did not answer.*still thinking") as error:
-        Devnet(timeout=0.5).start()
+        node.start()
     one_line(error)
     assert not is_running(int((tmp_path / "pid").read_text()))
 
@@ -186,7 +182,7 @@ def test_node_that_ignores_the_request_is_killed(monkeypatch: pytest.MonkeyPatch
 def test_death_of_the_node_is_seen() -> None:
     with Devnet() as node:
         os.kill(node.process_id, signal.SIGKILL)
-        assert wait_until(lambda: not node.is_alive())
+        wait_until(lambda: not node.is_alive())
         with pytest.raises(ChainError, match="does not answer"):
             node.dev_accounts()
 
@@ -271,11 +267,11 @@ def test_unknown_kind_is_refused() -> None:
 
 
 PARENT = """
-import sys, time
+import signal, sys
 from deepring_chain.chain.devnet import Devnet
 with Devnet(sys.argv[1]) as node:
     print(node.process_id, flush=True)
-    time.sleep(60)
+    signal.pause()
 """
 
 
@@ -291,14 +287,14 @@ def test_node_dies_with_a_killed_parent(kind: str) -> None:
     assert is_running(pid)
     parent.kill()
     parent.wait()
-    assert wait_until(lambda: not is_running(pid))
+    wait_until(lambda: not is_running(pid))
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
 def test_node_is_stopped_in_order_by_a_signal_to_its_parent(number: signal.Signals, status: int) -> None:
     parent, pid = start_parent("anvil")
     parent.send_signal(number)
-    assert parent.wait(timeout=10) == status
+    assert parent.wait() == status
     assert not is_running(pid)
 
 

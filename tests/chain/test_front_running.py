@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +15,7 @@ from web3.types import RPCEndpoint, TxData
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.types import QueryPhase
 from tests.chain.ring_driver import ScriptedQuery
+from tests.waiting import FOREVER, wait_until
 
 
 @pytest.fixture
@@ -27,13 +27,7 @@ def pool(chain: Web3) -> Iterator[Callable[[], list[TxData]]]:
 
 
 def wait_for_one(pool: Callable[[], list[TxData]]) -> TxData:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        waiting = pool()
-        if waiting:
-            return waiting[0]
-        time.sleep(0.01)
-    raise TimeoutError("no transaction in the pool")
+    return wait_until(pool, "a transaction in the pool")[0]
 
 
 def copy_with_higher_fee(web3: Web3, seen: TxData, mallory: LocalAccount) -> HexBytes:
@@ -58,9 +52,9 @@ def test_worker_is_told_that_its_hop_is_taken_and_the_query_goes_on(
         own = thread.submit(client.post, state, signed)
         copied = copy_with_higher_fee(chain, wait_for_one(pool), mallory)
         chain.provider.make_request(RPCEndpoint("evm_mine"), [])
-        assert chain.eth.wait_for_transaction_receipt(copied, 10, 0.01)["status"] == 1
+        assert chain.eth.wait_for_transaction_receipt(copied, FOREVER, 0.01)["status"] == 1
         with pytest.raises(LedgerReverted, match="UnexpectedState") as caught:
-            own.result(10)
+            own.result()
         assert caught.value.arguments["expected"] == query.ring.ledger.word(1)
     assert query.state.phase == QueryPhase.ROUTED
     assert query.state.hop == 1

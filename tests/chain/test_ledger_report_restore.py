@@ -12,6 +12,7 @@ from deepring_chain.types import ArrangementId, Position, RingMode
 from tests.chain.expect import refused
 from tests.chain.names import named
 from tests.chain.ring_driver import ScriptedRing
+from tests.waiting import FOREVER
 
 LIMIT = 256
 
@@ -139,5 +140,5 @@ def test_report_that_is_no_text_keeps_nobody_from_reading_the_events(ordered: Sc
         "maxPriorityFeePerGas": 10**9,
     }
     sent = web3.eth.send_raw_transaction(worker.sign_transaction(transaction).raw_transaction)
-    receipt = web3.eth.wait_for_transaction_receipt(sent, 20, 0.005)
+    receipt = web3.eth.wait_for_transaction_receipt(sent, FOREVER, 0.005)
     assert ordered.ledger.events(receipt) == [reported(ordered, 1, "\ufffd\ufffd")]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +13,7 @@ from hexbytes import HexBytes
 from web3 import Web3
 from web3.types import RPCEndpoint, TxReceipt
 
+from deepring_chain.chain import pending
 from deepring_chain.chain import sender as module
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import NoHeads, connect
@@ -23,8 +23,8 @@ from deepring_chain.chain.pending import PendingTransactions
 from deepring_chain.chain.subscription import follow_heads
 from tests.chain.names import account_named, address_of, named
 from tests.chain.ring_driver import fund
+from tests.waiting import FOREVER, wait_until
 
-SECONDS = 30.0
 GWEI = 10**9
 
 
@@ -87,13 +87,6 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONGEST_MEND", 0.2)
 
 
-def await_true(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def submit(client: LedgerClient, number: int) -> TxReceipt:
     return client.submit_query(named(f"input {number}"), named(f"key {number}"))[1]
 
@@ -114,13 +107,13 @@ def test_transactions_do_not_wait_for_each_other(pool: Pool, is_announced: bool)
     client = pool.client()
     pool.stop_mining()
     with ThreadPoolExecutor(8) as threads, follow_heads(client.web3) as heads:
-        await_true(lambda: heads.is_live)
+        wait_until(lambda: heads.is_live)
         if not is_announced:
             client.web3.heads = NoHeads()  # type: ignore[attr-defined]
         sent = [threads.submit(submit, client, number) for number in range(8)]
-        await_true(lambda: pool.waiting() == 8)
+        wait_until(lambda: pool.waiting() == 8)
         pool.mine()
-        receipts = [each.result(SECONDS) for each in sent]
+        receipts = [each.result() for each in sent]
     assert len({receipt["blockNumber"] for receipt in receipts}) == 1
     assert nonces(pool, receipts) == list(range(first, first + 8))
 
@@ -131,12 +124,12 @@ def test_dropped_transaction_is_sent_again_and_holds_up_none(pool: Pool) -> None
     pool.stop_mining()
     with ThreadPoolExecutor(3) as threads:
         sent = submit_many(pool, threads, 3)
-        await_true(lambda: pool.waiting() == 3)
+        wait_until(lambda: pool.waiting() == 3)
         waiting = pool.call("txpool_content")["pending"][pool.account.address.lower()]
         pool.drop(HexBytes(waiting[str(first)]["hash"]))
         assert pool.waiting() == 0  # Anvil drops what comes after it, too
         pool.go_on()
-        receipts = [each.result(SECONDS) for each in sent]
+        receipts = [each.result() for each in sent]
     assert nonces(pool, receipts) == [first, first + 1, first + 2]
 
 
@@ -151,7 +144,7 @@ def test_nonce_that_nobody_uses_any_more_is_filled(pool: Pool) -> None:
     pending.mend(later)  # sent again, and queued
     assert pending.receipt(later) is None
     pending.mend(later)
-    await_true(lambda: pending.receipt(later) is not None)
+    wait_until(lambda: pending.receipt(later) is not None)
     assert pool.nonce() == first + 2
 
 
@@ -164,7 +157,7 @@ def test_nonce_that_another_waits_for_is_left_to_it(pool: Pool) -> None:
     assert pool.nonce("pending") == first
     pending.mend(lost)
     pool.go_on()
-    await_true(lambda: pending.receipt(later) is not None)
+    wait_until(lambda: pending.receipt(later) is not None)
     assert pending.receipt(lost) is not None
 
 
@@ -178,7 +171,7 @@ def test_transaction_that_offers_too_little_is_replaced(pool: Pool) -> None:
     assert pending.receipt(sent) is None
     pending.mend(sent)
     pool.mine()
-    await_true(lambda: pending.receipt(sent) is not None)
+    wait_until(lambda: pending.receipt(sent) is not None)
     assert len(sent.hashes) == 2
 
 
@@ -200,7 +193,7 @@ def test_either_version_of_a_replaced_transaction_counts(pool: Pool) -> None:
     first = sent.hashes[0]
     sent.hashes.insert(0, HexBytes(b"\7" * 32))
     pool.go_on()
-    await_true(lambda: pending.receipt(sent) is not None)
+    wait_until(lambda: pending.receipt(sent) is not None)
     receipt = pending.receipt(sent)
     assert receipt is not None
     assert receipt["transactionHash"] == first
@@ -213,12 +206,12 @@ def test_nonce_that_another_process_took_is_no_loss(pool: Pool) -> None:
     pool.stop_mining()
     with ThreadPoolExecutor(1) as threads:
         sent = threads.submit(submit, client, 1)
-        await_true(lambda: pool.waiting() == 1)
+        wait_until(lambda: pool.waiting() == 1)
         taken = pool.transfer() | {"nonce": pool.nonce(), "chainId": pool.web3.eth.chain_id}
         offer = {"maxFeePerGas": 100 * GWEI, "maxPriorityFeePerGas": 10 * GWEI, "type": 2}
         pool.web3.eth.send_raw_transaction(pool.account.sign_transaction(taken | offer).raw_transaction)
         pool.go_on()
-        receipt = sent.result(SECONDS)
+        receipt = sent.result()
     assert receipt["status"] == 1
     assert nonces(pool, [receipt]) == [taken["nonce"] + 1]
 
@@ -228,7 +221,7 @@ def test_several_processes_of_one_account_get_in_each_others_way_without_harm(po
 
     def run(process: int) -> list[TxReceipt]:
         client = pool.client()
-        begun.wait(SECONDS)
+        begun.wait()
         return [submit(client, 10 * process + number) for number in range(5)]
 
     with ThreadPoolExecutor(3) as threads:
@@ -260,6 +253,9 @@ def test_three_requests_take_a_transaction_from_its_estimate_to_its_receipt(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the nonce is a fourth one where no other transaction is under way."""
+    for name in ("QUIET_SECONDS", "MEND_SECONDS", "LONGEST_MEND"):
+        monkeypatch.setattr(module, name, FOREVER)  # nobody asks a second time because the machine is busy
+    monkeypatch.setattr(pending, "FEE_SECONDS", FOREVER)
     client = pool.client()
     submit(client, 1)
     asked: list[str] = []
@@ -271,7 +267,7 @@ def test_three_requests_take_a_transaction_from_its_estimate_to_its_receipt(
         return ask(method, request)
 
     with follow_heads(client.web3) as heads:
-        await_true(lambda: heads.is_live)
+        wait_until(lambda: heads.is_live)
         monkeypatch.setattr(provider, "_make_request", count)
         submit(client, 2)
     assert asked == [

@@ -19,6 +19,7 @@ from deepring_chain.health.collect import Collector, TookTooLong, within
 from deepring_chain.health.snapshot import Target
 from deepring_chain.types import Address, RingMode
 from tests.chain.ring_driver import ScriptedRing, address_of
+from tests.waiting import FOREVER
 
 NOBODY = Address("0x" + "11" * 20)
 
@@ -42,7 +43,7 @@ def _answer_all(server: socket.socket, content: bytes) -> None:
 
 
 def test_node_that_is_well_tells_chain_head_and_both_clocks(chain: Web3, devnet: Devnet) -> None:
-    facts, connection = look_at_node(devnet.url, 5)
+    facts, connection = look_at_node(devnet.url, FOREVER)
     assert connection is not None
     assert facts.trouble is None
     assert (facts.chain_id, facts.head) == (chain.eth.chain_id, chain.eth.block_number)
@@ -55,7 +56,7 @@ def test_node_that_is_well_tells_chain_head_and_both_clocks(chain: Web3, devnet:
 @pytest.mark.ganache
 def test_ganache_is_looked_at_as_well() -> None:
     with Devnet(kind="ganache") as node:
-        facts, _ = look_at_node(node.url, 20)
+        facts, _ = look_at_node(node.url, FOREVER)
     assert (facts.trouble, facts.head) == (None, 0)
 
 
@@ -73,8 +74,8 @@ def test_ganache_is_looked_at_as_well() -> None:
 )
 def test_answers_that_no_node_gives_are_told_as_trouble(content: bytes) -> None:
     with answering(content) as url:
-        facts, connection = look_at_node(url, 5)
-        snapshot = Collector(Target(rpc_url=url, ledger=NOBODY), 5).collect()
+        facts, connection = look_at_node(url, FOREVER)
+        snapshot = Collector(Target(rpc_url=url, ledger=NOBODY), FOREVER).collect()
     assert connection is None
     assert facts.trouble is not None
     assert url in facts.trouble
@@ -83,7 +84,7 @@ def test_answers_that_no_node_gives_are_told_as_trouble(content: bytes) -> None:
 
 
 def test_absent_node_is_told_as_trouble_and_not_as_silent() -> None:
-    facts, connection = look_at_node("http://127.0.0.1:1", 5)
+    facts, connection = look_at_node("http://127.0.0.1:1", FOREVER)
     assert (connection, facts.is_silent) == (None, False)
     assert "no node answers" in str(facts.trouble)
 
@@ -116,7 +117,7 @@ def test_account_has_balance_and_both_nonces(ring: ScriptedRing, web3: Web3, own
 
 def test_ledger_is_read_through_addresses_alone(ring: ScriptedRing, querent: LocalAccount) -> None:
     ring.submit(querent)
-    snapshot = Collector(Target(rpc_url=ring.ledger.url, ledger=ring.ledger.address)).collect()
+    snapshot = Collector(Target(rpc_url=ring.ledger.url, ledger=ring.ledger.address), FOREVER, FOREVER).collect()
     assert snapshot.ring is not None
     assert (snapshot.ring.mode, len(snapshot.ring.seats)) == (RingMode.QUERY, 4)
     (waiting,) = snapshot.ring.waiting
@@ -137,9 +138,9 @@ def test_work_that_takes_too_long_is_left_alone() -> None:
     never = threading.Event()
     with pytest.raises(TookTooLong, match=r"the store: not within 0\.1 s"):
         within(0.1, "the store", never.wait)
-    assert within(5, "a sum", lambda: 2 + 2) == 4
+    assert within(FOREVER, "a sum", lambda: 2 + 2) == 4
     with pytest.raises(ZeroDivisionError):
-        within(5, "a quotient", lambda: 1 // 0)
+        within(FOREVER, "a quotient", lambda: 1 // 0)
 
 
 @pytest.mark.parametrize(

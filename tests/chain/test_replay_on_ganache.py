@@ -22,6 +22,7 @@ from deepring_chain.types import QueryPhase
 from tests.chain.expect import refused
 from tests.chain.query_driver import settle_whole
 from tests.chain.ring_driver import Ledger, ScriptedRing, fund, named
+from tests.waiting import FOREVER
 
 pytestmark = pytest.mark.ganache
 
@@ -66,7 +67,7 @@ def replay(web3: Web3, transactions: list[tuple[int, HexBytes]]) -> None:
     for time, transaction in transactions:
         sent = web3.eth.send_raw_transaction(transaction)
         web3.provider.make_request(RPCEndpoint("evm_mine"), [time])
-        receipt = web3.eth.wait_for_transaction_receipt(sent, 20, 0.005)
+        receipt = web3.eth.wait_for_transaction_receipt(sent, FOREVER, 0.005)
         assert receipt["status"] == 1
         assert web3.eth.get_block(receipt["blockNumber"])["timestamp"] == time
 

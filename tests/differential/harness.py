@@ -12,6 +12,7 @@ from web3.types import RPCEndpoint
 from deepring_chain.chain.artifact import read_artifact
 from deepring_chain.crypto.signing import SignedMessage, as_struct
 from deepring_chain.types import Address, Attestation, Complaint, Delivery, Digest, Domain, Update, Verdict
+from tests.waiting import FOREVER
 
 ARTIFACT = Path(__file__).parents[1] / "artifacts" / "DigestHarness.json"
 
@@ -44,7 +45,7 @@ class Harness:
         artifact = read_artifact(ARTIFACT)
         factory = web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
         sent = factory.constructor().transact({"from": web3.eth.accounts[0]})
-        address = web3.eth.wait_for_transaction_receipt(sent, 20, 0.005)["contractAddress"]
+        address = web3.eth.wait_for_transaction_receipt(sent, FOREVER, 0.005)["contractAddress"]
         return cls(web3, Address(to_checksum_address(str(address))))
 
     def call(self, function: str, *arguments: object, address: Address | None = None) -> Digest:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from deepring_chain.model.checkpoint import shipped_model
-from tests.e2e.command import Terminal
+from tests.e2e.command import Hurry, Terminal
 from tests.e2e.live_ring import LiveRing, running_ring, tiny_model
 
 
@@ -29,3 +29,9 @@ def mnist_ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRing]:
 def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """The `deepring` command, at hand."""
     return Terminal(capsys, monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> Hurry:
+    """For whom the doctor does not wait."""
+    return Hurry(monkeypatch)

@@ -2,7 +2,7 @@
 
 A test arms a place by putting an empty file `<actor> <Class>.<method> <before|after>` into the folder that
 DEEPRING_TEST_FAULTS names: the next time that actor gets there, it takes the file away and dies. The actors themselves
-are the real ones; the workers take orders to lie, so that a kill can meet a dispute.
+are the real ones, with all the patience; the workers take orders to lie, so that a kill can meet a dispute.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from deepring_chain.actors import relay_client, settler
 from deepring_chain.actors.block import Block
 from deepring_chain.actors.host import main
 from deepring_chain.actors.journal import Journal
@@ -22,6 +23,7 @@ from deepring_chain.actors.relay_client import RelayClient
 from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.store.content import ContentStore
+from tests.waiting import FOREVER
 
 FAULTS = Path(os.environ["DEEPRING_TEST_FAULTS"])
 
@@ -69,6 +71,8 @@ def _arm(owner: type, name: str) -> None:
 
 
 if __name__ == "__main__":
+    # A busy machine makes nobody go past the relay, or settle before the others are done.
+    relay_client.SEND_SECONDS = settler.GATHER_SECONDS = FOREVER
     for kind, methods in PLACES.items():
         for method_name in methods:
             _arm(kind, method_name)

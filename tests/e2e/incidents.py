@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from deepring_chain.actors.arranger import request_arrangement
@@ -16,26 +15,16 @@ from deepring_chain.protocol.events import AuthenticityDerived, Event, RestoreRe
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.types import Digest, Hop, QueryId, RingMode
 from tests.e2e.live_ring import LiveRing
-
-PATIENCE = 40.0
-"""Seconds that a busy machine may take for any one step."""
+from tests.waiting import wait_until
 
 Guilty = list[tuple[Hop, FaultKind]]
-
-
-def await_that(reached: Callable[[], bool], what: str) -> None:
-    """Waits for something, which fails the test if it does not come."""
-    deadline = time.monotonic() + PATIENCE
-    while not reached():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
-        time.sleep(0.02)
 
 
 def order(ring: LiveRing, worker: str, lie: Lie, tensor: str = "", bit: int = 0) -> None:
     """Orders a worker to lie at its next turn; it has taken the order when this returns."""
     folder = ring.folder.path / worker
     give_order(folder, LabOrder(lie, tensor, bit))
-    await_that(lambda: not (folder / ORDER_FILE).exists(), f"{worker} takes its order")
+    wait_until(lambda: not (folder / ORDER_FILE).exists(), f"{worker} takes its order")
 
 
 def flip_in_memory(ring: LiveRing, worker: str, tensor: str, bit: int) -> None:
@@ -80,8 +69,8 @@ def flags_since(ring: LiveRing, block: int) -> list[bool]:
 
 def await_restored(ring: LiveRing, block: int, reports: int) -> None:
     """Waits until so many restores were reported and the ring is authentic again."""
-    await_that(lambda: len(reports_since(ring, block)) >= reports, "the restores")
-    ring.await_mode(RingMode.QUERY, PATIENCE)
+    wait_until(lambda: len(reports_since(ring, block)) >= reports, "the restores")
+    ring.await_mode(RingMode.QUERY)
 
 
 def faults(ring: LiveRing, query: QueryId) -> Guilty:

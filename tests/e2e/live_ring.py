@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,11 +35,14 @@ from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.session import Session
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import QueryId, RingMode, TensorBytes
+from tests.chain.clock import Clock
+from tests.waiting import FOREVER, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery staple 7c1f"
-ANSWER_SECONDS = 60.0
 TINY_SHAPE = (4, 4)
+NO_DEADLINES = Deadlines(hop=100_000, withdraw=1_000_000)
+"""A busy machine makes nobody late. Who is to be late is made so by a test, which moves the chain's clock."""
 
 
 def tiny_model(layers: int = 3, seed: int = 1) -> QuantisedModel:
@@ -74,7 +76,7 @@ class LiveRing:
         *,
         host_module: str = HONEST_HOST,
         standbys: int = 0,
-        deadlines: Deadlines | None = None,
+        deadlines: Deadlines = NO_DEADLINES,
     ) -> None:
         self.folder, self.model, self.devnet, self.options = folder, model, devnet, options
         self.host_module = host_module
@@ -106,10 +108,8 @@ class LiveRing:
 
     def start_all(self) -> None:
         """Starts the ring's processes."""
-        if self.faults is None:
-            self.processes.start()
-            return
-        with mock.patch.dict(os.environ, {"DEEPRING_TEST_FAULTS": str(self.faults), "PYTHONPATH": str(ROOT)}):
+        changed = {} if self.faults is None else {"DEEPRING_TEST_FAULTS": str(self.faults)}
+        with mock.patch.dict(os.environ, {**changed, "PYTHONPATH": str(ROOT)}):
             self.processes.start()
 
     def restart_all(self, *, restarts: bool) -> None:
@@ -121,7 +121,7 @@ class LiveRing:
     def kill_host(self) -> None:
         """kill -9 for the parent of all actors; they end by themselves."""
         os.kill(_parent_of(self.pid("ouroboros")), signal.SIGKILL)
-        assert await_ended(self.process_ids, 10) == set()
+        await_ended(self.process_ids)
 
     def pid(self, name: str) -> int:
         """Process of an actor."""
@@ -134,14 +134,18 @@ class LiveRing:
         for name in names:
             os.kill(self.pid(name), signal.SIGKILL)
         for name in names:
-            assert self.processes.await_state(name, "exited").code == -signal.SIGKILL
+            assert self.await_state(name, "exited").code == -signal.SIGKILL
 
     def start(self, *names: str) -> None:
         """Starts actors again."""
         for name in names:
             self.processes.start_actor(name)
         for name in names:
-            self.processes.await_state(name, "ready", 20)
+            self.await_state(name, "ready")
+
+    def await_state(self, name: str, state: str) -> ActorStatus:
+        """Waits until an actor is "ready", "failed" or "exited"."""
+        return self.processes.await_state(name, state, FOREVER)
 
     def store(self) -> ContentStore:
         """The ciphertext store."""
@@ -163,6 +167,10 @@ class LiveRing:
         fund_actors(connect(self.devnet.url), self.devnet.url, [keys.address])
         return self.querent(folder)
 
+    def pass_deadline(self, seconds: int) -> None:
+        """Moves the chain's clock past a deadline; the actors and this machine have other clocks."""
+        Clock(connect(self.devnet.url)).advance(seconds + 1)
+
     def state(self) -> LedgerState:
         """The ledger as its events tell it now."""
         follower = LedgerFollower(self.client(), self.deployment.first_block)
@@ -173,32 +181,30 @@ class LiveRing:
         """One query as the ledger has it now."""
         return self.state().sessions[query]
 
-    def await_session(self, query: QueryId, reached: Callable[[Session], bool], seconds: float = 20) -> Session:
+    def await_session(self, query: QueryId, reached: Callable[[Session], bool]) -> Session:
         """Waits until the ledger shows a query in some state."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+
+        def look() -> Session | None:
             session = self.session(query)
-            if reached(session):
-                return session
-            time.sleep(0.01)
-        raise AssertionError(f"query {query} did not get there: {self.session(query)}")
+            return session if reached(session) else None
 
-    def await_mode(self, mode: RingMode, seconds: float = 20) -> None:
-        """Waits until the ledger derives a mode."""
-        client, deadline = self.client(), time.monotonic() + seconds
-        while client.mode() is not mode:  # looked at once: it may be another one again a moment later
-            assert time.monotonic() < deadline, f"not in mode {mode.name} within {seconds:.0f} s"
-            time.sleep(0.01)
+        found = wait_until(look, f"query {query}")
+        assert found is not None
+        return found
 
-    def await_new_arrangement(self, after: QueryId, seconds: float = 20) -> None:
+    def await_mode(self, mode: RingMode) -> None:
+        """Waits until the ledger derives a mode; it may be another one again a moment later."""
+        client = self.client()
+        wait_until(lambda: client.mode() is mode, mode.name)
+
+    def await_new_arrangement(self, after: QueryId) -> None:
         """Waits until the ring, arranged after every query, is in its next arrangement and ready for another query."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+
+        def is_there() -> bool:
             current, done = self.state().arrangement, self.session(after).arrangement
-            if current is not None and current.arranged.arrangement > done and current.is_authentic:
-                return
-            time.sleep(0.01)
-        raise AssertionError(f"the ring was not arranged anew after query {after}")
+            return current is not None and current.arranged.arrangement > done and current.is_authentic
+
+        wait_until(is_there, f"the arrangement after query {after}")
 
     def plain_output(self, images: NDArray[np.uint8]) -> TensorBytes:
         """What the integer model says without ring and chain."""
@@ -220,7 +226,7 @@ class LiveRing:
 
 def wait_for(querent: Querent, query: QueryId) -> QueryResult:
     """The answer."""
-    return querent.wait(query, ANSWER_SECONDS, lambda _session, _mode: None)
+    return querent.wait(query, FOREVER, lambda _session, _mode: None)
 
 
 def _parent_of(pid: int) -> int:
@@ -236,12 +242,9 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def await_ended(pids: set[int], seconds: float = 5) -> set[int]:
-    """Gives processes a moment to end; returns those that did not."""
-    deadline = time.monotonic() + seconds
-    while (left := {pid for pid in pids if is_running(pid)}) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return left
+def await_ended(pids: set[int]) -> None:
+    """Waits until none of these processes is left."""
+    wait_until(lambda: not any(map(is_running, pids)), f"the end of {sorted(pids)}")
 
 
 @contextmanager
@@ -256,7 +259,7 @@ def running_ring(
     faults: Path | None = None,
     host_module: str = HONEST_HOST,
     standbys: int = 0,
-    deadlines: Deadlines | None = None,
+    deadlines: Deadlines = NO_DEADLINES,
     relay: bool = False,
 ) -> Iterator[LiveRing]:
     """A ring on a node of its own, from its making to its end, after which none of their processes is left.
@@ -291,4 +294,4 @@ def running_ring(
             ring.processes.stop()
         ring.process_ids.add(devnet.process_id)
     assert len(ring.process_ids) > len(ring.names)
-    assert await_ended(ring.process_ids) == set()
+    await_ended(ring.process_ids)

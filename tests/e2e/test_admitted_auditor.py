@@ -8,7 +8,6 @@ from pathlib import Path
 
 from deepring_chain.actors.ring_folder import MODEL_FILE
 from deepring_chain.attacks.orders import Lie
-from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.types import RingMode
 from tests.e2e.command import Terminal
 from tests.e2e.incidents import order
@@ -22,7 +21,7 @@ def test_admitted_auditor_repeats_the_verdicts_through_the_node_and_from_an_expo
 ) -> None:
     path, key, history = tmp_path / "ring", tmp_path / "auditor", tmp_path / "history.jsonl.gz"
     lab = "deepring_chain.attacks"
-    with running_ring(path, tiny_model(), host_module=lab, deadlines=Deadlines(15, 90)) as ring:
+    with running_ring(path, tiny_model(), host_module=lab) as ring:
         public = terminal.said("auditor-key", key).strip()
         assert re.fullmatch("[0-9a-f]{64}", public)
         assert "admitted" in terminal.said("admit-auditor", public, "--ring", path)

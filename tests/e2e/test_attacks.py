@@ -19,7 +19,6 @@ from deepring_chain.protocol.session import Session
 from deepring_chain.types import RingMode
 from tests.e2e.incidents import (
     await_restored,
-    await_that,
     convicted,
     faults,
     flags_since,
@@ -27,6 +26,7 @@ from tests.e2e.incidents import (
     reports_since,
 )
 from tests.e2e.live_ring import LiveRing, random_images, running_ring, tiny_model, wait_for
+from tests.waiting import wait_until
 
 VICTIM, LAYER, TENSOR = "worker-2", 2, "layer.2.weight"
 IMAGES = random_images(8, seed=5)
@@ -48,7 +48,7 @@ def strike(ring: LiveRing, give: Callable[[Path], None]) -> None:
     ring.await_mode(RingMode.QUERY)
     folder = ring.folder.path / VICTIM
     give(folder)
-    await_that(lambda: not (folder / ORDER_FILE).exists(), "the order is taken")
+    wait_until(lambda: not (folder / ORDER_FILE).exists(), "the order is taken")
 
 
 def assert_found_restored_and_right(ring: LiveRing, before: int, session: Session) -> None:

@@ -157,7 +157,7 @@ def test_worker_alone_in_a_copied_folder_is_a_member_of_the_ring(tiny_ring: Live
             querent = tiny_ring.querent()
             assert wait_for(querent, querent.submit(images)).output == tiny_ring.plain_output(images)
             alone.send_signal(signal.SIGINT)
-            assert alone.wait(10) == 0
+            assert alone.wait() == 0
         finally:
             alone.kill()
     elsewhere.rename(tiny_ring.folder.path / "worker-2")

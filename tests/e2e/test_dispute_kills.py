@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from deepring_chain.attacks.orders import Lie
-from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.protocol.events import UpdatePosted
 from deepring_chain.protocol.update import decode_signed_update
 from deepring_chain.types import QueryId, QueryPhase, RingMode, SignedUpdate
 from tests.e2e.incidents import (
-    PATIENCE,
     arrange,
     await_restored,
     convicted,
@@ -38,7 +36,7 @@ def armed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ring(tmp_path_factory: pytest.TempPathFactory, armed: Path) -> Iterator[LiveRing]:
     path = tmp_path_factory.mktemp("dispute-kills") / "ring"
-    with running_ring(path, tiny_model(), faults=armed, arrange_every=100, deadlines=Deadlines(30, 120)) as live:
+    with running_ring(path, tiny_model(), faults=armed, arrange_every=100) as live:
         yield live
 
 
@@ -66,7 +64,7 @@ def assert_nobody_signed_twice(ring: LiveRing, query: QueryId) -> None:
 
 
 def die_and_start_again(ring: LiveRing, name: str) -> None:
-    assert ring.processes.await_state(name, "exited", PATIENCE).code == -9
+    assert ring.await_state(name, "exited").code == -9
     ring.start(name)
 
 
@@ -161,7 +159,7 @@ def test_all_actors_killed_in_a_disputed_query_and_started_again_end_it_well(rin
     (armed / "ouroboros LedgerClient.judge before").touch()
     querent = ring.querent()
     query = querent.submit(IMAGES)
-    ring.processes.await_state("ouroboros", "exited", PATIENCE)
+    ring.await_state("ouroboros", "exited")
     assert ring.session(query).phase is QueryPhase.DISPUTED
     ring.kill("worker-1", "worker-2", "worker-3")
     ring.start(*ring.names)

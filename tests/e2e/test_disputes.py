@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import pytest
 
 from deepring_chain.attacks.orders import Lie
-from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.types import Digest, Hop, QueryId, RingMode
 from tests.e2e.incidents import convicted, faults, hops_by_attempt, lose, order, stopped
@@ -23,7 +22,15 @@ IMAGES = random_images(2, seed=3)
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRing]:
     path = tmp_path_factory.mktemp("disputes") / "ring"
     lab = "deepring_chain.attacks"
-    with running_ring(path, tiny_model(), host_module=lab, deadlines=Deadlines(15, 90)) as ring:
+    with running_ring(path, tiny_model(), host_module=lab) as ring:
+        yield ring
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRing]:
+    """A ring whose ouroboros waits for a lost blob however long it takes to put it back."""
+    path = tmp_path_factory.mktemp("patient") / "ring"
+    with running_ring(path, tiny_model(), host_module="tests.e2e.patient_host") as ring:
         yield ring
 
 
@@ -101,16 +108,16 @@ def sent_by_worker_1(ring: LiveRing, query: QueryId) -> Digest:
     return session.updates[Hop(1)].signed.update.envelope
 
 
-def test_envelope_that_the_store_lost_is_put_back_and_nobody_is_convicted(lab: LiveRing) -> None:
-    lab.await_mode(RingMode.QUERY)
-    querent = lab.querent()
-    with stopped(lab, "worker-2"):
+def test_envelope_that_the_store_lost_is_put_back_and_nobody_is_convicted(patient: LiveRing) -> None:
+    patient.await_mode(RingMode.QUERY)
+    querent = patient.querent()
+    with stopped(patient, "worker-2"):
         query = querent.submit(IMAGES)
-        lose(lab, sent_by_worker_1(lab, query))
-    assert wait_for(querent, query).output == lab.plain_output(IMAGES)
-    assert faults(lab, query) == [(Hop(2), FaultKind.UNSETTLED)]
-    assert hops_by_attempt(lab, query) == {1: [0, 1], 2: [2, 3]}
-    assert lab.audit().failure is None
+        lose(patient, sent_by_worker_1(patient, query))
+    assert wait_for(querent, query).output == patient.plain_output(IMAGES)
+    assert faults(patient, query) == [(Hop(2), FaultKind.UNSETTLED)]
+    assert hops_by_attempt(patient, query) == {1: [0, 1], 2: [2, 3]}
+    assert patient.audit().failure is None
 
 
 def test_envelope_that_the_store_lost_while_its_sender_was_dead_is_made_again(lab: LiveRing) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -13,7 +12,6 @@ from deepring_chain.cli.experiment import app
 from deepring_chain.experiments.rows import PARTS
 
 
-@pytest.mark.timeout(900)
 def test_small_run_of_every_experiment_finds_all_attacks_and_draws_its_page(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["smoke", "--out", str(tmp_path)], catch_exceptions=False)
     assert done.exit_code == 0

@@ -7,19 +7,24 @@ from collections.abc import Iterator
 import pytest
 
 from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, give_order
+from deepring_chain.chain.connection import connect
 from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.types import Hop, RingMode
+from tests.chain.clock import Clock
 from tests.e2e.live_ring import LiveRing, random_images, running_ring, tiny_model, wait_for
 
 LIAR = "worker-2"
 LIAR_HOP = Hop(2)
+HOP_SECONDS = 3
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRing]:
     path = tmp_path_factory.mktemp("lab") / "ring"
-    with running_ring(path, tiny_model(), host_module="deepring_chain.attacks", deadlines=Deadlines(3, 60)) as ring:
+    deadlines = Deadlines(HOP_SECONDS, 60)
+    with running_ring(path, tiny_model(), host_module="deepring_chain.attacks", deadlines=deadlines) as ring:
+        Clock(connect(ring.devnet.url)).stop()  # nobody is late, but where a test says so
         yield ring
 
 
@@ -51,7 +56,9 @@ def test_silent_worker_times_out_and_is_asked_again(lab: LiveRing) -> None:
     give_order(lab.folder.path / LIAR, LabOrder(Lie.SILENCE))
     querent = lab.querent()
     query = querent.submit(images)
-    lab.await_session(query, lambda session: bool(session.faults), 30)
+    lab.await_session(query, lambda session: session.next_hop == LIAR_HOP)
+    lab.pass_deadline(HOP_SECONDS)
+    lab.await_session(query, lambda session: bool(session.faults))
     give_order(lab.folder.path / LIAR, LabOrder(Lie.FLIP_MEMORY_BIT, "layer.2.weight", 3))
     assert wait_for(querent, query).output == lab.plain_output(images)
     faults = lab.session(query).faults

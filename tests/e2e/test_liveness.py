@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,18 +9,21 @@ import pytest
 
 from deepring_chain.attacks.orders import Lie
 from deepring_chain.chain.client import LedgerClient
+from deepring_chain.chain.connection import connect
 from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.protocol.events import HopTimedOut
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.types import Hop, QueryId, QueryPhase, RingMode
+from tests.chain.clock import Clock
 from tests.e2e.command import Terminal
-from tests.e2e.incidents import PATIENCE, await_that, events_since, faults, hops_by_attempt, order, stopped
+from tests.e2e.incidents import events_since, faults, hops_by_attempt, order, stopped
 from tests.e2e.live_ring import PASSWORD, LiveRing, random_images, running_ring, tiny_model, wait_for
 
 IMAGES = random_images(2, seed=6)
 HOP_SECONDS = 4
+"""After which the ouroboros asks for a timeout, by its own clock; the ledger's stands still until a test moves it."""
 WITHDRAW_SECONDS = 6
 
 
@@ -30,6 +32,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRing]:
     path = tmp_path_factory.mktemp("liveness") / "ring"
     lab, deadlines = "deepring_chain.attacks", Deadlines(HOP_SECONDS, WITHDRAW_SECONDS)
     with running_ring(path, tiny_model(), host_module=lab, arrange_every=100, deadlines=deadlines) as ring:
+        Clock(connect(ring.devnet.url)).stop()
         yield ring
 
 
@@ -56,7 +59,9 @@ def test_silent_worker_is_timed_out_by_the_ouroboros_and_asked_again(lab: LiveRi
     order(lab, "worker-2", Lie.SILENCE)
     querent = lab.querent()
     query = querent.submit(IMAGES)
-    lab.await_session(query, lambda session: bool(session.faults), PATIENCE)
+    lab.await_session(query, lambda session: session.next_hop == 2)
+    lab.pass_deadline(HOP_SECONDS)
+    lab.await_session(query, lambda session: bool(session.faults))
     lab.kill("worker-2")
     lab.start("worker-2")
     assert wait_for(querent, query).output == lab.plain_output(IMAGES)
@@ -77,7 +82,8 @@ def test_stranger_may_call_the_timeout_once_the_deadline_is_over_and_not_before(
         lab.await_session(query, lambda session: session.next_hop == 3)
         lab.kill("ouroboros")
         assert not is_timed_out(lab, stranger, query)
-        await_that(lambda: is_timed_out(lab, stranger, query), "the deadline")
+        lab.pass_deadline(HOP_SECONDS)
+        assert is_timed_out(lab, stranger, query)
     assert [event.hop for event in events_since(lab, block) if isinstance(event, HopTimedOut)] == [3]
     assert lab.session(query).phase is QueryPhase.INTERRUPTED
     lab.start("ouroboros")
@@ -110,12 +116,11 @@ def test_querent_gives_up_after_the_long_deadline_and_nobody_else_does(
     lab.kill("ouroboros")
     foreign = lab.new_querent(tmp_path / "other").submit(IMAGES)
     query = lab.querent().submit(IMAGES)
-    started = time.monotonic()
     withdraw = ("withdraw", "--ring", lab.folder.path)
     assert "DeadlineAhead" in terminal.refusal(*withdraw, query)
     assert "another account asked it" in terminal.refusal(*withdraw, foreign)
     assert "the ledger has no such query" in terminal.refusal(*withdraw, query + 100)
-    time.sleep(max(0.0, WITHDRAW_SECONDS + 2 - (time.monotonic() - started)))
+    lab.pass_deadline(WITHDRAW_SECONDS)
     assert "another account asked it" in terminal.refusal(*withdraw, foreign)
     assert terminal.said(*withdraw, query) == f"query {query}: withdrawn\n"
     assert lab.session(query).phase is QueryPhase.WITHDRAWN

@@ -27,9 +27,10 @@ from deepring_chain.crypto.keys import load_keys
 from deepring_chain.model.layer import run_layer
 from deepring_chain.protocol.events import UpdatePosted
 from deepring_chain.types import Hop, QueryPhase
-from tests.e2e.command import Terminal, ring_up
-from tests.e2e.incidents import await_that, events_since, order, stopped
+from tests.e2e.command import Hurry, Terminal, ring_up
+from tests.e2e.incidents import events_since, order, stopped
 from tests.e2e.live_ring import PASSWORD, LiveRing, RingFolder, random_images, tiny_model, wait_for
+from tests.waiting import wait_until
 
 LAB = "deepring_chain.attacks"
 IMAGES = random_images(5, seed=3)
@@ -55,7 +56,7 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRing]:
 def page(ring: LiveRing, name: str, what: str = "metrics") -> str:
     running = RunningActor.read(ring.folder.path / "run" / f"{name}.json")
     assert running is not None
-    with urllib.request.urlopen(f"http://{running.host}:{running.port}/{what}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{running.host}:{running.port}/{what}") as answer:
         return str(answer.read().decode())
 
 
@@ -203,13 +204,14 @@ def test_status_of_a_ring_that_runs_tells_everything(ring: LiveRing, terminal: T
     assert re.search(r"worker-2-standby-1 +2 ", text)
 
 
-def test_status_tells_what_a_query_waits_for(ring: LiveRing, terminal: Terminal) -> None:
+def test_status_tells_what_a_query_waits_for(ring: LiveRing, terminal: Terminal, hurry: Hurry) -> None:
     seated = _seated_at(ring, 3)
+    hurry.processes(ring.pid(seated))
     with stopped(ring, seated):
         query = ring.querent().submit(IMAGES)
         ring.await_session(query, lambda session: session.next_hop == 3)
-        told = status(terminal, "--ring", ring.folder.path, "--timeout", 3)
-        text = terminal.said("status", "--ring", ring.folder.path, "--timeout", 3)
+        told = status(terminal, "--ring", ring.folder.path)
+        text = terminal.said("status", "--ring", ring.folder.path)
     (waiting,) = told["ring"]["waiting"]
     assert (waiting["query"], waiting["awaits"], waiting["next_hop"]) == (query, "hop", 3)
     actors = {actor["address"]: actor for actor in told["actors"]}
@@ -328,5 +330,5 @@ def test_ring_whose_host_was_killed_is_told_as_gone(ring: LiveRing, terminal: Te
     assert (code, finding["cause"]) == (1, "actor_down")
     assert "All of the ring's processes are gone" in finding["sentence"]
     ring.restart_all(restarts=False)
-    await_that(lambda: terminal.run("doctor", "--ring", ring.folder.path)[0] == 0, "the ring is well again")
+    wait_until(lambda: terminal.run("doctor", "--ring", ring.folder.path)[0] == 0, "the ring is well again")
     assert ring.session(ring.ask(IMAGES).query).phase is QueryPhase.DELIVERED

@@ -12,13 +12,11 @@ import pytest
 
 from deepring_chain.actors.ring_folder import MODEL_FILE, PARAMS_FILE
 from deepring_chain.attacks.bit_flip import flip_file_bit, tensor_places
-from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.model.checkpoint import load_layers
 from deepring_chain.types import QueryPhase, RingMode
 from tests.e2e.incidents import (
     arrange,
     await_restored,
-    await_that,
     flags_since,
     flip_in_file,
     flip_in_memory,
@@ -27,6 +25,7 @@ from tests.e2e.incidents import (
     stopped,
 )
 from tests.e2e.live_ring import LiveRing, random_images, running_ring, tiny_model, wait_for
+from tests.waiting import wait_until
 
 IMAGES = random_images(2, seed=5)
 Flip = tuple[str, str, bool]
@@ -46,7 +45,7 @@ FLIPS: dict[str, list[Flip]] = {
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRing]:
     path = tmp_path_factory.mktemp("restore") / "ring"
     lab = "deepring_chain.attacks"
-    with running_ring(path, tiny_model(), host_module=lab, arrange_every=100, deadlines=Deadlines(15, 90)) as ring:
+    with running_ring(path, tiny_model(), host_module=lab, arrange_every=100) as ring:
         yield ring
 
 
@@ -84,7 +83,7 @@ def test_query_asked_while_the_flag_is_off_waits_and_is_answered_right(lab: Live
     querent = lab.querent()
     with stopped(lab, "worker-1"):
         arrange(lab)
-        await_that(lambda: lab.client().mode() is not RingMode.QUERY, "a new arrangement")
+        wait_until(lambda: lab.client().mode() is not RingMode.QUERY, "a new arrangement")
         query = querent.submit(IMAGES)
         other = querent.submit(IMAGES[:1])
         assert lab.session(query).phase is QueryPhase.SUBMITTED
@@ -152,8 +151,8 @@ def test_worker_whose_file_does_not_load_starts_and_is_restored(
 def refusal_to_start(ring: LiveRing, name: str) -> str:
     """What an actor says that does not start."""
     ring.processes.start_actor(name)
-    await_that(lambda: bool(ring.processes.statuses[name].error), f"{name} refuses")
-    return str(ring.processes.await_state(name, "exited", 20).error)
+    wait_until(lambda: bool(ring.processes.statuses[name].error), f"{name} refuses")
+    return str(ring.await_state(name, "exited").error)
 
 
 def test_worker_without_a_file_refuses_to_start(lab: LiveRing) -> None:

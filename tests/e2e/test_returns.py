@@ -13,8 +13,6 @@ from deepring_chain.actors.running import HostRecord
 from tests.e2e.live_ring import LiveRing, random_images, running_ring, tiny_model
 from tests.faults.disk import allow_writing, forbid_writing
 
-PATIENCE = 40.0
-
 
 @pytest.fixture(scope="module")
 def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRing]:
@@ -38,11 +36,11 @@ def host_of(ring: LiveRing) -> int:
 def vanish(ring: LiveRing, name: str) -> None:
     """kill -9, and a start that fails."""
     os.kill(ring.pid(name), signal.SIGKILL)
-    ring.processes.await_state(name, "failed", PATIENCE)
+    ring.await_state(name, "failed")
 
 
 def assert_serves(ring: LiveRing, name: str) -> None:
-    ring.processes.await_state(name, "ready", PATIENCE)
+    ring.await_state(name, "ready")
     images = random_images(2, seed=9)
     assert ring.ask(images).output == ring.plain_output(images)
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from web3.types import RPCEndpoint
 
 from deepring_chain.attacks.orders import Lie
+from deepring_chain.chain.connection import connect
 from deepring_chain.protocol.events import UpdatePosted
 from deepring_chain.protocol.session import FaultKind
-from deepring_chain.types import QueryId
-from tests.e2e.incidents import await_that, order
+from deepring_chain.types import QueryId, RingMode
+from tests.e2e.incidents import order
 from tests.e2e.live_ring import ROOT, LiveRing, random_images, running_ring, tiny_model, wait_for
+from tests.waiting import wait_until
 
 IN_FLIGHT = 8
 
@@ -35,7 +41,7 @@ def test_slow_query_does_not_delay_others(tmp_path: Path, monkeypatch: pytest.Mo
         folder = ring.folder.path / "worker-2"
         (folder / "hold-1").touch()
         slow = submit_all(ring, 1)
-        await_that((folder / "held-1").exists, "worker-2 is held at query 1")
+        wait_until((folder / "held-1").exists, "worker-2 is held at query 1")
         others = submit_all(ring, 4)
         assert_all_right(ring, others)
         assert ring.session(slow[0]).is_open
@@ -57,17 +63,38 @@ def test_disputed_query_does_not_harm_those_beside_it(tmp_path: Path) -> None:
 
 
 def test_hops_of_all_queries_progress_in_the_same_blocks(tmp_path: Path) -> None:
-    """A block a second, as on a public chain: eight queries take little longer than one.
-
-    One after the other they would take a block for each of their entries.
-    """
-    with running_ring(tmp_path / "ring", tiny_model(), arrange_every=100, extra=["--block-time", "1"]) as ring:
-        queries = submit_all_at_once(ring)
+    """A block is mined once each query's next entry waits for it. One after the other, so many never would."""
+    with running_ring(tmp_path / "ring", tiny_model(), arrange_every=100) as ring:
+        ring.await_mode(RingMode.QUERY)
+        hops = len(ring.names)
+        with mined_by_hand(ring) as mine, ThreadPoolExecutor(1) as thread:
+            asked = thread.submit(submit_all_at_once, ring)
+            for _ in range(hops + 3):  # the questions, their routes, the hops, the answers
+                mine()
+            queries = asked.result()
         assert_all_right(ring, queries)
         blocks = blocks_of_updates(ring)
-    hops = len(ring.names)
     assert len(blocks) == IN_FLIGHT * hops
-    assert len(set(blocks)) <= 3 * hops
+    assert len(set(blocks)) == hops
+
+
+@contextmanager
+def mined_by_hand(ring: LiveRing) -> Iterator[Callable[[], None]]:
+    """No block comes by itself; gives what mines one when there is an entry of each query."""
+    web3 = connect(ring.devnet.url)
+
+    def call(method: str, *arguments: object) -> Any:
+        return web3.provider.make_request(RPCEndpoint(method), list(arguments))["result"]
+
+    def mine() -> None:
+        wait_until(lambda: int(call("txpool_status")["pending"], 16) >= IN_FLIGHT, "an entry of each query")
+        call("evm_mine")
+
+    call("evm_setAutomine", False)
+    try:
+        yield mine
+    finally:
+        call("evm_setAutomine", True)
 
 
 def submit_all_at_once(ring: LiveRing) -> list[QueryId]:

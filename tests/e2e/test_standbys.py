@@ -7,11 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from deepring_chain.attacks.orders import Lie
-from deepring_chain.chain.deployment import Deadlines
+from deepring_chain.chain.client import LedgerClient
+from deepring_chain.crypto.keys import load_keys
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.types import Hop, RingMode
-from tests.e2e.incidents import PATIENCE, arrange, await_that, convicted, faults, hops_by_attempt, order, stopped
-from tests.e2e.live_ring import LiveRing, random_images, running_ring, tiny_model, wait_for
+from tests.e2e.clocked_host import AHEAD_FILE
+from tests.e2e.incidents import arrange, convicted, faults, hops_by_attempt, order, stopped
+from tests.e2e.live_ring import NO_DEADLINES, PASSWORD, LiveRing, random_images, running_ring, tiny_model, wait_for
+from tests.waiting import wait_until
 
 IMAGES = random_images(2, seed=4)
 
@@ -19,8 +22,7 @@ IMAGES = random_images(2, seed=4)
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRing]:
     path = tmp_path_factory.mktemp("standbys") / "ring"
-    lab, deadlines = "deepring_chain.attacks", Deadlines(5, 120)
-    with running_ring(path, tiny_model(), host_module=lab, arrange_every=100, standbys=1, deadlines=deadlines) as ring:
+    with running_ring(path, tiny_model(), host_module="tests.e2e.clocked_host", arrange_every=100, standbys=1) as ring:
         yield ring
 
 
@@ -36,18 +38,25 @@ def seated(ring: LiveRing, layer: int) -> str:
     return name
 
 
+def all_but_one_attested(ring: LiveRing, before: int) -> bool:
+    """Whether in an arrangement after `before` a single seat has not attested."""
+    current = ring.state().arrangement
+    assert current is not None
+    return current.arranged.arrangement > before and len(current.missing_seats()) == 1
+
+
 def other(name: str) -> str:
     """The other candidate for a layer."""
     return name.removesuffix("-standby-1") if name.endswith("-standby-1") else f"{name}-standby-1"
 
 
 def test_first_choices_are_seated_while_nobody_fails(lab: LiveRing) -> None:
-    lab.await_mode(RingMode.QUERY, PATIENCE)
+    lab.await_mode(RingMode.QUERY)
     assert [seated(lab, layer) for layer in (1, 2, 3)] == ["worker-1", "worker-2", "worker-3"]
 
 
 def test_convicted_liar_is_replaced_and_the_hop_before_seals_its_envelope_anew(lab: LiveRing) -> None:
-    lab.await_mode(RingMode.QUERY, PATIENCE)
+    lab.await_mode(RingMode.QUERY)
     liar = seated(lab, 1)
     order(lab, liar, Lie.PERTURBED_INPUT)
     querent = lab.querent()
@@ -61,11 +70,17 @@ def test_convicted_liar_is_replaced_and_the_hop_before_seals_its_envelope_anew(l
 
 
 def test_dead_worker_times_out_and_its_standby_takes_over(lab: LiveRing) -> None:
-    lab.await_mode(RingMode.QUERY, PATIENCE)
+    lab.await_mode(RingMode.QUERY)
     dead = seated(lab, 3)
     lab.kill(dead)
     querent = lab.querent()
     query = querent.submit(IMAGES)
+    session = lab.await_session(query, lambda session: session.next_hop == 3)
+    lab.pass_deadline(NO_DEADLINES.hop)
+    client = LedgerClient.open(  # anyone may end an attempt whose hop is late
+        lab.deployment.rpc_url, lab.deployment.ledger, load_keys(lab.folder.querent, PASSWORD).account
+    )
+    client.time_out(query, session.state(client.block_time))
     assert wait_for(querent, query).output == lab.plain_output(IMAGES)
     assert faults(lab, query) == [(Hop(3), FaultKind.SILENT)]
     assert seated(lab, 3) == other(dead)
@@ -75,11 +90,14 @@ def test_dead_worker_times_out_and_its_standby_takes_over(lab: LiveRing) -> None
 
 
 def test_worker_that_never_attests_is_replaced(lab: LiveRing) -> None:
-    lab.await_mode(RingMode.QUERY, PATIENCE)
+    lab.await_mode(RingMode.QUERY)
     silent = seated(lab, 2)
+    before = lab.state().arrangement
+    assert before is not None
     with stopped(lab, silent):
         arrange(lab)
-        await_that(lambda: lab.client().mode() is not RingMode.QUERY, "a new arrangement")
+        wait_until(lambda: all_but_one_attested(lab, before.arranged.arrangement), "the others attest")
+        (lab.folder.ouroboros / AHEAD_FILE).write_text(str(NO_DEADLINES.hop + 1))
         query = lab.querent().submit(IMAGES)
         assert wait_for(lab.querent(), query).output == lab.plain_output(IMAGES)
         assert seated(lab, 2) == other(silent)

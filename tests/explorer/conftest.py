@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 from eth_account.signers.local import LocalAccount
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.chain.ring_driver import ScriptedRing
 from tests.chain.stored_ring import StoredRing
 from tests.e2e.command import Terminal
 from tests.explorer.chromium import running_chromium
 from tests.explorer.watching import Watched, watch
+from tests.waiting import FOREVER
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
+    expect.set_options(timeout=FOREVER * 1000)
     with running_chromium() as found:
         yield found
 
@@ -27,6 +29,7 @@ def browser() -> Iterator[Browser]:
 def watched(browser: Browser) -> Iterator[Watched]:
     """An empty page, of which everything that goes wrong in it is noted."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
+    context.set_default_timeout(FOREVER * 1000)
     yield watch(context.new_page())
     context.close()
 

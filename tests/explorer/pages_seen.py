@@ -105,7 +105,7 @@ class Site:
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
         """One request, to the byte as a hostile client would send it."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
+        connection = http.client.HTTPConnection(HOST, self.port)
         try:
             connection.putrequest(method, path, skip_host="Host" in headers)
             for name, value in headers.items():

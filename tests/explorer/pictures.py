@@ -11,7 +11,6 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 from deepring_chain.attacks.orders import Lie
-from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.cli.explorer_demo import mine_slowly
 from deepring_chain.model.checkpoint import shipped_model
 from deepring_chain.model.samples import load_mnist_samples
@@ -19,7 +18,7 @@ from deepring_chain.types import QueryId, RingMode
 from tests.e2e.incidents import arrange, flip_in_memory, order
 from tests.e2e.live_ring import LiveRing, running_ring, wait_for
 from tests.explorer.chromium import find_chromium, running_chromium
-from tests.explorer.watching import PATIENCE, explorer_of, see
+from tests.explorer.watching import explorer_of, see
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 DESKTOP = {"width": 1200, "height": 820}
@@ -50,7 +49,7 @@ def save(page: Page, name: str, *, full: bool = False) -> None:
 
 def ask(ring: LiveRing) -> QueryId:
     """A query, once the ring is ready."""
-    ring.await_mode(RingMode.QUERY, PATIENCE)
+    ring.await_mode(RingMode.QUERY)
     return ring.querent().submit(IMAGES)
 
 
@@ -67,7 +66,7 @@ def take_round(browser: Browser, ring: LiveRing, address: str) -> None:
 
 def take_restore(browser: Browser, ring: LiveRing, address: str) -> None:
     """A tampered block while it is restored, in the dark."""
-    ring.await_mode(RingMode.QUERY, PATIENCE)
+    ring.await_mode(RingMode.QUERY)
     with opened(browser, address, dark=True) as page:
         flip_in_memory(ring, "worker-3", "layer.3.weight", 4)
         arrange(ring)
@@ -80,7 +79,7 @@ def take_restore(browser: Browser, ring: LiveRing, address: str) -> None:
 
 def take_dispute(browser: Browser, ring: LiveRing, address: str) -> None:
     """The story of a query with a liar on its way."""
-    ring.await_mode(RingMode.QUERY, PATIENCE)
+    ring.await_mode(RingMode.QUERY)
     order(ring, "worker-2", Lie.PERTURBED_INPUT)
     query = ask(ring)
     wait_for(ring.querent(), query)
@@ -98,7 +97,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, running_chromium() as browser:
         path, lab, model = Path(scratch) / "ring", "deepring_chain.attacks", shipped_model()
-        with running_ring(path, model, host_module=lab, deadlines=Deadlines(60, 600)) as ring:
+        with running_ring(path, model, host_module=lab) as ring:
             ring.await_mode(RingMode.QUERY)
             mine_slowly(ring.devnet.url, 1)
             with explorer_of(ring) as address:

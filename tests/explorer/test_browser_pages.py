@@ -16,7 +16,7 @@ from tests.e2e.command import Terminal
 from tests.explorer.pages_seen import Site, site_of
 from tests.explorer.scripted import NAMES, record_of, ring
 from tests.explorer.test_hostile import HOSTILE, OneBlob, tampered
-from tests.explorer.watching import Watched, see, width_needed
+from tests.explorer.watching import Watched, let_all_run, page_until, see, width_needed
 
 pytestmark = pytest.mark.browser
 
@@ -44,7 +44,7 @@ def test_hostile_text_harms_no_reader(name: str, watched: Watched) -> None:
     with site_of(record_of(tampered(text)), OneBlob(Blob(BlobState.GOOD, 3, card)), names) as site:
         for path in ("", "query/1"):
             watched.page.goto(site.address + path)
-            watched.page.wait_for_timeout(100)
+            let_all_run(watched.page)
             assert watched.page.evaluate("typeof window.harmed") == "undefined"
             assert watched.page.locator("img, script:not([src]), [onload], [onerror]").count() == 0
         watched.assert_clean(site.address)
@@ -62,9 +62,8 @@ def test_policy_stops_a_script_that_would_get_in_all_the_same(site: Site, watche
             document.body.append(image);
         }"""
     )
-    watched.page.wait_for_timeout(200)
+    page_until(watched.page, lambda: len([s for s in watched.complaints if "Content Security Policy" in s]) >= 2)
     assert watched.page.evaluate("typeof window.harmed") == "undefined"
-    assert len([text for text in watched.complaints if "Content Security Policy" in text]) >= 2
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from tests.chain.stored_ring import StoredRing, answer_one, open_client
 from tests.e2e.command import DEEPRING, Terminal, descendants, environment
 from tests.e2e.live_ring import await_ended
 from tests.explorer.pages_seen import elements
-from tests.explorer.watching import PATIENCE
+from tests.waiting import wait_until
 
 
 def place(stored: StoredRing) -> list[object]:
@@ -155,14 +154,14 @@ def explorer_up(*arguments: object) -> Iterator[str]:
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line.startswith("explorer is up: http://127.0.0.1:"), process.communicate(timeout=PATIENCE)
+        assert line.startswith("explorer is up: http://127.0.0.1:"), process.communicate()
         family = descendants(process.pid)
         yield line.split(": ", 1)[1].split(";")[0]
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=PATIENCE)
+        output, errors = process.communicate()
         assert (process.returncode, output) == (0, "explorer is down\n"), errors
         assert "Traceback" not in errors
-        assert await_ended(family) == set()
+        await_ended(family)
     finally:
         process.kill()
         process.wait()
@@ -170,7 +169,7 @@ def explorer_up(*arguments: object) -> Iterator[str]:
 
 def text_at(address: str) -> str:
     """What the page at an address says."""
-    connection = http.client.HTTPConnection(address.removeprefix("http://").strip("/"), timeout=PATIENCE)
+    connection = http.client.HTTPConnection(address.removeprefix("http://").strip("/"))
     connection.request("GET", "/")
     response = connection.getresponse()
     assert response.status == 200
@@ -181,10 +180,7 @@ def text_at(address: str) -> str:
 
 def await_text(address: str, part: str) -> None:
     """Waits until the page says something."""
-    deadline = time.monotonic() + PATIENCE
-    while part not in (text := text_at(address)):
-        assert time.monotonic() < deadline, text
-        time.sleep(0.2)
+    wait_until(lambda: part in text_at(address), part)
 
 
 def test_explorer_needs_addresses_alone_and_ends_at_ctrl_c(stored: StoredRing) -> None:

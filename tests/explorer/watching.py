@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,8 +15,7 @@ from deepring_chain.explorer.server import serving
 from deepring_chain.explorer.watcher import Source, Watcher
 from tests.e2e.live_ring import LiveRing
 
-PATIENCE = 60.0
-"""Seconds that a busy machine may take for anything."""
+LOOK_MILLISECONDS = 20
 
 
 @dataclass
@@ -54,15 +52,26 @@ def explorer_of(ring: LiveRing) -> Iterator[str]:
 def see(page: Page, selector: str, until: Callable[[str], bool]) -> list[str]:
     """All different texts that an element shows, until one of them satisfies; blanks count as one space."""
     seen: list[str] = []
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
+    while True:
         text = re.sub(r"\s+", " ", page.text_content(selector) or "").strip()
         if not seen or seen[-1] != text:
             seen.append(text)
         if until(text):
             return seen
-        page.wait_for_timeout(50)
-    raise AssertionError(f"{selector} never got there; it showed {seen}")
+        page.wait_for_timeout(LOOK_MILLISECONDS)
+
+
+def page_until(page: Page, reached: Callable[[], bool]) -> None:
+    """Lets the browser go on until there is what is looked for."""
+    while not reached():
+        page.wait_for_timeout(LOOK_MILLISECONDS)
+
+
+def let_all_run(page: Page) -> None:
+    """What a page's load has set off has run: the next two frames come after it."""
+    page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+    )
 
 
 def width_needed(page: Page) -> int:

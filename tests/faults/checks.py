@@ -81,7 +81,7 @@ def _reader(stage: Stage, keys: ActorKeys) -> Querent:
 def _hold_against_model(stage: Stage, reader: Querent, session: Session, question: Question) -> Iterator[str]:
     expected = stage.ring.plain_output(question.images())
     try:
-        if reader.wait(session.query, 5, lambda _session, _mode: None).output != expected:
+        if reader.wait(session.query, stage.patience or 5, lambda _session, _mode: None).output != expected:
             yield f"query {session.query}: the answer on the ledger is wrong"
     except DeepRingError as error:
         yield f"query {session.query}: its answer cannot be read: {error}"
@@ -136,13 +136,13 @@ def check_audit(stage: Stage, damaged: Sequence[Digest] = ()) -> Iterator[str]:
 def check_actors(stage: Stage) -> Iterator[str]:
     """All run and are well again."""
     for name in stage.ring.names:
-        complaint = _await_calm(lambda name=name: _trouble(stage, name))  # type: ignore[misc]
+        complaint = _await_calm(lambda name=name: _trouble(stage, name), stage.patience or CALM_SECONDS)  # type: ignore[misc]
         if complaint:
             yield f"{name}: {complaint}"
 
 
-def _await_calm(complaint: Callable[[], str]) -> str:
-    deadline = time.monotonic() + CALM_SECONDS
+def _await_calm(complaint: Callable[[], str], seconds: float) -> str:
+    deadline = time.monotonic() + seconds
     while (text := complaint()) and time.monotonic() < deadline:
         time.sleep(0.2)
     return text

@@ -37,6 +37,7 @@ class Proxy:
     Attributes:
         delay: seconds that each piece of data waits.
         lost: connections that were reset on purpose.
+        held: pieces of data that wait because the road is hung.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -47,7 +48,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._road = Road.OPEN
         self.delay = 0.0
-        self.lost = 0
+        self.lost = self.held = 0
 
     def __enter__(self) -> Proxy:
         self._thread.start()
@@ -136,8 +137,10 @@ class Proxy:
     async def _wait(self) -> None:
         if self.delay:
             await asyncio.sleep(self.delay)
+        self.held += 1
         while self._road is Road.HUNG:
             await asyncio.sleep(0.02)
+        self.held -= 1
 
     async def _lose(self, writer: asyncio.StreamWriter, data: bytes) -> None:
         writer.write(data[: len(data) // 2])

@@ -107,7 +107,7 @@ class Conductor:
         self._pass_until(lambda: self.injector.is_calm)
         self.injector.end_all()
         self._say("all faults are over")
-        deadline = time.monotonic() + END_SECONDS
+        deadline = time.monotonic() + (self._stage.patience or END_SECONDS)
         self._pass_until(lambda: self._is_over() or time.monotonic() > deadline)
         self._stopping.set()
         for asker in self._askers:
@@ -170,13 +170,14 @@ def examine(stage: Stage, conductor: Conductor, keys: dict[str, ActorKeys], kind
     return found
 
 
-def run_once(seed: int, queries: int, faults: int, tally: Tally, say: Callable[[str], None]) -> list[str]:
+def run_once(seed: int, options: argparse.Namespace, tally: Tally, say: Callable[[str], None]) -> list[str]:
     """One run, settled in the one way or the other in turn; returns what is wrong."""
-    plan, settle = draw_plan(seed, ACTORS, QUERENTS, queries, faults), SETTLE[1 - seed % 2]
-    say(f"seed {seed}: {queries} queries, settled by {settle}; " + "; ".join(map(str, plan.faults)))
+    plan, settle = draw_plan(seed, ACTORS, QUERENTS, options.queries, options.faults), SETTLE[1 - seed % 2]
+    say(f"seed {seed}: {options.queries} queries, settled by {settle}; " + "; ".join(map(str, plan.faults)))
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="deepring-faults-"))
         stage = stack.enter_context(staged(Path(folder), tiny_model(3), settle=settle))
+        stage.patience = options.patience
         keys = make_querents(stage, Path(folder))
         conductor = Conductor(stage, plan, keys, say)
         conductor.conduct()
@@ -216,6 +217,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=24)
     parser.add_argument("--queries", type=int, default=8)
     parser.add_argument("--faults", type=int, default=6)
+    parser.add_argument("--patience", type=float, help="seconds for the end, and until all are well again")
     return parser.parse_args(arguments)
 
 
@@ -229,7 +231,7 @@ def main() -> int:
         sys.stdout.flush()
 
     for seed in range(options.seed, options.seed + options.runs):
-        violations = run_once(seed, options.queries, options.faults, tally, say)
+        violations = run_once(seed, options, tally, say)
         if violations:
             say("\n".join([f"VIOLATION with seed {seed}:", *violations, f"again: make faults SEED={seed} RUNS=1"]))
             return 1

@@ -153,6 +153,7 @@ def soak(options: argparse.Namespace, say: Callable[[str], None]) -> list[str]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepring-soak-")))
         model, settle = tiny_model(3), options.settle
         stage = stack.enter_context(staged(folder, model, ARRANGE_EVERY, settle=settle, keeps_history=False))
+        stage.patience = options.patience
         keys = make_querents(stage, folder)
         running = Soak(stage, options, keys, say)
         running.conductor.conduct()
@@ -177,6 +178,7 @@ def main() -> int:
     parser.add_argument("--settle", choices=SETTLE, default=UPDATE)
     parser.add_argument("--every", type=int, default=12, help="queries per fault, on average")
     parser.add_argument("--minutes", type=float, default=240.0, help="ask for so long at most")
+    parser.add_argument("--patience", type=float, help="seconds for the end, and until all are well again")
     options, started = parser.parse_args(), time.monotonic()
 
     def say(line: str) -> None:

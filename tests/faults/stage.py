@@ -100,6 +100,7 @@ class Stage:
         lasting: names of the blobs that were there before the first query, which an operator keeps copies of.
         damaged: blobs that were lost or spoiled on purpose, as they were.
         set_backs: how often the chain lost blocks.
+        patience: seconds that the ring gets to end and to be well again; None for what it needs on a machine at rest.
     """
 
     ring: FaultyRing
@@ -111,6 +112,7 @@ class Stage:
     lasting: frozenset[str] = frozenset()
     damaged: dict[Path, bytes] = field(default_factory=dict)
     set_backs: int = 0
+    patience: float | None = None
 
     @property
     def store(self) -> Path:

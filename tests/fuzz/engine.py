@@ -20,7 +20,7 @@ from typing import Any
 from tests.fuzz.coverage import PROJECT, LineCoverage
 from tests.fuzz.edits import edit_bytes, edit_value
 from tests.fuzz.progress import Progress
-from tests.fuzz.target import Outcome, Target, Violation, examine
+from tests.fuzz.target import Outcome, Target, Violation, examine, warm_up
 
 MEASURE_EVERY = 64
 """Every so many inputs memory is counted by the allocator; the process's peak is looked at after each."""
@@ -72,8 +72,9 @@ class Examiner:
 def run_job(job: Job, target: Target) -> None:
     """Runs a job to its end, in a process of its own; ends it with 77 at the first violation."""
     progress = Progress(job.progress)
+    warm_up(target)
     for data in target.seeds():
-        examine(target, data)  # what is imported and made at first use is not the doing of an input
+        examine(target, data)
     ENGINE_LOOPS[job.engine](job, target, progress)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fuzz.registry import CORPUS, all_targets, corpus_of
-from tests.fuzz.target import Outcome, Target, examine
+from tests.fuzz.target import Outcome, Target, examine, warm_up
 
 TARGETS = {target.name: target for target in all_targets()}
 MOST_BYTES = 1_000_000
@@ -17,8 +17,7 @@ REFUSING = {"revert-data", "command-line"}
 def target(request: pytest.FixtureRequest) -> Target:
     """Each parser, after what it imports and makes at first use."""
     chosen = TARGETS[request.param]
-    for data in chosen.seeds():
-        examine(chosen, data)
+    warm_up(chosen)
     return chosen
 
 

@@ -17,6 +17,7 @@ from tests.fuzz.minimize import minimize
 from tests.fuzz.progress import Progress
 from tests.fuzz.registry import find_target
 from tests.fuzz.target import Limits, Outcome, Target, Violation, examine
+from tests.waiting import FOREVER
 
 PLANTED = {target.name: target for target in TARGETS}
 BAD = b"\x07\x31abc"
@@ -42,9 +43,8 @@ def test_what_a_parser_must_not_do_is_a_violation(name: str, words: str) -> None
 def test_memory_that_is_touched_is_noticed_without_the_allocator() -> None:
     # More than this process ever took: its peak is all that is looked at.
     once = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 4
-    target = Target(
-        "hungry", lambda data: b"x" * (len(data) * (once + 25 * 2**20)), (), lambda: [b""], limits=Limits(memory=2**20)
-    )
+    limits = Limits(seconds=FOREVER, memory=2**20)  # so many pages take the system seconds on a busy machine
+    target = Target("hungry", lambda data: b"x" * (len(data) * (once + 25 * 2**20)), (), lambda: [b""], limits=limits)
     with pytest.raises(Violation, match="bytes of memory"):
         examine(target, b"abcd")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.edits import INTEGERS, INTERESTING, LARGE, edit_value
 from tests.fuzz.registry import all_targets
-from tests.fuzz.target import Target, examine
+from tests.fuzz.target import Target, examine, warm_up
 
 TARGETS = {target.name: target for target in all_targets()}
 EXAMPLES = {"command-line": 8, "node-blocks": 10, "node-probe": 10}
@@ -30,8 +30,7 @@ SETTINGS: dict[str, Any] = {
 def seeds_of(name: str) -> tuple[bytes, ...]:
     """Valid inputs; parsed once, so that what is imported at first use counts for no input."""
     seeds = tuple(TARGETS[name].seeds())
-    for data in seeds:
-        examine(TARGETS[name], data)
+    warm_up(TARGETS[name])
     return seeds
 
 

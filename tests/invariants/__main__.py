@@ -17,7 +17,8 @@ from tests.invariants.shrink import shrink
 
 RUNS = ((ORDINARY, 2_000), (STRANGE, 1_000), (STRANGE, 300))
 """Each on a ledger of its own: how it is played, and how many calls."""
-SHRINK_SECONDS = 120.0
+SHRINK_TRIES = 5_000
+"""Replays, to leave out calls that are not needed: a minute or two."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,7 +49,7 @@ def _report(violation: Violation, seed: int, number: int) -> int:
     run: Run = violation.run  # type: ignore[attr-defined]
     print(f"invariants: VIOLATION in run {number} of seed {seed}, call {len(run.calls)}: {violation}")
     print("invariants: leaving out calls that are not needed ...", flush=True)
-    calls = shrink(load_artifact(), run.calls, run.model.openings, violation, SHRINK_SECONDS)
+    calls = shrink(load_artifact(), run.calls, run.model.openings, violation, SHRINK_TRIES)
     for call in calls:
         print(f"  {_shown(call)}")
     print(f"invariants: {len(calls)} of {len(run.calls)} calls lead to it; repeat with SEED={seed}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+from collections.abc import Iterator
 
 from deepring_chain.chain.artifact import Artifact
 from tests.invariants.calls import Call
@@ -30,26 +30,25 @@ def replay(artifact: Artifact, calls: list[Call], openings: dict[bytes, Opening]
 
 
 def shrink(
-    artifact: Artifact, calls: list[Call], openings: dict[bytes, Opening], violation: Violation, seconds: float
+    artifact: Artifact, calls: list[Call], openings: dict[bytes, Opening], violation: Violation, tries: int
 ) -> list[Call]:
-    """Leaves out calls, many at a time and then few, as long as the same violation comes."""
-    end, kind, size = time.monotonic() + seconds, kind_of(violation), max(len(calls) // 2, 1)
-    while time.monotonic() < end:
-        shorter = _without_one_part(artifact, calls, openings, kind, size, end)
+    """Leaves out calls, many at a time and then few, as long as the same violation comes; replays `tries` times."""
+    left, kind, size = iter(range(tries)), kind_of(violation), max(len(calls) // 2, 1)
+    while True:
+        shorter = _without_one_part(artifact, calls, openings, kind, size, left)
         if shorter is not None:
             calls = shorter
         elif size == 1:
-            break
+            return calls
         else:
             size = max(size // 2, 1)
-    return calls
 
 
 def _without_one_part(
-    artifact: Artifact, calls: list[Call], openings: dict[bytes, Opening], kind: str, size: int, end: float
+    artifact: Artifact, calls: list[Call], openings: dict[bytes, Opening], kind: str, size: int, left: Iterator[int]
 ) -> list[Call] | None:
     for start in range(0, len(calls), size):
-        if time.monotonic() > end:
+        if next(left, None) is None:
             return None
         shorter = calls[:start] + calls[start + size :]
         found = replay(artifact, shorter, openings)

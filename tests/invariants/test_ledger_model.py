@@ -117,7 +117,7 @@ def test_command_fails_at_a_ledger_that_differs_and_prints_the_calls(
         return events
 
     monkeypatch.setattr(RingModel, "register_model", another)
-    monkeypatch.setattr(command, "SHRINK_SECONDS", 1.0)
+    monkeypatch.setattr(command, "SHRINK_TRIES", 50)
     assert command.main(["--calls", "4000", "--seed", "1"]) == 1
     printed = capsys.readouterr().out
     assert "of seed 1, call" in printed
@@ -129,7 +129,7 @@ def test_violation_is_shrunk_to_the_calls_that_it_needs(artifact: Artifact, monk
     with pytest.raises(Violation) as caught:
         play(artifact, random.Random(1), 2_000, Counts())  # noqa: S311
     run: Run = caught.value.run  # type: ignore[attr-defined]
-    calls = shrink(artifact, run.calls, run.model.openings, caught.value, 4.0)
+    calls = shrink(artifact, run.calls, run.model.openings, caught.value, 1_000)
     found = replay(artifact, calls, run.model.openings)
     assert found is not None
     assert kind_of(found) == kind_of(caught.value)

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import sqlite3
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from deepring_chain.crypto.keys import (
 from deepring_chain.errors import ConfigError
 from deepring_chain.experiments.lab_ring import ExperimentError
 from deepring_chain.experiments.results import ResultBook
+from tests.waiting import processor_seconds
 
 NESTED = b"[" * 100_000
 PASSWORD = "correct horse"
@@ -50,10 +50,8 @@ def keystore(**params: Any) -> bytes:
 def test_a_keystore_that_asks_for_hours_or_gigabytes_is_refused_at_once(params: dict[str, Any], tmp_path: Path) -> None:
     create_keys(tmp_path, PASSWORD)
     (tmp_path / ACCOUNT_FILE).write_bytes(keystore(**params))
-    began = time.monotonic()
-    with pytest.raises(KeyDamaged, match="not an Ethereum keystore"):
+    with processor_seconds(5), pytest.raises(KeyDamaged, match="not an Ethereum keystore"):
         load_keys(tmp_path, PASSWORD)
-    assert time.monotonic() - began < 5
 
 
 def test_a_keystore_with_pbkdf2_of_an_unknown_hash_is_refused(tmp_path: Path) -> None:
@@ -96,10 +94,8 @@ def test_a_sealing_key_that_asks_for_minutes_is_refused_at_once(tmp_path: Path) 
     with pytest.raises(WrongPassword):
         load_sealing(path, PASSWORD)
     path.write_bytes(encrypted_key(2**30))
-    began = time.monotonic()
-    with pytest.raises(KeyDamaged, match="not an encrypted PEM key"):
+    with processor_seconds(5), pytest.raises(KeyDamaged, match="not an encrypted PEM key"):
         load_sealing(path, PASSWORD)
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("armored", [b"", b"MA==", b"!", base64.b64encode(b"\x30\x84\xff"), b"MIAC" * 900])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -18,8 +17,7 @@ from deepring_chain.chain.errors import LedgerReverted, NodeUnreachable, Transac
 from deepring_chain.errors import StoreError
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import ZERO, Address, QueryId
-
-SECONDS = 10.0
+from tests.waiting import FOREVER
 
 
 def session(number: int) -> Session:
@@ -47,10 +45,8 @@ class Lanes:
 
     def await_quiet(self) -> None:
         """Turns of the main loop until no step runs."""
-        deadline = time.monotonic() + SECONDS
         while not self.lanes.is_quiet:
-            assert time.monotonic() < deadline
-            self.bell.wait(0.05)
+            self.bell.wait(FOREVER)
             self.lanes.settle()
 
 
@@ -63,39 +59,36 @@ def opened() -> Iterator[Lanes]:
 
 def test_slow_query_does_not_hold_up_another(opened: Lanes) -> None:
     go_on, done = threading.Event(), threading.Event()
-    opened.run(session(1), lambda _: go_on.wait(SECONDS))
+    opened.run(session(1), lambda _: go_on.wait(FOREVER))
     opened.run(session(2), lambda _: done.set() is None)
-    assert done.wait(SECONDS)
+    assert done.wait(FOREVER)
     assert not go_on.is_set()
     go_on.set()
     opened.await_quiet()
 
 
 def test_steps_of_one_query_never_overlap(opened: Lanes) -> None:
-    running, most, ran = [], [], []
+    go_on, ran = threading.Event(), list[Session]()
 
     def step(about: Session) -> bool:
-        running.append(about)
-        most.append(len(running))
-        time.sleep(0.002)
-        running.pop()
         ran.append(about)
-        return True
+        return go_on.wait(FOREVER)
 
     about = session(1)
-    for _ in range(20):
+    for turn in range(20):
+        go_on.clear()
         opened.run(about, step)
-        opened.run(about, step)
+        opened.run(about, step)  # the first one cannot have ended
+        go_on.set()
         opened.await_quiet()
-    assert set(most) == {1}
-    assert len(ran) == 20
+        assert len(ran) == turn + 1
 
 
 def test_ended_step_keeps_its_lane_until_the_loop_has_settled(opened: Lanes) -> None:
     """Between its end and the next look at the ledger the same step would be chosen once more."""
     count: list[int] = []
     opened.run(session(1), lambda _: count.append(1) is None)
-    assert opened.bell.wait(SECONDS)
+    assert opened.bell.wait(FOREVER)
     opened.run(session(1), lambda _: count.append(2) is None)
     assert not opened.lanes.is_quiet
     assert opened.lanes.settle()
@@ -108,7 +101,7 @@ def test_no_more_threads_than_asked_for(opened: Lanes) -> None:
     names: set[str] = set()
 
     def step(_about: Session) -> bool:
-        together.wait(SECONDS)
+        together.wait(FOREVER)
         names.add(threading.current_thread().name)
         return True
 
@@ -183,12 +176,11 @@ def test_step_that_does_not_end_does_not_keep_the_actor_from_ending(monkeypatch:
     monkeypatch.setattr(module, "STOP_SECONDS", 0.1)
     go_on, begun = threading.Event(), threading.Event()
     found = Lanes()
-    started = time.monotonic()
     with found.lanes.opened(found.bell, 1):
-        found.run(session(1), lambda _: begun.set() or go_on.wait(SECONDS))  # type: ignore[func-returns-value]
-        assert begun.wait(SECONDS)
+        found.run(session(1), lambda _: begun.set() or go_on.wait(FOREVER))  # type: ignore[func-returns-value]
+        assert begun.wait(FOREVER)
         found.run(session(2), lambda _: pytest.fail("began after the stop"))
-    assert time.monotonic() - started < SECONDS / 2
+    assert not go_on.is_set()  # the step still runs
     go_on.set()
 
 
@@ -196,7 +188,7 @@ def test_bell_that_rang_before_the_wait_ends_it_once() -> None:
     bell = Bell()
     for _ in range(3):
         bell.ring()
-    assert bell.wait(SECONDS)
+    assert bell.wait(FOREVER)
     assert not bell.wait(0.01)
 
 

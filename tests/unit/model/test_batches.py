@@ -32,7 +32,7 @@ def test_results_of_all_cuts_are_in_their_places(monkeypatch: pytest.MonkeyPatch
 
 def test_each_cut_is_computed_by_one_thread_alone_and_the_setting_comes_back() -> None:
     seen: set[tuple[int, int]] = set()
-    first = threading.Barrier(3, timeout=30)
+    first = threading.Barrier(3)
 
     def forward(part: torch.Tensor) -> torch.Tensor:
         seen.add((threading.get_ident(), torch.get_num_threads()))

@@ -114,4 +114,4 @@ def test_card_with_unusable_values_is_refused(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("module", ["card", "manifest", "idx", "images", "samples", "files"])
 def test_module_does_not_import_torch(module: str) -> None:
     code = f"import sys, deepring_chain.model.{module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -30,7 +30,6 @@ class ScriptedClient:
     parts: list[Settlement] = field(default_factory=list)
     hop_seconds: int = HOP_SECONDS
     gate: threading.Event = field(default_factory=threading.Event)
-    was_hurried: bool = False
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -39,7 +38,7 @@ class ScriptedClient:
         return number
 
     def settle(self, settlements: Sequence[Settlement]) -> dict[str, int]:
-        self.was_hurried |= not self.gate.wait(timeout=5)
+        self.gate.wait()
         queries = [_query(each) for each in settlements]
         for query in queries:
             if query in self.refused:
@@ -81,5 +80,5 @@ class Scene:
         """One turn of the main loop; which queries it settled."""
         before = len(self.client.settled)
         if self.settler.act(self.sessions):
-            assert self.ended.acquire(timeout=10)
+            assert self.ended.acquire()
         return [query for batch in self.client.settled[before:] for query in batch]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +13,12 @@ import pytest
 import requests
 from relay_script import DOMAIN, HOPS, address, digest, relayed, routed, signed_for, state_of
 
+from deepring_chain.actors import relay_client, relay_server
 from deepring_chain.actors.journal import Journal
 from deepring_chain.actors.options import free_relay_address, relay_place
 from deepring_chain.actors.relay import LARGEST_UPDATE, MOST_AT_ONCE, Relay, decode_news, encode_news
 from deepring_chain.actors.relay_client import RelayClient
-from deepring_chain.actors.relay_server import LATER_SECONDS, RelayServer, _bind
+from deepring_chain.actors.relay_server import RelayServer, _bind
 from deepring_chain.errors import ConfigError, ProtocolError
 from deepring_chain.host_header import REFUSAL
 from deepring_chain.protocol import relayed as relayed_module
@@ -26,8 +27,18 @@ from deepring_chain.protocol.relayed import RelayedHops
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import encode_signed_update
 from deepring_chain.types import Address, QueryPhase, SignedUpdate
+from tests.waiting import FOREVER
 
-WAIT = 10.0
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request is given up, and no reader without news is sent away."""
+    for module, name in (
+        (relay_client, "SEND_SECONDS"),
+        (relay_client, "LONGEST_WAIT"),
+        (relay_server, "LONGEST_WAIT"),
+    ):
+        monkeypatch.setattr(module, name, FOREVER)
 
 
 class Owner:
@@ -205,7 +216,7 @@ def test_worker_hears_at_once_what_another_hands_in(served: tuple[Owner, str, Se
     with RelayClient(url, listener, address(2)).opened(heard.release):
         for number, signed in enumerate(honest(session, 3), 1):
             assert sender.send(signed) == ""
-            assert heard.acquire(timeout=WAIT)
+            assert heard.acquire()
             assert listener.view(session).next_hop == number
 
 
@@ -214,7 +225,7 @@ def test_ouroboros_is_woken_and_holds_what_was_handed_in(tmp_path: Path) -> None
     owner, url = Owner(tmp_path, session), free_relay_address()
     with RelayServer(owner.relay, url, address(0x99)).opened(woken.release):
         assert RelayClient(url, RelayedHops(DOMAIN), address(2)).send(honest(session, 1)[0]) == ""
-        assert woken.acquire(timeout=WAIT)
+        assert woken.acquire()
     assert owner.hops.view(session).next_hop == 1
 
 
@@ -229,21 +240,53 @@ class Scheduled(Owner):
         return address(1 if session.phase is QueryPhase.COMPUTED else session.next_hop + 1)
 
 
-def test_news_reach_whose_turn_it_is_at_once_and_others_a_little_later(tmp_path: Path) -> None:
+class Heard:
+    """A reader who notes at each news which hop is next."""
+
+    def __init__(self, session: Session) -> None:
+        self.hops, self.told = RelayedHops(DOMAIN), queue.SimpleQueue[int]()
+        self._session = session
+
+    def note(self) -> None:
+        self.told.put(self.hops.view(self._session).next_hop)
+
+
+def told_in_vain(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Released for each reader who was given no news; it stands in the server's list by then."""
+    read, vain = relay.read, threading.Semaphore(0)
+
+    def noted(epoch: bytes, after: int) -> bytes | None:
+        found = read(epoch, after)
+        if found is None:
+            vain.release()
+        return found
+
+    monkeypatch.setattr(relay, "read", noted)
+    return vain
+
+
+@pytest.mark.parametrize("seconds", [0.01, FOREVER])
+def test_news_reach_whose_turn_it_is_at_once_and_others_a_little_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(relay_server, "LATER_SECONDS", seconds)
     session, url = routed(), free_relay_address()
-    owner, due, later = Scheduled(tmp_path, session), threading.Event(), threading.Event()
-    asleep = threading.Event()
+    owner, due, later, asleep = Scheduled(tmp_path, session), threading.Event(), Heard(session), threading.Event()
+    listening = told_in_vain(owner.relay, monkeypatch)
     with (
         RelayServer(owner.relay, url, address(1)).opened(asleep.set),
         RelayClient(url, RelayedHops(DOMAIN), address(2)).opened(due.set),
-        RelayClient(url, RelayedHops(DOMAIN), address(3)).opened(later.set),
+        RelayClient(url, later.hops, address(3)).opened(later.note),
     ):
-        time.sleep(0.5)  # both listen
-        owner.relay.take(honest(session, 1)[0])
-        begun = time.monotonic()
-        assert due.wait(WAIT)
-        assert later.wait(WAIT)
-        assert time.monotonic() - begun >= LATER_SECONDS / 2
+        for _ in range(2):
+            listening.acquire()
+        first, second = honest(session, 2)
+        owner.relay.take(first)
+        assert due.wait(FOREVER)
+        if seconds != FOREVER:
+            assert later.told.get() == 1
+        owner.relay.take(second)
+        assert later.told.get() == 2
         assert not asleep.is_set()
 
 
@@ -255,7 +298,7 @@ def test_ouroboros_is_woken_when_all_hops_are_in(tmp_path: Path) -> None:
             owner.relay.take(signed)
         assert not woken.is_set()
         owner.relay.take(honest(session, HOPS)[-1])
-        assert woken.wait(WAIT)
+        assert woken.wait(FOREVER)
 
 
 def test_refusal_comes_back_in_words(served: tuple[Owner, str, Session]) -> None:
@@ -278,13 +321,13 @@ def test_worker_catches_up_after_the_relay_was_started_again(tmp_path: Path) -> 
             owner = Owner(tmp_path, session)
             with RelayServer(owner.relay, url, address(0x99)).opened(lambda: None):
                 owner.relay.take(signed)
-                assert heard.acquire(timeout=WAIT)
+                assert heard.acquire()
                 assert listener.view(session).next_hop == number
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense", bytes(300)])
 def test_nonsense_is_refused_with_one_line(served: tuple[Owner, str, Session], data: bytes) -> None:
-    answer = requests.post(f"{served[1]}/updates", data=data, timeout=WAIT)
+    answer = requests.post(f"{served[1]}/updates", data=data, timeout=FOREVER)
     assert answer.status_code == 409
     assert len(answer.text.splitlines()) == 1
 
@@ -301,13 +344,13 @@ def test_page_elsewhere_whose_name_points_here_gets_nothing(served: tuple[Owner,
 
 
 def test_large_body_is_refused(served: tuple[Owner, str, Session]) -> None:
-    answer = requests.post(f"{served[1]}/updates", data=bytes(LARGEST_UPDATE + 1), timeout=WAIT)
+    answer = requests.post(f"{served[1]}/updates", data=bytes(LARGEST_UPDATE + 1), timeout=FOREVER)
     assert answer.status_code == 413
 
 
 @pytest.mark.parametrize("query", ["", "?epoch=zz&after=0", "?epoch=&after=x", "?epoch="])
 def test_malformed_question_is_refused(served: tuple[Owner, str, Session], query: str) -> None:
-    assert requests.get(f"{served[1]}/updates{query}", timeout=WAIT).status_code == 400
+    assert requests.get(f"{served[1]}/updates{query}", timeout=FOREVER).status_code == 400
 
 
 def test_forged_news_do_not_move_a_worker(served: tuple[Owner, str, Session]) -> None:
@@ -317,7 +360,7 @@ def test_forged_news_do_not_move_a_worker(served: tuple[Owner, str, Session]) ->
     owner.relay._log.append((session.query, encode_signed_update(forged)))
     listener, heard = RelayedHops(DOMAIN), threading.Semaphore(0)
     with RelayClient(url, listener, address(2)).opened(heard.release):
-        assert heard.acquire(timeout=WAIT)
+        assert heard.acquire()
         assert listener.view(session) is session
 
 

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 import uuid
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 from deepring_chain.errors import StoreError
 from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, ContentStore
 from deepring_chain.types import Digest
+from tests.waiting import wait_until
 
 DATA = b"a sealed message" * 100
 SPAWN = multiprocessing.get_context("spawn")
@@ -252,7 +252,7 @@ def _put_and_hang(url: str, started: str) -> None:
 
     def hang(*_args: object) -> None:
         Path(started).touch()
-        time.sleep(60)
+        signal.pause()
 
     store._files._place = hang  # type: ignore[method-assign]
     store.put(DATA)
@@ -262,34 +262,37 @@ def test_writer_killed_midway_leaves_no_blob_under_the_name(store: ContentStore,
     started = tmp_path / "started"
     writer = SPAWN.Process(target=_put_and_hang, args=(str(root), str(started)))
     writer.start()
-    while not started.exists():
-        assert writer.is_alive()
-        time.sleep(0.01)
+    wait_until(started.exists, "all bytes are written")
     os.kill(writer.pid or 0, signal.SIGKILL)
     writer.join()
     assert not store.exists(sha256(DATA))
     assert store.get(store.put(DATA)) == DATA
 
 
-def _put_repeatedly(url: str, data: bytes, times: int) -> None:
+def _put_repeatedly(url: str, data: bytes, end: str) -> None:
     store = ContentStore(url)
-    for _ in range(times):
+    while not Path(end).exists():
         store.put(data)
 
 
-def test_concurrent_writers_of_one_blob_never_show_a_partial_one(store: ContentStore, root: Path) -> None:
-    data = os.urandom(2**20)
-    writers = [SPAWN.Process(target=_put_repeatedly, args=(str(root), data, 40)) for _ in range(3)]
+def test_concurrent_writers_of_one_blob_never_show_a_partial_one(
+    store: ContentStore, root: Path, tmp_path: Path
+) -> None:
+    data, end = os.urandom(2**20), tmp_path / "end"
+    writers = [SPAWN.Process(target=_put_repeatedly, args=(str(root), data, str(end))) for _ in range(3)]
     for writer in writers:
         writer.start()
     seen = 0
-    while any(writer.is_alive() for writer in writers):
+    while seen < 10 and all(writer.is_alive() for writer in writers):
         try:
             seen += store.get(sha256(data)) == data  # BlobCorrupt here would be a partial blob
             blob_file(root, sha256(data)).unlink(missing_ok=True)  # makes the writers write it again
         except BlobMissing:
             pass
+    end.touch()
+    for writer in writers:
+        writer.join()
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
-    assert seen > 0
+    assert seen == 10
     store.put(data)
     assert files_in(root) == [blob_file(root, sha256(data))]

@@ -1,0 +1,15 @@
+"""A host whose ouroboros waits for a lost blob until it is put back, however long its sender takes.
+
+A second is what it waits else, and on a busy machine an honest sender may need more.
+"""
+
+from __future__ import annotations
+
+from deepring_chain.actors import referee
+from deepring_chain.actors.host import main
+from deepring_chain.attacks.lab_worker import LabWorker
+from tests.waiting import FOREVER
+
+if __name__ == "__main__":
+    referee.GRACE_SECONDS = FOREVER
+    main(LabWorker)
