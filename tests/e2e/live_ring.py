@@ -202,7 +202,7 @@ class LiveRing:
 
         def is_there() -> bool:
             current, done = self.state().arrangement, self.session(after).arrangement
-            return current is not None and current.arranged.arrangement > done and current.is_authentic
+            return current is not None and current.arranged.arrangement > done and current.is_authentic is True
 
         wait_until(is_there, f"the arrangement after query {after}")
 
