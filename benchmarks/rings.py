@@ -26,8 +26,6 @@ from tests.e2e.live_ring import LiveRing, wait_for
 RARELY = 10**6
 """Queries per arrangement: a query is measured without the arrangement that follows it."""
 
-"""No query is given up because the machine is slow."""
-
 ENDPOINT_SECONDS = 10.0
 
 
