@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from deepring_chain.actors.history import HistoryEntry
 from deepring_chain.explorer.blobs import BlobLooker
@@ -14,14 +12,10 @@ from deepring_chain.explorer.record import Record
 from deepring_chain.protocol.audit_step import Witness
 from deepring_chain.protocol.events import query_of
 from deepring_chain.types import Address, Digest, QueryId
-
-# The scripts of the verifier's own tests, which are top-level modules.
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "protocol"))
-
-from full_trail import full_trail
-from query_script import ScriptedQuery
-from trail_names import OWNER, QUERENT, SEATS, TERMS, WORKERS, Call, place_events
-from trail_script import ScriptedTrail
+from tests.unit.protocol.full_trail import full_trail
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_names import OWNER, QUERENT, SEATS, TERMS, WORKERS, Call, place_events
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 __all__ = [
     "NAMES", "QUERENT", "SEATS", "TERMS", "WORKERS", "ScriptedQuery", "ScriptedTrail", "changed", "context",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from eth_abi.abi import decode as abi_decode
@@ -105,11 +103,9 @@ def _call_seeds() -> list[bytes]:
 
 def _state_seeds() -> list[bytes]:
     """The state in the middle of a trail with every kind of event."""
-    sys.path.append(str(Path(__file__).parents[1] / "unit" / "protocol"))
-    from trail_names import TERMS  # type: ignore[import-not-found] # noqa: PLC0415 - scripts of other tests
-    from trail_script import ScriptedTrail  # type: ignore[import-not-found] # noqa: PLC0415
-
     from deepring_chain.protocol.verifier import TrailVerifier  # noqa: PLC0415
+    from tests.unit.protocol.trail_names import TERMS  # noqa: PLC0415 - scripts of other tests
+    from tests.unit.protocol.trail_script import ScriptedTrail  # noqa: PLC0415
 
     script = ScriptedTrail()
     script.register()

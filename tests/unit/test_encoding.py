@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import cbor2
-from encoding_tools import same
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deepring_chain.encoding import decode, encode
 from deepring_chain.errors import ProtocolError
+from tests.unit.encoding_tools import same
 
 INTEGERS = st.integers(-(2**64), 2**64 - 1)
 LEAVES = (

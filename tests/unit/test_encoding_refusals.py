@@ -7,7 +7,6 @@ from typing import Any
 
 import cbor2
 import pytest
-from encoding_tools import same
 
 from deepring_chain.encoding import (
     MAX_ITEMS,
@@ -20,6 +19,7 @@ from deepring_chain.encoding import (
     tag,
 )
 from deepring_chain.errors import ProtocolError
+from tests.unit.encoding_tools import same
 from tests.waiting import processor_seconds
 
 

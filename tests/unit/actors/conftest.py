@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fake_ring import FakeRing, tiny_model
 
 from deepring_chain.model.quantised import QuantisedModel
+from tests.unit.actors.fake_ring import FakeRing, tiny_model
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from fake_ledger import DOMAIN, FakeLedger
-
 from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.signing import message_digest, recover_signer
@@ -57,6 +55,7 @@ from deepring_chain.types import (
     Update,
     Verdict,
 )
+from tests.unit.actors.fake_ledger import DOMAIN, FakeLedger
 
 
 class FakeClient:

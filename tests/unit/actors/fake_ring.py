@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from eth_account import Account
-from fake_client import FakeClient
-from fake_ledger import FakeLedger
 from numpy.typing import NDArray
 from torch import nn
 
@@ -37,6 +35,8 @@ from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.protocol.session import Session
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import Digest, Domain, QueryId
+from tests.unit.actors.fake_client import FakeClient
+from tests.unit.actors.fake_ledger import FakeLedger
 
 CPU = torch.device("cpu")
 PASSWORD = "password"

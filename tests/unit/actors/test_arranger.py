@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from fake_ring import FakeRing, client_of, session_of
-from test_router import add_standby
 
 from deepring_chain.actors.arranger import REQUEST_FILE, request_arrangement
 from deepring_chain.actors.draws import ArrangementDraw
@@ -14,6 +12,8 @@ from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN
 from deepring_chain.protocol.notes import open_notes
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
 from deepring_chain.types import ArrangementId, QueryPhase, RingMode
+from tests.unit.actors.fake_ring import FakeRing, client_of, session_of
+from tests.unit.actors.test_router import add_standby
 
 
 def arrangements(ring: FakeRing) -> list[RingArranged]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 
 import pytest
-from fake_ring import FakeRing, client_of, session_of
-from test_arranger import arrangements, client_calls, seats
-from test_router import add_standby
 
 from deepring_chain.actors.arranger import request_arrangement
 from deepring_chain.actors.worker import Worker
 from deepring_chain.attacks.bit_flip import flip_memory_bit
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN
 from deepring_chain.types import Digest, QueryPhase, RingMode
+from tests.unit.actors.fake_ring import FakeRing, client_of, session_of
+from tests.unit.actors.test_arranger import arrangements, client_calls, seats
+from tests.unit.actors.test_router import add_standby
 
 MAX_STEPS = 50
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from fake_ledger import DOMAIN
-from fake_ring import IMAGES, FakeRing
 
 from deepring_chain.actors import referee as referee_module
 from deepring_chain.actors.referee import GRACE_SECONDS, Finding, Referee
@@ -34,6 +32,8 @@ from deepring_chain.protocol.evidence import Evidence
 from deepring_chain.protocol.plain import from_plain, to_plain
 from deepring_chain.types import ZERO, Digest, TensorBytes
 from tests.adversary.liars import colluders, once
+from tests.unit.actors.fake_ledger import DOMAIN
+from tests.unit.actors.fake_ring import IMAGES, FakeRing
 
 LIES = [lie for lie in Lie if lie not in {*MEMORY_LIES, Lie.SILENCE, Lie.NOISY_INPUT}]
 """What is judged for sure: weak noise on an input may change nothing."""

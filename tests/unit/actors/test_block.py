@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from fake_ring import CPU
 
 from deepring_chain.actors.block import Block
 from deepring_chain.actors.ring_folder import PARAMS_FILE
@@ -17,6 +16,7 @@ from deepring_chain.model.checkpoint import encode_layers, save_layers
 from deepring_chain.model.dense import DenseLayer
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.types import LayerContent
+from tests.unit.actors.fake_ring import CPU
 
 
 def parameters(model: QuantisedModel, index: int = 1) -> bytes:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from fake_ring import FakeRing, session_of
-from test_disputes import LyingWorker
 
 from deepring_chain.actors.continuity import take_in
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import EnvelopeDisputed, LoggedEvent, QuerySubmitted, UpdatePosted, VerdictPosted
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.types import QueryPhase
+from tests.unit.actors.fake_ring import FakeRing, session_of
+from tests.unit.actors.test_disputes import LyingWorker
 
 KINDS = (QuerySubmitted, UpdatePosted, EnvelopeDisputed, VerdictPosted)
 

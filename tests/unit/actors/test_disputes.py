@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fake_ring import FakeRing, ask_up_to, client_of, posts, session_of
 
 from deepring_chain.actors.worker import Worker
 from deepring_chain.errors import ProtocolError
@@ -14,6 +13,7 @@ from deepring_chain.protocol.events import EnvelopeDisputed
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import ComplaintKind, Digest, Hop, QueryId, QueryPhase, TensorBytes
+from tests.unit.actors.fake_ring import FakeRing, ask_up_to, client_of, posts, session_of
 
 
 class LyingWorker(Worker):

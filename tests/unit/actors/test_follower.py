@@ -7,9 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fake_client import FakeClient
-from fake_ledger import FakeLedger
-from fake_ring import make_keys
 
 from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.chain.block_place import BlockPlace
@@ -17,6 +14,9 @@ from deepring_chain.chain.errors import TransactionFailed
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.events import ModelRegistered, WorkerAdmitted
 from deepring_chain.types import Address, Digest
+from tests.unit.actors.fake_client import FakeClient
+from tests.unit.actors.fake_ledger import FakeLedger
+from tests.unit.actors.fake_ring import make_keys
 
 KEY = Digest(bytes([7]) * 32)
 MEMBERS = [make_keys(number).address for number in range(1, 8)]

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fake_ledger import DOMAIN
-from fake_ring import FakeRing, make_keys
 
 from deepring_chain.actors.leaves import COLLECT_SECONDS, OWN_SECONDS, message_name
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.update import decode_entry, encode_entry
 from deepring_chain.types import Attestation, RingMode
+from tests.unit.actors.fake_ledger import DOMAIN
+from tests.unit.actors.fake_ring import FakeRing, make_keys
 
 MALLORY = make_keys(66)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fake_ledger import DOMAIN
-from fake_ring import IMAGES, FakeRing, client_of, make_keys, make_querent, session_of
 
 from deepring_chain.actors.worker import Worker
 from deepring_chain.errors import ChainError, ConfigError, ProtocolError, StoreError
@@ -16,6 +14,8 @@ from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.trail import start_trail
 from deepring_chain.types import ArrangementId, Digest, Hop, QueryId, QueryPhase, Question, RejectReason, TensorBytes
+from tests.unit.actors.fake_ledger import DOMAIN
+from tests.unit.actors.fake_ring import IMAGES, FakeRing, client_of, make_keys, make_querent, session_of
 
 MALLORY = make_keys(66)
 

@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 import pytest
 import torch
-from fake_ring import FakeRing
 
 from deepring_chain.actors import actor
 from deepring_chain.actors.options import ActorOptions
@@ -17,6 +16,7 @@ from deepring_chain.errors import ConfigError, ModelError
 from deepring_chain.model.kernels import INT8, Kernel, int8_matmul
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.self_test import SelfTestError
+from tests.unit.actors.fake_ring import FakeRing
 
 DEPLOYMENT = Deployment("http://127.0.0.1:1", 31337, "0x" + "11" * 20, 1, "00" * 32, "file:///nowhere")
 

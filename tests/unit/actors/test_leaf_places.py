@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fake_ledger import DOMAIN
-from fake_ring import FakeRing, client_of
-from test_refusals import refusing
 
 from deepring_chain.actors.arranger import request_arrangement
 from deepring_chain.actors.leaves import (
@@ -24,6 +21,9 @@ from deepring_chain.actors.member import Member
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.update import decode_entry, encode_entry
 from deepring_chain.types import Attestation, Digest, Position
+from tests.unit.actors.fake_ledger import DOMAIN
+from tests.unit.actors.fake_ring import FakeRing, client_of
+from tests.unit.actors.test_refusals import refusing
 
 
 def seated(ring: FakeRing, layer: int) -> tuple[Member, Position]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from fake_ring import FakeRing, client_of
 
 from deepring_chain.actors import leaves
 from deepring_chain.actors.leaves import message_name
@@ -11,6 +10,7 @@ from deepring_chain.errors import StoreError
 from deepring_chain.protocol.update import decode_entry, encode_entry
 from deepring_chain.store.content import MAX_MESSAGE_BYTES
 from deepring_chain.types import Attestation, Digest, RingMode
+from tests.unit.actors.fake_ring import FakeRing, client_of
 
 
 def attest_calls(ring: FakeRing) -> list[int]:

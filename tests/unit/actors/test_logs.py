@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fake_ring import FakeRing
 from urllib3.exceptions import HeaderParsingError
 
 from deepring_chain.actors.guard import SessionGuard
 from deepring_chain.actors.logs import LogFormat, open_log
 from deepring_chain.errors import ConfigError, StoreError
+from tests.unit.actors.fake_ring import FakeRing
 
 LOG = logging.getLogger("deepring_chain.test")
 

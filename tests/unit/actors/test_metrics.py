@@ -14,7 +14,6 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from fake_ring import FakeRing, client_of
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,6 +25,7 @@ from deepring_chain.actors.running import HostRecord, RunningActor, process_star
 from deepring_chain.errors import ChainError, ConfigError, StoreError
 from deepring_chain.host_header import REFUSAL
 from deepring_chain.types import Address, ComplaintKind, Domain
+from tests.unit.actors.fake_ring import FakeRing, client_of
 
 DOMAIN = Domain(31337, Address("0x" + "ab" * 20))
 ACTOR = Identity("worker-1", "worker", Address("0x" + "cd" * 20), DOMAIN)

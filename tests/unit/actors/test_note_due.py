@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from fake_ring import FakeRing, ask_up_to, client_of, posts, session_of
 
 from deepring_chain.actors.worker import _place
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.types import Digest, Hop, QueryId
+from tests.unit.actors.fake_ring import FakeRing, ask_up_to, client_of, posts, session_of
 
 ZERO = Digest(bytes(32))
 

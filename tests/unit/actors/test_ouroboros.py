@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_ledger import DOMAIN
-from fake_ring import IMAGES, FakeRing, client_of, make_keys, make_querent, session_of
 
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output
@@ -31,6 +29,8 @@ from deepring_chain.types import (
     SignedUpdate,
     TensorBytes,
 )
+from tests.unit.actors.fake_ledger import DOMAIN
+from tests.unit.actors.fake_ring import IMAGES, FakeRing, client_of, make_keys, make_querent, session_of
 
 MALLORY = make_keys(66)
 

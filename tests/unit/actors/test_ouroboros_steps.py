@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fake_ring import IMAGES, FakeRing, ask_up_to, client_of, session_of
-from test_tracker import flip_in_ouroboros
 
 from deepring_chain.actors import member as member_module
 from deepring_chain.actors.arranger import request_arrangement
@@ -16,6 +14,8 @@ from deepring_chain.actors.ouroboros import MAX_ATTEMPTS, TIMEOUT_RETRY_SECONDS
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import Attempt, ComplaintKind, QueryId, QueryPhase, RejectReason, RingMode
+from tests.unit.actors.fake_ring import IMAGES, FakeRing, ask_up_to, client_of, session_of
+from tests.unit.actors.test_tracker import flip_in_ouroboros
 
 
 class Settler:

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_ledger import DOMAIN, FakeLedger
-from fake_ring import IMAGES, FakeRing, make_keys, make_querent
 
 from deepring_chain.actors import querent as querent_module
 from deepring_chain.actors.querent import AnswerLate, QueryFailed
@@ -29,6 +27,8 @@ from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.validation import UnexpectedOutput
 from deepring_chain.store.content import BlobMissing, ContentStore
 from deepring_chain.types import Attempt, Digest, Hop, QueryId, QueryPhase, RejectReason, RingMode, TensorBytes
+from tests.unit.actors.fake_ledger import DOMAIN, FakeLedger
+from tests.unit.actors.fake_ring import IMAGES, FakeRing, make_keys, make_querent
 
 KEY = Digest(bytes([3]) * 32)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fake_ring import IMAGES, FakeRing, make_querent
 
 from deepring_chain.actors.querent import QueryFailed
+from tests.unit.actors.fake_ring import IMAGES, FakeRing, make_querent
 
 QUERENT = 50
 """Number of the ring's own querent."""

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from fake_ledger import DOMAIN
-from fake_ring import IMAGES, FakeRing, ask_up_to, client_of, session_of
 
 from deepring_chain.actors import worker as worker_module
 from deepring_chain.actors.referee import GRACE_SECONDS
@@ -24,6 +22,8 @@ from deepring_chain.protocol.restore import verdict_context
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.types import Digest, Hop, QueryId, QueryPhase, TensorBytes
+from tests.unit.actors.fake_ledger import DOMAIN
+from tests.unit.actors.fake_ring import IMAGES, FakeRing, ask_up_to, client_of, session_of
 
 LIES = [lie for lie in Lie if lie not in {*MEMORY_LIES, Lie.SILENCE}]
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fake_ledger import DOMAIN
-from fake_ring import FakeRing, ask_up_to, session_of
-from test_referee import dispute, verdicts
 
 from deepring_chain.actors.referee import Finding, Referee
 from deepring_chain.attacks.orders import Lie
@@ -16,6 +13,9 @@ from deepring_chain.protocol.evidence import Evidence, open_shared
 from deepring_chain.protocol.restore import verdict_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import ZERO, ComplaintKind, Digest, Hop, QueryPhase, TensorBytes
+from tests.unit.actors.fake_ledger import DOMAIN
+from tests.unit.actors.fake_ring import FakeRing, ask_up_to, session_of
+from tests.unit.actors.test_referee import dispute, verdicts
 
 FALSE = Digest(bytes([7]) * 32)
 

@@ -7,12 +7,12 @@ from typing import Any, NoReturn
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
-from fake_ring import PASSWORD, FakeRing, client_of
 
 from deepring_chain.actors.leaves import SETTLED, post_leaves
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.errors import ConfigError, ProtocolError
 from deepring_chain.types import ArrangementId, Position
+from tests.unit.actors.fake_ring import PASSWORD, FakeRing, client_of
 
 
 def refusing(name: str) -> Any:

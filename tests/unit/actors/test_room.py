@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_ring import IMAGES, FakeRing, session_of
 
 from deepring_chain.actors.inputs import QueryInputs
 from deepring_chain.actors.ouroboros import ROOM
@@ -14,6 +13,7 @@ from deepring_chain.actors.room import LEAST_BYTES, Asked, Room, TensorCache
 from deepring_chain.errors import ProtocolError
 from deepring_chain.store.content import BlobTooLarge
 from deepring_chain.types import Digest, QueryId, QueryPhase, RejectReason, TensorBytes
+from tests.unit.actors.fake_ring import IMAGES, FakeRing, session_of
 
 ITEMS = 40_000
 """Their inputs take 480 kB, and the model is nowhere larger."""

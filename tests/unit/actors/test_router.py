@@ -6,8 +6,6 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
-from fake_ledger import DOMAIN
-from fake_ring import CPU, IMAGES, FakeRing, ask_up_to, client_of, make_keys, session_of
 
 from deepring_chain.actors.arranger import Arranger
 from deepring_chain.actors.draws import RouteDraw
@@ -24,6 +22,8 @@ from deepring_chain.errors import ConfigError
 from deepring_chain.protocol.events import RouteOpened, UpdatePosted, WorkerAdmitted
 from deepring_chain.protocol.session import Fault, FaultKind, Session
 from deepring_chain.types import ZERO, Attempt, Digest, Hop, QueryId, SignedUpdate, Update
+from tests.unit.actors.fake_ledger import DOMAIN
+from tests.unit.actors.fake_ring import CPU, IMAGES, FakeRing, ask_up_to, client_of, make_keys, session_of
 
 
 def opened(ring: FakeRing, query: QueryId) -> list[int]:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
-from fake_ring import FakeRing, ask_up_to, make_keys, session_of
 
 from deepring_chain.protocol.events import EnvelopeDisputed, OutputDisputed, UpdatePosted
 from deepring_chain.protocol.session import Fault, FaultKind, Session
 from deepring_chain.types import ZERO, Address, Attempt, Complaint, ComplaintKind, Digest, Hop, QueryId, QueryPhase
+from tests.unit.actors.fake_ring import FakeRing, ask_up_to, make_keys, session_of
 
 HOP, ATTEMPT = Hop(1), Attempt(2)
 """Of the anchor in these tests: an attempt before and after it exist."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fake_ring import FakeRing, ask_up_to, client_of, session_of
 
 from deepring_chain.actors.follower import read_session
 from deepring_chain.actors.querent import withdraw_session
@@ -16,6 +15,7 @@ from deepring_chain.errors import ChainError
 from deepring_chain.protocol.events import OutputDisputed, RouteOpened, VerdictPosted
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import QueryId, QueryPhase
+from tests.unit.actors.fake_ring import FakeRing, ask_up_to, client_of, session_of
 
 
 def refused(client: object, session: Session) -> str:

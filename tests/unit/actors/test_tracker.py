@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fake_ring import FakeRing, client_of, session_of
 
 from deepring_chain.actors.ring_folder import MODEL_FILE
 from deepring_chain.attacks.bit_flip import flip_file_bit, flip_memory_bit
@@ -14,6 +13,7 @@ from deepring_chain.model.dense import DenseLayer
 from deepring_chain.protocol.events import RestoreOrdered, RestoreReported
 from deepring_chain.protocol.restore import RestoreNote
 from deepring_chain.types import QueryPhase, RingMode
+from tests.unit.actors.fake_ring import FakeRing, client_of, session_of
 
 
 def flip(ring: FakeRing, layer: int, tensor: str | None = None) -> None:

@@ -8,8 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fake_ledger import DOMAIN
-from fake_ring import CPU, IMAGES, FakeRing, ask_up_to, client_of, make_keys, posts, session_of
 
 from deepring_chain.actors import member as member_module
 from deepring_chain.actors.member import Member
@@ -28,6 +26,8 @@ from deepring_chain.protocol.route import ArrangementNote, arrangement_context
 from deepring_chain.protocol.update import decode_signed_update
 from deepring_chain.store.content import BlobMissing
 from deepring_chain.types import ArrangementId, Digest, Hop, Position, QueryPhase, RingMode
+from tests.unit.actors.fake_ledger import DOMAIN
+from tests.unit.actors.fake_ring import CPU, IMAGES, FakeRing, ask_up_to, client_of, make_keys, posts, session_of
 
 # ---------------------------------------------------------------- a query goes round
 

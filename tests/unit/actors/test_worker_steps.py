@@ -6,9 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fake_ring import FakeRing, ask_up_to, client_of, session_of
-from test_disputes import LyingWorker
-from test_worker import tamper
 
 from deepring_chain.actors.worker import REPORT_BYTES, Worker
 from deepring_chain.errors import ProtocolError
@@ -17,6 +14,9 @@ from deepring_chain.protocol.events import EnvelopeDisputed, OutputDisputed, Res
 from deepring_chain.protocol.restore import complaint_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import ComplaintKind, Digest, Hop, QueryId, QueryPhase, RingMode, TensorBytes
+from tests.unit.actors.fake_ring import FakeRing, ask_up_to, client_of, session_of
+from tests.unit.actors.test_disputes import LyingWorker
+from tests.unit.actors.test_worker import tamper
 
 SILENT = frozenset(QueryPhase) - {QueryPhase.ROUTED, QueryPhase.DISPUTED}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 
 import pytest
-from abi_values import value_of
 from eth_abi.exceptions import EncodingError
 from web3 import Web3
 
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.calldata import CallEncoder
 from deepring_chain.chain.events import forgiving_codec
+from tests.unit.chain.abi_values import value_of
 
 ABI = load_artifact().abi
 FUNCTIONS = {entry["name"]: entry for entry in ABI if entry["type"] == "function"}

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from collections.abc import Mapping
 from dataclasses import astuple, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from abi_values import value_of
 from eth_abi.abi import encode as abi_encode
 from eth_utils import event_abi_to_log_topic
 from hexbytes import HexBytes
@@ -26,11 +23,8 @@ from deepring_chain.errors import ChainError
 from deepring_chain.protocol.events import LoggedEvent, UpdatePosted
 from deepring_chain.protocol.run import Run
 from deepring_chain.types import Digest, Domain, Hop, SignedUpdate
-
-# The runs of the protocol's tests, which are top-level modules.
-sys.path.insert(0, str(Path(__file__).parents[1] / "protocol"))
-
-from protocol_tools import DOMAIN, OTHER_CHAIN, address, digest, signed_run
+from tests.unit.chain.abi_values import value_of
+from tests.unit.protocol.protocol_tools import DOMAIN, OTHER_CHAIN, address, digest, signed_run
 
 ABI = {entry["name"]: entry for entry in load_artifact().abi if entry["type"] == "event"}
 CONTRACT = Web3().eth.contract(abi=load_artifact().abi)

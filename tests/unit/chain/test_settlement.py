@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +14,7 @@ from deepring_chain.crypto.signing import compact_signature
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.types import ZERO, Attempt, Delivery, Hop, QueryId, QueryPhase, SignedUpdate
-
-# The runs of the protocol's tests, which are top-level modules.
-sys.path.insert(0, str(Path(__file__).parents[1] / "protocol"))
-
-from protocol_tools import digest, signed_run
+from tests.unit.protocol.protocol_tools import digest, signed_run
 
 CONTRACT = Web3().eth.contract(abi=load_artifact().abi)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,11 +25,7 @@ from deepring_chain.health.timings import Timed, Turn
 from deepring_chain.model.checkpoint import shipped_model
 from deepring_chain.types import Attempt, Digest, Hop, QueryId, TensorBytes
 from tests.explorer.scripted import NAMES, entries_of, ring
-
-# The ring that is well of the doctor's own tests, which are top-level modules.
-sys.path.insert(0, str(Path(__file__).parents[1] / "health"))
-
-from test_diagnose import well
+from tests.unit.health.test_diagnose import well
 
 WIDTH = 80
 HASH = "4c2203ac" * 8

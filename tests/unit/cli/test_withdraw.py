@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,13 +11,9 @@ from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.cli import control
 from deepring_chain.types import QueryPhase
 from tests.e2e.command import Terminal
-
-# The ledger in memory of the actors' tests, whose modules are top-level ones.
-sys.path.insert(0, str(Path(__file__).parents[1] / "actors"))
-
-from fake_client import FakeClient
-from fake_ledger import DOMAIN, FakeLedger
-from fake_ring import make_keys
+from tests.unit.actors.fake_client import FakeClient
+from tests.unit.actors.fake_ledger import DOMAIN, FakeLedger
+from tests.unit.actors.fake_ring import make_keys
 
 OWNER, QUERENT, OTHER = (make_keys(number) for number in (1, 50, 51))
 

@@ -2,7 +2,7 @@
 
 Windows are walked pixel by pixel; what lies outside of an image is left out, not padded.
 
-python tests/unit/model/image_reference.py > tests/vectors/image_layers.json
+python -m tests.unit.model.image_reference > tests/vectors/image_layers.json
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import cbor2
-from model_reference import render, requantised
+
+from tests.unit.model.model_reference import render, requantised
 
 Image = list[list[list[int]]]
 """[H][W][C]."""

@@ -6,7 +6,6 @@ import random
 from typing import Any
 
 import torch
-from image_reference import make_layer, make_residual, make_window
 from torch import nn
 
 from deepring_chain.model.conv import ConvLayer
@@ -17,6 +16,7 @@ from deepring_chain.model.pooling import Pool
 from deepring_chain.model.residual import ResidualLayer
 from deepring_chain.model.windows import Window
 from deepring_chain.types import LayerIndex
+from tests.unit.model.image_reference import make_layer, make_residual, make_window
 
 
 def image_layer(spec: dict[str, Any]) -> ConvLayer | ResidualLayer:

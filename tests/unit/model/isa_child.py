@@ -5,23 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from image_reference import make_layer, make_residual, make_window
-from image_tools import image_layer
-from model_tools import small_layer
 
 from deepring_chain.model.dense import DenseLayer
 from deepring_chain.model.kernels import INT8, Kernel
 from deepring_chain.model.layer import Layer
 from deepring_chain.model.self_test import SelfTestError, run_self_test
+from tests.unit.model.image_reference import make_layer, make_residual, make_window
+from tests.unit.model.image_tools import image_layer
+from tests.unit.model.model_tools import small_layer
 
 ITEMS = 64
 SHAPES = ((784, 900), (900, 600), (300, 100), (100, 10), (63, 33), (130, 1))

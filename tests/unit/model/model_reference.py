@@ -1,6 +1,6 @@
 """A second, slow implementation of a dense layer in plain Python integers, and the golden vector made by it.
 
-python tests/unit/model/model_reference.py > tests/vectors/dense_layer.json
+python -m tests.unit.model.model_reference > tests/vectors/dense_layer.json
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from model_tools import small_layer, small_model
 from safetensors.torch import load_file, save_file
 
 from deepring_chain.encoding import encode_fields
@@ -16,6 +15,7 @@ from deepring_chain.errors import ModelError
 from deepring_chain.model.checkpoint import LAYERS_KIND, load_layers, load_model, save_layers, save_model
 from deepring_chain.model.layer import IdentityLayer
 from deepring_chain.model.tensor_file import read_tensor_file, write_tensor_file
+from tests.unit.model.model_tools import small_layer, small_model
 
 
 @pytest.fixture

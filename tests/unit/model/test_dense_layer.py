@@ -13,14 +13,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_reference import dense_batch, make_layer, make_vectors, render, requantised
-from model_tools import layer_of, small_layer, tensor_bytes
 
 from deepring_chain.errors import ModelError
 from deepring_chain.model.layer import IdentityLayer, run_layer
 from deepring_chain.model.operators import build_layer
 from deepring_chain.model.requantise import EXACT_SHIFT_MAX, Rounding, requantise, split_factor
 from deepring_chain.types import LayerIndex, TensorBytes
+from tests.unit.model.model_reference import dense_batch, make_layer, make_vectors, render, requantised
+from tests.unit.model.model_tools import layer_of, small_layer, tensor_bytes
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "dense_layer.json"
 CPU = torch.device("cpu")

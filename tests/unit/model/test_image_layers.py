@@ -12,11 +12,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from image_reference import attributes_of, item, make_images, make_layer, make_residual, make_vectors
-from image_reference import make_window as window_of
-from image_tools import finish_of, image_layer, random_input, small_conv, small_residual
-from model_reference import render, requantised
-from model_tools import tensor_bytes
 
 from deepring_chain.model import batches
 from deepring_chain.model.conv import ConvLayer
@@ -27,6 +22,11 @@ from deepring_chain.model.requantise import MULTIPLIER_MAX
 from deepring_chain.model.residual import SUM_MULTIPLIER_MAX
 from deepring_chain.model.windows import Window
 from deepring_chain.types import LayerIndex
+from tests.unit.model.image_reference import attributes_of, item, make_images, make_layer, make_residual, make_vectors
+from tests.unit.model.image_reference import make_window as window_of
+from tests.unit.model.image_tools import finish_of, image_layer, random_input, small_conv, small_residual
+from tests.unit.model.model_reference import render, requantised
+from tests.unit.model.model_tools import tensor_bytes
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "image_layers.json"
 

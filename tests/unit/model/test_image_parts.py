@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from image_tools import small_conv, small_residual
-from model_tools import small_layer
 
 from deepring_chain.errors import ModelError
 from deepring_chain.model.card import ModelCard
@@ -23,6 +21,8 @@ from deepring_chain.model.pooling import AVERAGE, Pool
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.windows import SIZE_MAX, Window
 from deepring_chain.types import Digest, LayerIndex
+from tests.unit.model.image_tools import small_conv, small_residual
+from tests.unit.model.model_tools import small_layer
 
 CONV, BLOCK, PLAIN_BLOCK = small_conv(), small_residual(), small_residual(1)
 MAKERS = {"conv": small_conv, "residual": small_residual, "identity shortcut": lambda: small_residual(1)}

@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from image_reference import item
-from image_tools import small_conv, small_residual
-from isa_child import make_cases, make_image_cases, make_image_specs
-from model_tools import small_layer
 
 from deepring_chain.model.kernels import CUDA_MULTIPLE, CUDA_ROWS, INT8, Kernel, _padded_matmul, int8_matmul
 from deepring_chain.model.layer import Part
 from deepring_chain.model.self_test import SelfTestError, run_self_test
+from tests.unit.model.image_reference import item
+from tests.unit.model.image_tools import small_conv, small_residual
+from tests.unit.model.isa_child import make_cases, make_image_cases, make_image_specs
+from tests.unit.model.model_tools import small_layer
 
-CHILD = Path(__file__).with_name("isa_child.py")
+ROOT = Path(__file__).parents[3]
+CHILD = [sys.executable, "-m", "tests.unit.model.isa_child"]
 LEVELS = ["DEFAULT", "AVX512_CORE", "AVX2", "SSE41"]
 CPU = torch.device("cpu")
 
@@ -33,7 +34,7 @@ CPU = torch.device("cpu")
 def run_under(level: str) -> dict[str, Any]:
     # Waiting threads that spin make two threads many times slower than one where the cores are busy.
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": level, "OMP_WAIT_POLICY": "PASSIVE"}
-    done = subprocess.run([sys.executable, str(CHILD)], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(CHILD, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_tools import small_layer, small_model
 
 from deepring_chain.encoding import decode_fields
 from deepring_chain.errors import ModelError
@@ -19,6 +18,7 @@ from deepring_chain.model.dense import DenseLayer
 from deepring_chain.model.layer import IdentityLayer
 from deepring_chain.model.manifest import ATTRIBUTES, Manifest, ManifestSlice, find_changed_tensors, make_entry
 from deepring_chain.types import Digest, LayerContent
+from tests.unit.model.model_tools import small_layer, small_model
 
 CARD = Digest(bytes(range(32)))
 

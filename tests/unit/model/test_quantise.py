@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from model_tools import small_model, small_network, tensor_bytes
 from torch import nn
 
 from deepring_chain.errors import ModelError
 from deepring_chain.model.quantise import PIXELS, Grid, Span, quantise
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.split import UnsupportedModule, split_model
+from tests.unit.model.model_tools import small_model, small_network, tensor_bytes
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from image_tools import with_statistics
 from torch import nn
 
 from deepring_chain.errors import ModelError
@@ -18,6 +17,7 @@ from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.residual import ResidualLayer
 from deepring_chain.model.split import UnsupportedModule, split_model
 from deepring_chain.model.zoo import find_entry
+from tests.unit.model.image_tools import with_statistics
 
 
 def seeded(build: Callable[[], nn.Sequential]) -> nn.Sequential:

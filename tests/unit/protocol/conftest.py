@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from query_script import ScriptedQuery
-from trail_script import ScriptedTrail
+
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 
 @pytest.fixture

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from query_script import ScriptedQuery
-from trail_names import OWNER, TERMS, WORKERS, Call, named
-from trail_script import ScriptedTrail
-
 from deepring_chain.types import ComplaintKind
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_names import OWNER, TERMS, WORKERS, Call, named
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 
 def full_trail() -> list[Call]:

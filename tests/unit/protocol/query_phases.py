@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from query_script import ScriptedQuery
-from trail_script import ScriptedTrail
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 
 def submitted(script: ScriptedTrail) -> ScriptedQuery:

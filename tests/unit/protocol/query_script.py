@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from eth_account.signers.local import LocalAccount
-from trail_names import FIRST, ITEMS, OWNER, TERMS, WORKERS, named
 
 from deepring_chain.crypto.signing import message_digest, sign_message
 from deepring_chain.protocol.events import (
@@ -41,9 +40,10 @@ from deepring_chain.types import (
     Update,
     Verdict,
 )
+from tests.unit.protocol.trail_names import FIRST, ITEMS, OWNER, TERMS, WORKERS, named
 
 if TYPE_CHECKING:
-    from trail_script import ScriptedTrail
+    from tests.unit.protocol.trail_script import ScriptedTrail
 
 
 @dataclass

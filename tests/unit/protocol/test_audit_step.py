@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from protocol_tools import DOMAIN, OTHER_LEDGER, account, address, digest, logged, submitted
 
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.audit_step import AuditFailure, Check, Place, Step, Terms, Witness, show
 from deepring_chain.types import ZERO, Attempt, Complaint, ComplaintKind, Hop, QueryId, QueryPhase
+from tests.unit.protocol.protocol_tools import DOMAIN, OTHER_LEDGER, account, address, digest, logged, submitted
 
 TERMS = Terms(DOMAIN, address(1), 60, 600)
 COMPLAINT = Complaint(QueryId(1), Attempt(1), Hop(1), ComplaintKind.MISSING, digest(5), digest(6))

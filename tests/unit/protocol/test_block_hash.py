@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from protocol_tools import digest
-
 from deepring_chain.encoding import TAG_LEAF
 from deepring_chain.protocol.block_hash import block_leaf
 from deepring_chain.types import LayerContent, LayerIndex
+from tests.unit.protocol.protocol_tools import digest
 
 OWN = LayerContent(LayerIndex(1), b"own", (memoryview(b"weight"), memoryview(b"bias")))
 FOLLOWING = LayerContent(LayerIndex(2), b"following", (memoryview(b"other"),))

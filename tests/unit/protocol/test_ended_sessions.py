@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from protocol_tools import arranged, digest, logged, opened, posted, submitted
-from test_ledger_state import READY, after
-
 from deepring_chain.protocol.events import AnswerDelivered, Event, HopTimedOut, QueryRejected, VerdictPosted
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.types import Attempt, Hop, QueryId, QueryPhase, RejectReason, Verdict
+from tests.unit.protocol.protocol_tools import arranged, digest, logged, opened, posted, submitted
+from tests.unit.protocol.test_ledger_state import READY, after
 
 
 def worked(*events: Event) -> LedgerState:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol_tools import digest
 
 from deepring_chain.encoding import decode, encode
 from deepring_chain.errors import ProtocolError
@@ -25,6 +24,7 @@ from deepring_chain.types import (
     QueryId,
     Verdict,
 )
+from tests.unit.protocol.protocol_tools import digest
 
 PLACE = QueryId(5), Attempt(1)
 ENTRIES: list[Any] = [

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol_tools import DOMAIN, OTHER_CHAIN, OTHER_LEDGER, address, digest, sealing_key
 
 from deepring_chain.crypto.sealing import SealBroken, encrypt_content, public_bytes, seal
 from deepring_chain.encoding import decode_fields, encode, encode_fields, encode_tensor
@@ -23,6 +22,7 @@ from deepring_chain.protocol.envelope import (
     seal_output,
 )
 from deepring_chain.types import Attempt, Hop, QueryId, TensorBytes
+from tests.unit.protocol.protocol_tools import DOMAIN, OTHER_CHAIN, OTHER_LEDGER, address, digest, sealing_key
 
 WORKER, MALLORY = sealing_key(1), sealing_key(2)
 OUTPUT = TensorBytes("int8", (2, 3), b"abcdef")

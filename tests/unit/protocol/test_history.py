@@ -5,10 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from full_trail import full_trail
-from query_script import ScriptedQuery
-from trail_names import DOMAIN, OUROBOROS, named, place_events
-from trail_script import ScriptedTrail
 
 from deepring_chain.crypto.signing import message_digest
 from deepring_chain.protocol.events import OutputDisputed, RouteOpened, UpdatePosted
@@ -17,6 +13,10 @@ from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.trail import RENEWAL, VIOLATION, extend_trail, start_trail
 from deepring_chain.types import Digest, TrailEntry
+from tests.unit.protocol.full_trail import full_trail
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_names import DOMAIN, OUROBOROS, named, place_events
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 
 def told(script: ScriptedTrail) -> tuple[LedgerState, dict[int, int]]:

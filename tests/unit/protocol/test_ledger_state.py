@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from protocol_tools import address, arranged, digest, logged, opened, posted, submitted
 
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import (
@@ -34,6 +33,7 @@ from deepring_chain.types import (
     RejectReason,
     RingMode,
 )
+from tests.unit.protocol.protocol_tools import address, arranged, digest, logged, opened, posted, submitted
 
 
 def model(version: int = 1) -> ModelRegistered:

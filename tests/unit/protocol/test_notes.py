@@ -9,7 +9,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol_tools import DOMAIN, OTHER_CHAIN, OTHER_LEDGER, digest, order_of, sealing_key
 
 from deepring_chain.crypto.sealing import public_bytes, seal
 from deepring_chain.encoding import decode_fields, encode, encode_fields
@@ -17,6 +16,7 @@ from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.notes import MAX_NOTES, open_notes, seal_notes
 from deepring_chain.protocol.route import arrangement_context, route_context
 from deepring_chain.types import ArrangementId, Attempt, QueryId
+from tests.unit.protocol.protocol_tools import DOMAIN, OTHER_CHAIN, OTHER_LEDGER, digest, order_of, sealing_key
 
 MEMBERS = [sealing_key(number) for number in range(1, 6)]
 INFO = route_context(DOMAIN, QueryId(1), Attempt(1))

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 import pytest
-from full_trail import full_trail
-from trail_names import TERMS, place_events
 
 from deepring_chain.encoding import decode, encode
 from deepring_chain.errors import ProtocolError
@@ -16,6 +14,8 @@ from deepring_chain.protocol.plain import from_plain, to_plain
 from deepring_chain.protocol.verifier import TrailVerifier
 from deepring_chain.protocol.verifier_report import TrailState
 from deepring_chain.types import Address, Digest, Hop
+from tests.unit.protocol.full_trail import full_trail
+from tests.unit.protocol.trail_names import TERMS, place_events
 
 
 class Color(Enum):

@@ -9,12 +9,12 @@ import pytest
 from eth_abi.exceptions import EncodingError
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol_tools import digest
 
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.crypto.digest import keccak256
 from deepring_chain.protocol.query_state import QueryState, stored_word
 from deepring_chain.types import ZERO, Attempt, Hop, QueryPhase
+from tests.unit.protocol.protocol_tools import digest
 
 STATE = QueryState(QueryPhase.ROUTED, Attempt(2), Hop(3), 9, 4, 5, digest(6), digest(7), digest(8))
 MEMBERS = [item.name for item in fields(QueryState)]

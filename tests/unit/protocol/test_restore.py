@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol_tools import DOMAIN, OTHER_CHAIN, OTHER_LEDGER, digest, sealing_key
 
 from deepring_chain.crypto.sealing import SealBroken, public_bytes
 from deepring_chain.encoding import encode, encode_fields
@@ -15,6 +14,7 @@ from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.envelope import open_content, seal_content
 from deepring_chain.protocol.restore import RestoreNote, complaint_context, restore_context, verdict_context
 from deepring_chain.types import ArrangementId, Position
+from tests.unit.protocol.protocol_tools import DOMAIN, OTHER_CHAIN, OTHER_LEDGER, digest, sealing_key
 
 NOTE = RestoreNote(digest(1), b"parameters")
 WORKER = sealing_key(1)

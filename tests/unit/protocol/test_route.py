@@ -9,7 +9,6 @@ import pytest
 from eth_abi.abi import encode as abi_encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol_tools import DOMAIN, address, digest
 
 from deepring_chain.crypto.digest import keccak256
 from deepring_chain.encoding import encode, encode_fields
@@ -24,6 +23,7 @@ from deepring_chain.protocol.route import (
 )
 from deepring_chain.protocol.trail import extend_trail, start_trail
 from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, Digest, Hop, Position, QueryId, Question
+from tests.unit.protocol.protocol_tools import DOMAIN, address, digest
 
 SIGNERS = [address(number) for number in range(1, 5)]
 SALTS = [digest(number) for number in range(11, 15)]

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol_tools import DOMAIN, OTHER_LEDGER, address, digest, signed_run
 
 from deepring_chain.crypto.signing import compact_signature, message_digest
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.run import HopEntry, Run
 from deepring_chain.protocol.trail import extend_trail
 from deepring_chain.types import ZERO, Digest, Hop
+from tests.unit.protocol.protocol_tools import DOMAIN, OTHER_LEDGER, address, digest, signed_run
 
 HOPS = 5
 SIGNED = signed_run()

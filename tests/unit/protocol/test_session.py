@@ -6,7 +6,6 @@ from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
-from protocol_tools import ITEMS, address, digest, opened, posted, submitted
 
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import (
@@ -35,6 +34,7 @@ from deepring_chain.types import (
     RejectReason,
     Verdict,
 )
+from tests.unit.protocol.protocol_tools import ITEMS, address, digest, opened, posted, submitted
 
 SEATS = 3
 NOW = Moment(ArrangementId(4), SEATS, model_version=2, block=7)

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol_tools import DOMAIN, ITEMS, account, address, digest, opened, posted, submitted
 
 from deepring_chain.crypto.signing import recover_signer
 from deepring_chain.encoding import encode, encode_fields
@@ -22,6 +21,7 @@ from deepring_chain.protocol.update import (
     sign_update,
 )
 from deepring_chain.types import ArrangementId, Attempt, Delivery, Hop, QueryId, SignedUpdate, Update
+from tests.unit.protocol.protocol_tools import DOMAIN, ITEMS, account, address, digest, opened, posted, submitted
 
 SESSION = Session.submitted(submitted(5)).apply(opened(5, attempt=2), Moment(ArrangementId(1), 3))
 SESSION = SESSION.apply(posted(0, 5, 2), Moment(ArrangementId(1), 3))

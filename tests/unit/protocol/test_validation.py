@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from protocol_tools import digest
 
 from deepring_chain.crypto.digest import commit_output, hop_key
 from deepring_chain.encoding import layer_header
@@ -16,6 +15,7 @@ from deepring_chain.protocol.block_hash import block_leaf, fold_leaves
 from deepring_chain.protocol.tracking import find_first_mismatch
 from deepring_chain.protocol.validation import UnexpectedOutput, check_form, check_items, check_received
 from deepring_chain.types import Digest, Hop, LayerContent, LayerIndex, QueryId, TensorBytes
+from tests.unit.protocol.protocol_tools import digest
 
 # ---------------------------------------------------------------- the recipient's check
 

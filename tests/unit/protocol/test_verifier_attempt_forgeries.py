@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from query_script import ScriptedQuery
-from trail_checks import failure_of, verify
-from trail_names import ITEMS, OWNER, STRANGER, WORKERS, named
-from trail_script import ScriptedTrail
 
 from deepring_chain.protocol.events import QueryResumed, RouteOpened
 from deepring_chain.types import Attempt, Hop, QueryPhase
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_checks import failure_of, verify
+from tests.unit.protocol.trail_names import ITEMS, OWNER, STRANGER, WORKERS, named
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 # ---------------------------------------------------------------------- attempts
 

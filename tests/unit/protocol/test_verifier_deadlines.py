@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from query_phases import Bring, computed, disputed, interrupted, routed, submitted
-from query_script import ScriptedQuery
-from trail_checks import failure_of, verify
-from trail_names import TERMS
-from trail_script import ScriptedTrail
 
 from deepring_chain.types import QueryPhase
+from tests.unit.protocol.query_phases import Bring, computed, disputed, interrupted, routed, submitted
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_checks import failure_of, verify
+from tests.unit.protocol.trail_names import TERMS
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 # ---------------------------------------------------------------------- deadlines
 

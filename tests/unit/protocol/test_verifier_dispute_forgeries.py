@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from query_phases import Bring, computed, disputed, interrupted, routed, submitted
-from query_script import ScriptedQuery
-from trail_checks import failure_of, verify
-from trail_names import OWNER, STRANGER, WORKERS, named
-from trail_script import ScriptedTrail
 
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.events import EnvelopeDisputed
 from deepring_chain.types import ZERO, Address, Attempt, Hop, QueryId, QueryPhase
+from tests.unit.protocol.query_phases import Bring, computed, disputed, interrupted, routed, submitted
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_checks import failure_of, verify
+from tests.unit.protocol.trail_names import OWNER, STRANGER, WORKERS, named
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 # ---------------------------------------------------------------------- complaints
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from query_script import ScriptedQuery
-from trail_checks import failure_of, verify
-from trail_names import OWNER, TERMS, WORKERS, Placed, named
-from trail_script import ScriptedTrail
 
 from deepring_chain.protocol.audit_step import AuditFailure
 from deepring_chain.protocol.events import OutputDisputed, UpdatePosted
 from deepring_chain.protocol.trail import RENEWAL, VIOLATION, mark_trail
 from deepring_chain.protocol.verifier import TrailVerifier
 from deepring_chain.types import QueryPhase
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_checks import failure_of, verify
+from tests.unit.protocol.trail_names import OWNER, TERMS, WORKERS, Placed, named
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 LIE = named("a lie")
 MODEL = "event (the ring's model)"

@@ -9,9 +9,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import pytest
-from full_trail import full_trail
-from trail_mutations import mutations
-from trail_names import LAYERS, TERMS, Call, Placed, place_events
 
 from deepring_chain.protocol.audit_step import AuditFailure, Check
 from deepring_chain.protocol.events import (
@@ -35,6 +32,9 @@ from deepring_chain.protocol.verifier import TrailVerifier
 from deepring_chain.protocol.verifier_query import QueryVerifier
 from deepring_chain.protocol.verifier_report import TrailReport
 from deepring_chain.types import QueryPhase, RingMode
+from tests.unit.protocol.full_trail import full_trail
+from tests.unit.protocol.trail_mutations import mutations
+from tests.unit.protocol.trail_names import LAYERS, TERMS, Call, Placed, place_events
 
 UNSEEN_FIELDS = {
     "ModelRegistered.root",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from query_script import ScriptedQuery
-from trail_checks import failure_of
-from trail_names import TERMS, named
-from trail_script import ScriptedTrail
 
 from deepring_chain.protocol.audit_step import AuditFailure, Witness
 from deepring_chain.protocol.events import LoggedEvent
 from deepring_chain.protocol.verifier import TrailVerifier
 from deepring_chain.types import QueryId, QueryPhase
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_checks import failure_of
+from tests.unit.protocol.trail_names import TERMS, named
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 # ---------------------------------------------------------------------- places, and memory
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from query_script import ScriptedQuery
-from trail_checks import failure_of, verify
-from trail_names import DOMAIN, OWNER, STRANGER, WORKERS, named
-from trail_script import ScriptedTrail
 
 from deepring_chain.protocol.route import build_route
 from deepring_chain.types import Address, Attempt, Domain, Hop
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_checks import failure_of, verify
+from tests.unit.protocol.trail_names import DOMAIN, OWNER, STRANGER, WORKERS, named
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 # ---------------------------------------------------------------------- signatures
 

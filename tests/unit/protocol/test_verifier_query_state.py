@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from query_script import ScriptedQuery
-from trail_checks import failure_of
-from trail_names import ITEMS, OWNER, STRANGER, TERMS, named
-from trail_script import ScriptedTrail
 
 from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.verifier import TrailVerifier
 from deepring_chain.protocol.verifier_query import QueryVerifier
 from deepring_chain.types import ZERO, Attempt, Hop, QueryId, QueryPhase
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_checks import failure_of
+from tests.unit.protocol.trail_names import ITEMS, OWNER, STRANGER, TERMS, named
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 LIE = named("a lie")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from trail_checks import failure_of, verify
-from trail_names import WORKERS, named
-from trail_script import ScriptedTrail
 
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.events import BlockAttested, BlockHashed, RestoreOrdered
 from deepring_chain.types import Address, ArrangementId, Position, RingMode
+from tests.unit.protocol.trail_checks import failure_of, verify
+from tests.unit.protocol.trail_names import WORKERS, named
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 
 @pytest.fixture

@@ -6,10 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from query_script import ScriptedQuery
-from trail_checks import failure_of, verify
-from trail_names import DOMAIN, OUROBOROS, OWNER, SEATS, STRANGER, WORKERS, named
-from trail_script import ScriptedTrail
 
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.block_hash import fold_leaves
@@ -23,6 +19,10 @@ from deepring_chain.protocol.events import (
 )
 from deepring_chain.protocol.trail import start_trail
 from deepring_chain.types import ZERO, Address, Position, QueryId, QueryPhase, Question
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_checks import failure_of, verify
+from tests.unit.protocol.trail_names import DOMAIN, OUROBOROS, OWNER, SEATS, STRANGER, WORKERS, named
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 # ---------------------------------------------------------------------- mode
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from trail_checks import failure_of, verify
-from trail_names import OWNER, SEATS, TERMS, WORKERS, named
-from trail_script import ScriptedTrail
 
 from deepring_chain.protocol.events import ModelRegistered
 from deepring_chain.protocol.verifier import TrailVerifier
 from deepring_chain.protocol.verifier_ring import MAX_LAYERS, RingVerifier
 from deepring_chain.types import ZERO, Position, RingMode
+from tests.unit.protocol.trail_checks import failure_of, verify
+from tests.unit.protocol.trail_names import OWNER, SEATS, TERMS, WORKERS, named
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 
 def ring_of(script: ScriptedTrail) -> RingVerifier:

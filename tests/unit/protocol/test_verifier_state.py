@@ -6,11 +6,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from full_trail import full_trail
-from query_script import ScriptedQuery
-from trail_checks import failure_of, verify
-from trail_names import QUERENT, STRANGER, TERMS, Placed, named, place_events
-from trail_script import ScriptedTrail
 
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.audit_step import AuditFailure, Witness
@@ -18,6 +13,11 @@ from deepring_chain.protocol.events import BlockAttested, Event, QuerySubmitted,
 from deepring_chain.protocol.trail import start_trail
 from deepring_chain.protocol.verifier import TrailVerifier
 from deepring_chain.types import Address, Attempt, Hop, QueryId, QueryPhase, Question
+from tests.unit.protocol.full_trail import full_trail
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_checks import failure_of, verify
+from tests.unit.protocol.trail_names import QUERENT, STRANGER, TERMS, Placed, named, place_events
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 LIE = named("a lie")
 

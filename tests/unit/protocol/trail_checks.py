@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from trail_names import DOMAIN, OUROBOROS, TERMS
-from trail_script import ScriptedTrail
 
 from deepring_chain.protocol.audit_step import AuditFailure
 from deepring_chain.protocol.verifier import TrailVerifier
 from deepring_chain.protocol.verifier_report import TrailReport
 from deepring_chain.types import Address, Domain
+from tests.unit.protocol.trail_names import DOMAIN, OUROBOROS, TERMS
+from tests.unit.protocol.trail_script import ScriptedTrail
 
 
 def verify(script: ScriptedTrail, domain: Domain = DOMAIN, ouroboros: Address = OUROBOROS) -> TrailReport:

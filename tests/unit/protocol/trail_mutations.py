@@ -7,9 +7,8 @@ from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import Any
 
-from trail_names import SEATS, STRANGER
-
 from deepring_chain.types import Address
+from tests.unit.protocol.trail_names import SEATS, STRANGER
 
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
-from query_script import ScriptedQuery
-from trail_names import DOMAIN, LAYERS, QUERENT, SEATS, Call, Placed, Sent, named, place_events
 
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.block_hash import fold_leaves
@@ -41,6 +39,8 @@ from deepring_chain.types import (
     QueryId,
     Question,
 )
+from tests.unit.protocol.query_script import ScriptedQuery
+from tests.unit.protocol.trail_names import DOMAIN, LAYERS, QUERENT, SEATS, Call, Placed, Sent, named, place_events
 
 
 @dataclass

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay_script import DOMAIN, HOPS, digest, relayed, routed
-
 from deepring_chain.actors.settler import Settler
 from deepring_chain.chain.settlement import Settlement
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.relayed import RelayedHops
 from deepring_chain.types import Delivery, QueryId
+from tests.unit.relay.relay_script import DOMAIN, HOPS, digest, relayed, routed
 
 HOP_SECONDS = 60
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from relay_script import DOMAIN, address, digest, relayed, routed, signed_for, state_of
 
 from deepring_chain.actors.posting import PATIENCE, DirectPosting, RelayedPosting
 from deepring_chain.protocol.ledger_state import LedgerState
@@ -16,6 +15,7 @@ from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.relayed import RelayedHops
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import QueryPhase, SignedUpdate
+from tests.unit.relay.relay_script import DOMAIN, address, digest, relayed, routed, signed_for, state_of
 
 HOP_SECONDS = 30
 

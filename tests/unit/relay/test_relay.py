@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import requests
-from relay_script import DOMAIN, HOPS, address, digest, relayed, routed, signed_for, state_of
 
 from deepring_chain.actors import relay_client, relay_server
 from deepring_chain.actors.journal import Journal
@@ -27,6 +26,7 @@ from deepring_chain.protocol.relayed import RelayedHops
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import encode_signed_update
 from deepring_chain.types import Address, QueryPhase, SignedUpdate
+from tests.unit.relay.relay_script import DOMAIN, HOPS, address, digest, relayed, routed, signed_for, state_of
 from tests.waiting import FOREVER
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from relay_script import DOMAIN, HOPS, ITEMS, LINKS, NOW, OTHER_LEDGER, address, digest, relayed, routed, signed_for
 
 from deepring_chain.crypto.signing import SignatureInvalid
 from deepring_chain.errors import ProtocolError
@@ -20,6 +19,19 @@ from deepring_chain.protocol.relayed import (
     why_not,
 )
 from deepring_chain.types import ZERO, Attempt, Hop, QueryId, QueryPhase
+from tests.unit.relay.relay_script import (
+    DOMAIN,
+    HOPS,
+    ITEMS,
+    LINKS,
+    NOW,
+    OTHER_LEDGER,
+    address,
+    digest,
+    relayed,
+    routed,
+    signed_for,
+)
 
 
 def test_relayed_hops_continue_the_ledgers_session() -> None:

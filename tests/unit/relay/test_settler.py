@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from relay_script import HOPS, digest, relayed
-from settler_script import HOP_SECONDS, Scene
-
 from deepring_chain.actors.settler import BYTES_PER_HOP, BYTES_PER_QUERY, GATHER_SECONDS, MOST_BYTES
 from deepring_chain.chain.errors import LedgerReverted, NodeUnreachable
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import QueryId
+from tests.unit.relay.relay_script import HOPS, digest, relayed
+from tests.unit.relay.settler_script import HOP_SECONDS, Scene
 
 
 def test_query_is_settled_at_once_when_no_other_is_computed() -> None:

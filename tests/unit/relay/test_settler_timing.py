@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from relay_script import HOPS, digest, relayed
-from settler_script import HOP_SECONDS, Scene
 
 from deepring_chain.actors import settler
 from deepring_chain.actors.settler import (
@@ -20,6 +18,8 @@ from deepring_chain.actors.settler import (
 from deepring_chain.chain.errors import LedgerReverted, NodeUnreachable
 from deepring_chain.errors import ChainError
 from deepring_chain.types import Delivery, QueryId, QueryPhase
+from tests.unit.relay.relay_script import HOPS, digest, relayed
+from tests.unit.relay.settler_script import HOP_SECONDS, Scene
 
 PER_QUERY = BYTES_PER_QUERY + HOPS * BYTES_PER_HOP
 STALLED = HOP_SECONDS / STALLED_PART
