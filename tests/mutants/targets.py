@@ -77,7 +77,11 @@ TARGETS = (
     Target("deepring_chain/encoding.py", ENCODING_TESTS, branches=True),
     Target("deepring_chain/crypto/signing.py", unit("crypto", "signing"), branches=True),
     Target("deepring_chain/store/content.py", unit("store", "messages", "content", "store_away")),
-    Target(f"{ACTORS}/member.py", unit("actors", "ouroboros_steps", "refusals", "worker", "disputes"), guards=True),
+    Target(
+        f"{ACTORS}/member.py",
+        unit("actors", "leaf_places", "ouroboros_steps", "refusals", "worker", "disputes"),
+        guards=True,
+    ),
     Target(
         f"{ACTORS}/worker.py", unit("actors", "note_due", "worker_steps", "refusals", "worker", "disputes"), guards=True
     ),
