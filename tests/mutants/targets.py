@@ -99,7 +99,7 @@ TARGETS = (
         f"{ACTORS}/ouroboros.py", unit("actors", "ouroboros_steps", "ouroboros", "disputes", "isolation"), guards=True
     ),
     Target("deepring_chain/cli/lab.py", unit("cli", "devnets_only", "lab_commands"), guards=True),
-    Target("deepring_chain/cli/up.py", unit("cli", "devnets_only")),
+    Target("deepring_chain/cli/up.py", unit("cli", "devnets_only", "up_guards")),
     Target("deepring_chain/model/array_pickle.py", unit("model", "array_pickle"), guards=True),
     Target(f"{ACTORS}/settler.py", unit("relay", "settler", "settler_timing"), branches=True, state=True),
     Target(f"{ACTORS}/posting.py", unit("relay", "posting"), branches=True),
