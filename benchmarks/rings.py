@@ -26,7 +26,6 @@ from tests.e2e.live_ring import LiveRing, wait_for
 RARELY = 10**6
 """Queries per arrangement: a query is measured without the arrangement that follows it."""
 
-READY_SECONDS = 120
 DEADLINES = Deadlines(hop=600, withdraw=3600)
 """No query is given up because the machine is slow."""
 
@@ -51,7 +50,7 @@ def bench_ring(model: QuantisedModel, threads: int, settle: str = UPDATE) -> Ite
         ring = LiveRing(folder, model, devnet, options_of(settle, threads), deadlines=DEADLINES)
         ring.start_all()
         try:
-            ring.await_mode(RingMode.QUERY, READY_SECONDS)
+            ring.await_mode(RingMode.QUERY)
             yield ring
         finally:
             ring.processes.stop()
