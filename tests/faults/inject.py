@@ -14,12 +14,11 @@ from functools import partial
 from pathlib import Path
 
 from deepring_chain.errors import ChainError, ConfigError
-from tests.e2e.live_ring import await_ended
 from tests.faults.disk import allow_writing, forbid_writing
 from tests.faults.faulty_store import control_file
 from tests.faults.plan import SET_BACK, Fault, Kind
 from tests.faults.proxy import Road
-from tests.faults.stage import Stage
+from tests.faults.stage import Stage, left_after
 
 FUNDS = hex(10**19)
 """Wei; ten ether."""
@@ -141,7 +140,7 @@ class Injector:
     def _kill_host(self, _fault: Fault) -> Undo:
         ring = self._stage.ring
         ring.kill_host_alone()
-        await_ended(ring.process_ids, ORPHAN_SECONDS)  # one that is paused or waits for its node outlives this
+        left_after(ring.process_ids, ORPHAN_SECONDS)  # one that is paused or waits for its node outlives this
         for active in list(self._active):  # nobody starts a ring before node, store and disk are there
             self._end(active)
         ring.restart_all(restarts=True)

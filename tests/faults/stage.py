@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from deepring_chain.chain.devnet import Devnet
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.types import Address
-from tests.e2e.live_ring import ROOT, LiveRing, await_ended
+from tests.e2e.live_ring import ROOT, LiveRing, is_running
 from tests.faults.disk import Disk
 from tests.faults.faulty_store import FAULTS
 from tests.faults.node import Node
@@ -35,6 +36,14 @@ UPDATE, BATCH = SETTLE = ("update", "batch")
 """Ways to settle: each hop in a transaction, or whole queries that went through the relay."""
 
 QUERENTS = ("querent-1", "querent-2")
+
+
+def left_after(pids: set[int], seconds: float) -> set[int]:
+    """Gives processes some time to end; those that do not."""
+    deadline = time.monotonic() + seconds
+    while (left := {pid for pid in pids if is_running(pid)}) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
 
 
 class FaultyRing(LiveRing):
@@ -73,7 +82,7 @@ class FaultyRing(LiveRing):
         """Ends every process that ever belonged to the ring."""
         with suppress(ConfigError):
             self.processes.stop()
-        for pid in await_ended(self.process_ids, 2):
+        for pid in left_after(self.process_ids, 2):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

@@ -77,7 +77,11 @@ TARGETS = (
     Target("deepring_chain/encoding.py", ENCODING_TESTS, branches=True),
     Target("deepring_chain/crypto/signing.py", unit("crypto", "signing"), branches=True),
     Target("deepring_chain/store/content.py", unit("store", "messages", "content", "store_away")),
-    Target(f"{ACTORS}/member.py", unit("actors", "ouroboros_steps", "refusals", "worker", "disputes"), guards=True),
+    Target(
+        f"{ACTORS}/member.py",
+        unit("actors", "leaf_places", "ouroboros_steps", "refusals", "worker", "disputes"),
+        guards=True,
+    ),
     Target(
         f"{ACTORS}/worker.py", unit("actors", "note_due", "worker_steps", "refusals", "worker", "disputes"), guards=True
     ),
@@ -95,7 +99,7 @@ TARGETS = (
         f"{ACTORS}/ouroboros.py", unit("actors", "ouroboros_steps", "ouroboros", "disputes", "isolation"), guards=True
     ),
     Target("deepring_chain/cli/lab.py", unit("cli", "devnets_only", "lab_commands"), guards=True),
-    Target("deepring_chain/cli/up.py", unit("cli", "devnets_only")),
+    Target("deepring_chain/cli/up.py", unit("cli", "devnets_only", "up_guards")),
     Target("deepring_chain/model/array_pickle.py", unit("model", "array_pickle"), guards=True),
     Target(f"{ACTORS}/settler.py", unit("relay", "settler", "settler_timing"), branches=True, state=True),
     Target(f"{ACTORS}/posting.py", unit("relay", "posting"), branches=True),

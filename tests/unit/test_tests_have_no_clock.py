@@ -41,6 +41,7 @@ EXPLAINED = {
     "faults/proxy.py": "a slow road",
     "faults/run.py": "`make faults` on a machine at rest; the tests give it --patience",
     "faults/soak.py": "samples memory, and says how long it took",
+    "faults/stage.py": "ends what outlives a ring",
     "faults/test_proxy.py": "a slow road takes at least its time, on any machine",
     "fuzz/__main__.py": "says how long it took",
     "fuzz/run.py": "watches a fuzzing process, which is given up by the processor's time",

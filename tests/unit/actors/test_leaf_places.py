@@ -22,7 +22,7 @@ from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.update import decode_entry, encode_entry
 from deepring_chain.types import Attestation, Digest, Position
 from tests.unit.actors.fake_ledger import DOMAIN
-from tests.unit.actors.fake_ring import FakeRing, client_of
+from tests.unit.actors.fake_ring import FakeRing, client_of, make_keys
 from tests.unit.actors.test_refusals import refusing
 
 
@@ -43,6 +43,17 @@ def signed(ring: FakeRing, member: Member, position: Position) -> SignedLeaf:
 
 def attest_calls(member: Member) -> int:
     return client_of(member).calls.count("attest")
+
+
+def test_seat_is_due_from_the_arrangement_on_until_its_leaf_is_on_the_ledger(ring: FakeRing) -> None:
+    stranger = ring._member(9, make_keys(99))
+    assert ring.members[1].seat_due() is None
+    member, position = seated(ring, 1)
+    assert member.arranged().arranged.seats[position] == member.keys.address
+    stranger.follower.refresh()
+    assert stranger.seat_due() is None
+    ring.settle()
+    assert member.seat_due() is None
 
 
 # ---------------------------------------------------------------- the worker's side
