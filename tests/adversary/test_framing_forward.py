@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -116,6 +117,10 @@ def give_out_key_of(ring: SteppedRing, thief: str, victim: str) -> None:
     vars(member)["sign_leaf"] = sign_leaf
 
 
+def _is_named(ring: SteppedRing, query: QueryId) -> bool:
+    return bool(ring.guilt(query))
+
+
 @blamed
 def test_member_that_attests_anothers_key_falls_silent_itself_and_the_other_does_not(own_ring: SteppedRing) -> None:
     """Worker 2 can open two notes of each bundle, its own and worker 4's; the order is random, so it is tried often."""
@@ -126,7 +131,7 @@ def test_member_that_attests_anothers_key_falls_silent_itself_and_the_other_does
         own_ring.settle()
         assert own_ring.session(query).next_hop == 4
         own_ring.wait(own_ring.client().hop_seconds + 1)
-        own_ring.settle(until=lambda query=query: bool(own_ring.guilt(query)))
+        own_ring.settle(until=partial(_is_named, own_ring, query))
         assert own_ring.guilt(query) == [(4, FaultKind.SILENT)]
         own_ring.give_up(query)
 

@@ -56,7 +56,7 @@ class Batch:
 
     def add(self, data: str) -> None:
         """Signs a call of the ledger."""
-        transaction = {
+        transaction: dict[str, Any] = {
             "to": self.ledger,
             "data": data,
             "nonce": self.nonce,

@@ -152,10 +152,10 @@ def test_store_and_node_of_ones_choice_take_the_place_of_the_rings(
     ],
 )
 def test_bad_option_is_one_error_line(
-    run_audit: RunAudit, stored: StoredRing, changed: dict[str, object], message: str
+    run_audit: RunAudit, stored: StoredRing, changed: dict[object, object], message: str
 ) -> None:
     given = options(stored)
-    values = {**dict(zip(given[::2], given[1::2], strict=True)), **changed}
+    values: dict[object, object] = {**dict(zip(given[::2], given[1::2], strict=True)), **changed}
     done = run_audit(*(part for name, value in values.items() if value is not None for part in (name, value)))
     assert message in error_of(done)
     assert done.stdout == ""

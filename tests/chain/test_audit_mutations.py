@@ -15,7 +15,7 @@ from tests.chain.audit_mutations import (
     run_all,
 )
 
-KINDS = {kind.__name__ for kind in Event.__args__}  # type: ignore[attr-defined]
+KINDS = {kind.__name__ for kind in Event.__args__}
 SAMPLE = 41
 """Of so many changes one is made; a prime, so that no word is always left out."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_progress_of_another_audit_is_refused(stored: StoredRing, progress: Prog
     answer_one(stored)
     resumed(stored, progress)
     state = held(progress)
-    other: dict[str, object] = {
+    other: dict[str, Any] = {
         "first_block": 0,
         "store": "memory://elsewhere",
         "source_hash": "0" * 64,
@@ -123,7 +124,8 @@ def test_progress_of_another_audit_is_refused(stored: StoredRing, progress: Prog
         "model": ZERO,
         "terms": replace(state.identity.terms, hop_seconds=1),
     }
-    changed: AuditIdentity = replace(state.identity, **{name: other[name]})
+    field: dict[str, Any] = {name: other[name]}
+    changed: AuditIdentity = replace(state.identity, **field)
     progress.save(replace(state, identity=changed))
     with pytest.raises(ConfigError, match=f"of another audit \\({name}: "):
         resumed(stored, progress)

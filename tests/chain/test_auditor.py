@@ -50,7 +50,7 @@ def test_trail_with_every_kind_of_event_and_end_passes(stored: StoredRing) -> No
     assert report.trail.ended == {QueryPhase.DELIVERED: 4, QueryPhase.REJECTED: 2, QueryPhase.WITHDRAWN: 1}
     assert [(query.query, query.next_hop) for query in report.trail.open_queries] == [(8, 1), (9, 0)]
     assert report.trail.mode is RingMode.QUERY
-    assert set(report.trail.events) == {kind.__name__ for kind in Event.__args__}  # type: ignore[attr-defined]
+    assert set(report.trail.events) == {kind.__name__ for kind in Event.__args__}
     assert set(report.trail.checks) == set(Check)
     assert report.blobs == {
         BlobKind.CARD: 2,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import rlp
-from eth_utils import function_signature_to_4byte_selector
+from eth_utils import function_signature_to_4byte_selector, to_checksum_address
 
 from deepring_chain.audit import auditor
 from deepring_chain.audit import chain as audit_chain
@@ -16,9 +16,10 @@ from deepring_chain.audit.auditor import AuditOptions, AuditReport, audit
 from deepring_chain.audit.chain import LinkedBlock, LinkedBlocks
 from deepring_chain.audit.formats import BlobKind
 from deepring_chain.audit.inputs import InputAuditor
+from deepring_chain.audit.storage import read_terms
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.node_blocks import NodeBlocks
-from deepring_chain.chain.raw_block import Header, RawBlock, RawTransaction
+from deepring_chain.chain.raw_block import Header, RawBlock, RawTransaction, parse_header
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.audit_step import AuditFailure, Terms
 from deepring_chain.protocol.events import (
@@ -212,7 +213,7 @@ def test_restore_whose_transaction_holds_no_evidence_is_found(
 
 def change_headers(monkeypatch: pytest.MonkeyPatch, change: Callable[[Header], Header]) -> None:
     """Shows the auditor other fields than the headers have, which the hashes do not tell."""
-    real = audit_chain.parse_header
+    real = parse_header
     monkeypatch.setattr(audit_chain, "parse_header", lambda encoded: change(real(encoded)))
 
 
@@ -314,7 +315,7 @@ def test_block_that_was_not_mined_so_is_found_and_its_subject_named(
 def test_deadline_that_the_deployment_did_not_set_is_found(
     stored: StoredRing, monkeypatch: pytest.MonkeyPatch, change: Callable[[Terms], Terms], field: str
 ) -> None:
-    real = auditor.read_terms
+    real = read_terms
     monkeypatch.setattr(auditor, "read_terms", lambda client: change(real(client)))
     failure = failure_of(stored)
     assert (failure.subject, failure.field) == ("the ledger's deployment", field)
@@ -323,7 +324,7 @@ def test_deadline_that_the_deployment_did_not_set_is_found(
 def test_immutable_value_of_another_ledger_is_found(stored: StoredRing, monkeypatch: pytest.MonkeyPatch) -> None:
     """The masked code is the shipped one: only what its immutables hold is not this ledger's."""
     client = open_client(stored)
-    code = bytearray(client.web3.eth.get_code(stored.ring.ledger.address))
+    code = bytearray(client.web3.eth.get_code(to_checksum_address(stored.ring.ledger.address)))
     start, _ = load_artifact().immutable_references[0]
     code[start] ^= 1
     monkeypatch.setattr(client.web3.eth, "get_code", lambda *_: bytes(code))

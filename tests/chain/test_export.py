@@ -102,9 +102,14 @@ def edit(change: Callable[[Lines], object]) -> Callable[[Path], object]:
     return edited
 
 
+def _make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 UNREADABLE: dict[str, Callable[[Path], object]] = {
-    "absent": lambda path: path.unlink(),
-    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "absent": Path.unlink,
+    "a folder": _make_folder,
     "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_text("not gzip"),
     "nothing in gzip": lambda path: path.write_bytes(gzip.compress(b"")),

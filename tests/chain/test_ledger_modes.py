@@ -146,9 +146,10 @@ def test_dispute_is_opened_and_judged_in_every_mode(query: ScriptedQuery, where:
     query.advance(2)
     bring(query.ring, where)
     query.complain()
-    assert query.state.phase == QueryPhase.DISPUTED
+    phases = [query.state.phase]
     query.judge()
-    assert query.state.phase == QueryPhase.INTERRUPTED
+    phases.append(query.state.phase)
+    assert phases == [QueryPhase.DISPUTED, QueryPhase.INTERRUPTED]
 
 
 @EVERY_MODE

@@ -50,8 +50,9 @@ def test_hops_and_answers_settle_in_two_transactions(routed: list[ScriptedQuery]
 def test_one_refused_call_takes_back_all_others(routed: list[ScriptedQuery], bad: int) -> None:
     settle(*routed)
     settlements = [Settlement(delivery=query.sign_answer()) for query in routed]
-    assert settlements[bad].delivery is not None
-    state, delivery, signature = settlements[bad].delivery
+    closing = settlements[bad].delivery
+    assert closing is not None
+    state, delivery, signature = closing
     settlements[bad] = Settlement(delivery=(replace(state, touched_at=1), delivery, signature))
     with refused_state(routed[bad], *routed):
         routed[0].ring.owner_client.settle(settlements)

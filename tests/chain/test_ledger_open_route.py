@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from eth_account.signers.local import LocalAccount
 
@@ -67,7 +69,8 @@ def test_later_route_for_another_number_of_items_is_refused(
 
 def test_later_attempts_keep_the_number_of_items(ring: ScriptedRing, querent: LocalAccount) -> None:
     query = ring.submit(querent).open_route().advance(2)
-    for begin in (lambda: query.resume(2), query.reopen):
+    begins: tuple[Callable[[], object], ...] = (lambda: query.resume(2), query.reopen)
+    for begin in begins:
         query.let_time_out()
         begin()
         assert query.state.items == query.items

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from eth_abi.abi import encode
 from eth_account.signers.local import LocalAccount
@@ -130,7 +132,7 @@ def test_report_that_is_no_text_keeps_nobody_from_reading_the_events(ordered: Sc
     data = function_signature_to_4byte_selector("reportRestore(uint16,string)") + encode(
         ["uint16", "bytes"], [2, b"\xff\xfe"]
     )
-    transaction = {
+    transaction: dict[str, Any] = {
         "to": ordered.ledger.address,
         "data": data,
         "gas": 200_000,

@@ -94,7 +94,7 @@ def test_dispute_on_the_delivery_is_judged_and_the_last_layer_executed_again(que
     query.resume(3)
     assert query.place[:3] == (QueryPhase.ROUTED, 2, 3)
     query.post()
-    assert query.state.phase == QueryPhase.COMPUTED
+    assert query.place[0] == QueryPhase.COMPUTED
     query.deliver()
     assert query.place == (QueryPhase.DELIVERED, 2, 4, bytes(32), query.output(4), query.trail)
 

@@ -6,23 +6,38 @@ The clock is ahead by the seconds that stand in the file `ahead` in the ouroboro
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from deepring_chain.actors import actor
 from deepring_chain.actors.arranger import Arranger
 from deepring_chain.actors.host import main
+from deepring_chain.actors.member import Member
+from deepring_chain.actors.model_owner import ModelOwner, Roster
 from deepring_chain.attacks.lab_worker import LabWorker
+from deepring_chain.types import Address
 
 AHEAD_FILE = "ahead"
 
 
-def make_arranger(*arguments: Any) -> Arranger:
-    """Its last argument is the ouroboros's folder."""
-    path: Path = arguments[-1] / AHEAD_FILE
-    return Arranger(*arguments, clock=lambda: time.monotonic() + (float(path.read_text()) if path.exists() else 0.0))
+def make_arranger(
+    member: Member,
+    owner: ModelOwner,
+    roster: Roster,
+    every: int,
+    failures: Callable[[], Counter[Address]],
+    folder: Path,
+) -> Arranger:
+    """As the arranger's own, but for the clock."""
+    path = folder / AHEAD_FILE
+
+    def clock() -> float:
+        return time.monotonic() + (float(path.read_text()) if path.exists() else 0.0)
+
+    return Arranger(member, owner, roster, every, failures, folder, clock)
 
 
 if __name__ == "__main__":
-    actor.Arranger = make_arranger  # type: ignore[attr-defined,misc,assignment]
+    actor.Arranger = make_arranger  # type: ignore[attr-defined,assignment]
     main(LabWorker)

@@ -149,7 +149,7 @@ def test_worker_alone_in_a_copied_folder_is_a_member_of_the_ring(tiny_ring: Live
     elsewhere = (tiny_ring.folder.path / "worker-2").rename(tmp_path / "carried-away")
     published = tmp_path / "deployment.toml"
     published.write_bytes((tiny_ring.folder.path / "deployment.toml").read_bytes())
-    command = [DEEPRING, "run", elsewhere, "--deployment", published]
+    command: list[str | Path] = [DEEPRING, "run", elsewhere, "--deployment", published]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as alone:
         try:
             assert alone.stdout is not None

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from eth_utils import to_checksum_address
 from PIL import Image
 from torch import nn
 
@@ -200,10 +201,11 @@ def test_up_checks_device_password_and_store_before_it_starts_a_node_and_says_so
 
 def test_deployment_with_an_unusable_store_spends_no_gas(ring: RingFolder, tmp_path: Path, tiny_ring: LiveRing) -> None:
     (tmp_path / "file").touch()
-    before = tiny_ring.client().web3.eth.get_balance(ring.load_config().ouroboros)
+    ouroboros = to_checksum_address(ring.load_config().ouroboros)
+    before = tiny_ring.client().web3.eth.get_balance(ouroboros)
     with pytest.raises(StoreError, match="store"):
         deploy_ring(ring, tiny_ring.devnet.url, PASSWORD, str(tmp_path / "file" / "store"), no_step)
-    assert tiny_ring.client().web3.eth.get_balance(ring.load_config().ouroboros) == before
+    assert tiny_ring.client().web3.eth.get_balance(ouroboros) == before
 
 
 def test_trouble_that_several_actors_have_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:

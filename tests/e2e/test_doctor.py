@@ -260,13 +260,14 @@ def test_ring_in_tracking_mode_is_named(ring: LiveRing, terminal: Terminal) -> N
 
 def _is_settled(ring: LiveRing) -> bool:
     current = ring.state().arrangement
-    return current is not None and current.is_authentic and not current.restores
+    return current is not None and current.is_authentic is True and not current.restores
 
 
 def _all_but_one_attested(ring: LiveRing, before: Any) -> bool:
     current = ring.state().arrangement
-    is_new = current is not None and current.arranged.arrangement > before.arranged.arrangement
-    return is_new and len(current.missing_seats()) == 1
+    if current is None or current.arranged.arrangement <= before.arranged.arrangement:
+        return False
+    return len(current.missing_seats()) == 1
 
 
 def test_deadline_that_passed_is_named_with_who_is_late(ring: LiveRing, terminal: Terminal, hurry: Hurry) -> None:

@@ -45,7 +45,7 @@ def test_interrupted_query_says_how_to_read_its_answer(tiny_ring: LiveRing, tmp_
     np.save(tmp_path / "image.npy", random_images(1)[0])
     tiny_ring.await_mode(RingMode.QUERY)
     tiny_ring.kill("worker-3")
-    command = [DEEPRING, "query", tmp_path / "image.npy", "--ring", tiny_ring.folder.path]
+    command: list[str | Path] = [DEEPRING, "query", tmp_path / "image.npy", "--ring", tiny_ring.folder.path]
     with subprocess.Popen(command, env=environment(), stdout=-1, stderr=-1, text=True) as asking:
         assert asking.stderr is not None
         later = asking.stderr.readline().partition("to read its answer later: ")[2].strip()

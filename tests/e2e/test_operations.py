@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from prometheus_client.parser import text_string_to_metric_families
 
 from deepring_chain.actors.draws import RouteDraw
 from deepring_chain.actors.options import ActorOptions
+from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.actors.running import RunningActor
 from deepring_chain.attacks.orders import Lie
 from deepring_chain.chain.connection import connect
@@ -29,7 +31,7 @@ from deepring_chain.protocol.events import UpdatePosted
 from deepring_chain.types import Hop, QueryPhase
 from tests.e2e.command import Hurry, Terminal, ring_up
 from tests.e2e.incidents import events_since, order, stopped
-from tests.e2e.live_ring import PASSWORD, LiveRing, RingFolder, random_images, tiny_model, wait_for
+from tests.e2e.live_ring import PASSWORD, LiveRing, random_images, tiny_model, wait_for
 from tests.waiting import wait_until
 
 LAB = "deepring_chain.attacks"
@@ -159,7 +161,7 @@ def secrets_of(ring: LiveRing) -> list[bytes]:
     tensor = ring.model.card.quantise_input(IMAGES)
     for layer in ring.model.layers:
         secrets.append(bytes(tensor.data))
-        tensor = run_layer(layer, tensor, "cpu")
+        tensor = run_layer(layer, tensor, torch.device("cpu"))
     return [*secrets, bytes(tensor.data)]
 
 

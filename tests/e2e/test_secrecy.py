@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hexbytes import HexBytes
 
@@ -34,7 +36,7 @@ def passed_on(mnist_ring: LiveRing) -> list[bytes]:
     images = load_mnist_samples().images[:4]
     tensors = [card.quantise_input(images)]
     for layer in mnist_ring.model.layers:
-        tensors.append(run_layer(layer, tensors[-1], "cpu"))
+        tensors.append(run_layer(layer, tensors[-1], torch.device("cpu")))
     return [images.tobytes(), *(bytes(tensor.data) for tensor in tensors)]
 
 
@@ -49,6 +51,7 @@ def chain_bytes(ring: LiveRing) -> bytes:
     parts: list[bytes] = []
     for number in range(web3.eth.block_number + 1):
         for transaction in web3.eth.get_block(number, full_transactions=True)["transactions"]:
+            assert not isinstance(transaction, bytes)  # as it is without `full_transactions`
             parts.append(bytes(HexBytes(transaction["input"])))
     for log in web3.eth.get_logs({"fromBlock": 0, "toBlock": "latest"}):
         parts += [bytes(log["data"]), *(bytes(topic) for topic in log["topics"])]
@@ -129,12 +132,14 @@ def test_only_the_next_hop_can_open_an_envelope(
     assert [opened[hop][1] for hop in range(6)] == passed_on[1:]
 
 
-def _sealing_keys(ring: LiveRing, name: str, arrangement: int) -> list[object]:
+def _sealing_keys(ring: LiveRing, name: str, arrangement: int) -> list[X25519PrivateKey]:
     keys = [load_keys(ring.folder.path / name, PASSWORD).sealing]
     if name != "querent":
         journal = ring.journal(name)
         pem = journal.read(f"sealing-key/{arrangement}")
         journal.close()
         assert pem is not None
-        keys.append(load_pem_private_key(pem, PASSWORD.encode()))
+        key = load_pem_private_key(pem, PASSWORD.encode())
+        assert isinstance(key, X25519PrivateKey)
+        keys.append(key)
     return keys

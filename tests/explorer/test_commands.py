@@ -106,10 +106,10 @@ def test_report_from_a_ring_folder_without_any_key(folder: Path, stored: StoredR
     ],
 )
 def test_bad_option_is_one_error_line(
-    stored: StoredRing, terminal: Terminal, tmp_path: Path, changed: dict[str, object], said: str
+    stored: StoredRing, terminal: Terminal, tmp_path: Path, changed: dict[object, object], said: str
 ) -> None:
     given = place(stored)
-    values = {**dict(zip(given[::2], given[1::2], strict=True)), **changed}
+    values: dict[object, object] = {**dict(zip(given[::2], given[1::2], strict=True)), **changed}
     options = [part for name, value in values.items() if value is not None for part in (name, value)]
     path = tmp_path / "report.html"
     assert said in terminal.refusal("report", 1, "--out", path, *options)

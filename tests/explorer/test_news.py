@@ -32,7 +32,7 @@ class FakeNode:
 
 def told_of(script: ScriptedTrail) -> list[str]:
     """What is told of a trail, which happens after `up` has begun to look."""
-    node, told = FakeNode(), []
+    node, told = FakeNode(), list[str]()
     news = RingNews(node, NAMES, told.append)  # type: ignore[arg-type]
     node.logged = [entry.logged for entry, _ in entries_of(script.calls)]
     news.look()
@@ -68,7 +68,7 @@ def test_dispute_verdict_and_timeout_are_told() -> None:
 def test_node_that_is_away_is_said_once_and_what_happened_meanwhile_is_told() -> None:
     script = ring()
     script.submit().open_route().post_run(2).time_out()
-    node, told = FakeNode(), []
+    node, told = FakeNode(), list[str]()
     news = RingNews(node, NAMES, told.append)  # type: ignore[arg-type]
     node.is_away = True
     news.look()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from deepring_chain.explorer.query_view import HopState, QueryView, view_query
 from deepring_chain.explorer.record import Record
 from deepring_chain.explorer.ring_view import Lamp, LinkState, SeatState, view_ring
 from deepring_chain.explorer.story import Tone, tell
-from deepring_chain.types import Address, ComplaintKind, QueryId
+from deepring_chain.types import Address, ComplaintKind, Digest, QueryId
 from tests.explorer.scripted import NAMES, SEATS, TERMS, ScriptedTrail, full_trail, record_of, ring
 
 
@@ -224,8 +225,8 @@ def test_disputed_edge_is_marked_on_both_sides_and_the_lie_has_a_length() -> Non
     assert ended.remarks[0].startswith("from the lie to the verdict: ")
 
 
-def script_lie() -> bytes:
-    return bytes(range(32))
+def script_lie() -> Digest:
+    return Digest(bytes(range(32)))
 
 
 def test_entry_that_agrees_says_so_and_one_that_does_not_says_nothing_of_it() -> None:
@@ -292,7 +293,7 @@ def test_complaint_is_told_by_its_kind(kind: ComplaintKind, said: str) -> None:
         ({}, "The ouroboros looked into it and found nobody guilty: hop 1 and hop 2 are acquitted."),
     ],
 )
-def test_verdict_names_the_guilty_and_the_acquitted(sides: dict[str, bool], told: str) -> None:
+def test_verdict_names_the_guilty_and_the_acquitted(sides: dict[str, Any], told: str) -> None:
     script = ring()
     script.submit().open_route().post().post().complain().judge(**sides)
     assert sentences(script)[-1] == told

@@ -6,9 +6,12 @@ import json
 import multiprocessing
 import os
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 from deepring_chain.actors import host
+from deepring_chain.actors.actor import Actor, WorkerFactory
+from deepring_chain.actors.options import ActorOptions
+from deepring_chain.actors.ring_folder import Deployment
 from deepring_chain.actors.worker import Worker
 from tests.faults import faulty_store
 
@@ -18,9 +21,11 @@ ROADS = "DEEPRING_TEST_ROADS"
 _load = host.load_actor  # type: ignore[attr-defined]
 
 
-def _load_on_own_road(folder: Any, deployment: Any, *arguments: Any) -> Any:
+def _load_on_own_road(
+    folder: Path, deployment: Deployment, password: str, options: ActorOptions, make_worker: WorkerFactory = Worker
+) -> Actor:
     url = json.loads(os.environ[ROADS])[multiprocessing.current_process().name]
-    return _load(folder, replace(deployment, rpc_url=url), *arguments)
+    return _load(folder, replace(deployment, rpc_url=url), password, options, make_worker)
 
 
 if __name__ == "__main__":

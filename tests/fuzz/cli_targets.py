@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from deepring_chain.actors.auditors import parse_auditor
 from deepring_chain.chain.connection import connect, shown_url
+from deepring_chain.cli import app as deepring_app
 from deepring_chain.cli import main as deepring_main
 from deepring_chain.cli.audit import _parse_anchor, parse_ledger
 from deepring_chain.cli.password import VARIABLE
@@ -103,7 +104,7 @@ def _command(data: bytes) -> None:
     out, err = io.StringIO(), io.StringIO()
     environment = {**os.environ, VARIABLE: "word", "COLUMNS": "80"}
     typed = patch.object(sys, "argv", ["deepring", *words])
-    built = patch.object(deepring_main, "app", _built())  # made once: it takes longer than all the rest
+    built = patch.object(deepring_app, "app", _built())  # made once: it takes longer than all the rest
     with (
         _folder(),
         without_network(),
@@ -119,7 +120,7 @@ def _command(data: bytes) -> None:
 
 @lru_cache(maxsize=1)
 def _built() -> object:
-    return get_command(deepring_main.app)
+    return get_command(deepring_app.app)
 
 
 def _exit_code() -> object:

@@ -93,7 +93,7 @@ def _write_tensors(value: Any) -> bytes:
     described = {kind: cbor2.dumps(held, canonical=True).hex() for kind, held in metadata.items()}
     text = json.dumps({"__metadata__": described, **header}).encode()
     text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + elements
+    return struct.pack("<Q", len(text)) + text + bytes(elements)
 
 
 SAFETENSORS = Codec(_read_tensors, _write_tensors)

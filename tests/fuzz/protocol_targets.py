@@ -47,7 +47,7 @@ DIGESTS = [Digest(bytes([number]) * 32) for number in range(12)]
 TENSOR = TensorBytes("int8", (2, 3), bytes(range(6)))
 LOGITS = TensorBytes("int32", (1, 4), bytes(range(16)))
 SIGNATURE = bytes(range(65))
-ENTRIES = (
+ENTRIES: tuple[Attestation | Delivery | Complaint | Verdict, ...] = (
     Attestation(ArrangementId(3), Position(2), 1, DIGESTS[1], DIGESTS[2]),
     Delivery(QueryId(7), Attempt(1), *DIGESTS[3:6]),
     Complaint(QueryId(7), Attempt(1), Hop(3), ComplaintKind.ALTERED, *DIGESTS[6:8]),
@@ -85,7 +85,7 @@ def _draw(data: bytes) -> ArrangementDraw | RestoreDraw | RouteDraw:
 def _draws() -> list[bytes]:
     route = RouteDraw(Hop(1), (ADDRESS, ADDRESS), (DIGESTS[1], DIGESTS[2]), (DIGESTS[3],), DIGESTS[4], DIGESTS[5])
     arrangement = ArrangementDraw((ADDRESS,), DIGESTS[1], (DIGESTS[2],), DIGESTS[3])
-    drawn = (arrangement, RestoreDraw(*DIGESTS[1:4]), route)
+    drawn: tuple[ArrangementDraw | RestoreDraw | RouteDraw, ...] = (arrangement, RestoreDraw(*DIGESTS[1:4]), route)
     return [bytes([number]) + each.encode() for number, each in enumerate(drawn)]
 
 
@@ -122,7 +122,8 @@ def _encoded(value: Any) -> bytes:
 
 
 def _values() -> list[bytes]:
-    return [encode(value) for value in (None, [1, -1, 1.5, "é", b"\0", True, {"a": [], "b": {}}], [[[[]]]], 2**64 - 1)]
+    values: tuple[object, ...] = (None, [1, -1, 1.5, "é", b"\0", True, {"a": [], "b": {}}], [[[[]]]], 2**64 - 1)
+    return [encode(value) for value in values]
 
 
 def _sealed_notes() -> list[bytes]:

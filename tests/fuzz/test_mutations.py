@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -36,16 +36,17 @@ def seeds_of(name: str) -> tuple[bytes, ...]:
 
 Edit = tuple[str, float, bytes]
 
+SIZES = {form: {"H": 2, "I": 4, "Q": 8}[form[1]] for form in INTEGERS}
+ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
+
 payloads = st.one_of(
     st.binary(max_size=12),
     st.builds(
-        lambda form, number: (number % 2 ** (8 * SIZES[form])).to_bytes(SIZES[form], ORDERS[form[0]]),  # type: ignore[arg-type]
+        lambda form, number: (number % 2 ** (8 * SIZES[form])).to_bytes(SIZES[form], ORDERS[form[0]]),
         st.sampled_from(INTEGERS),
         st.sampled_from((*INTERESTING, *LARGE)),
     ),
 )
-SIZES = {form: {"H": 2, "I": 4, "Q": 8}[form[1]] for form in INTEGERS}
-ORDERS = {"<": "little", ">": "big"}
 edits = st.tuples(
     st.sampled_from(("flip", "write", "cut", "truncate", "insert", "repeat", "splice")), st.floats(0, 1), payloads
 )

@@ -243,9 +243,9 @@ def report(branches: Sequence[Branch], coverage: Coverage) -> str:
             open_lines[branch.file].add(branch.line)
     rows = [f"{'source':46} {'branches':>8} {'both ways':>9} {'one way':>7} {'never':>5}"]
     total: Counter[int] = Counter()
-    for file, ways in sorted(by_file.items()):
-        total += ways
-        rows.append(f"{file[-46:]:46} {ways.total():8} {ways[2]:9} {ways[1]:7} {ways[0]:5}")
+    for file, counted in sorted(by_file.items()):
+        total += counted
+        rows.append(f"{file[-46:]:46} {counted.total():8} {counted[2]:9} {counted[1]:7} {counted[0]:5}")
     rows.append(f"{'all':46} {total.total():8} {total[2]:9} {total[1]:7} {total[0]:5}")
     rows += [
         f"not both ways: {file}: {', '.join(map(str, sorted(found)))}" for file, found in sorted(open_lines.items())

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from eth_abi import decode, encode
+from eth_abi.abi import decode, encode
 from eth_hash.auto import keccak
 from pyrevm import EVM, AccountInfo, BlockEnv, CfgEnv, Env
 
@@ -78,7 +78,7 @@ class InProcessLedger:
         self._errors = {shape.selector[:4]: shape for shape in _shapes(artifact, "error")}
         (constructor,) = _shapes(artifact, "constructor")
         deployer = "0x" + "d1" * 20
-        self.evm.insert_account_info(deployer, AccountInfo(balance=10**30))
+        self.evm.insert_account_info(deployer, AccountInfo(balance=10**30))  # type: ignore[call-arg]
         self._set_time(time)
         self.address = self.evm.deploy(deployer, artifact.bytecode + encode(constructor.types, arguments)).lower()
 
@@ -98,8 +98,9 @@ class InProcessLedger:
             self.evm.message_call(sender, self.address, calldata=calldata, gas=GAS)
         except RuntimeError as error:
             return self._refusal(error)
-        logs = self.evm.result.logs
-        return Accepted(tuple(self._event(log) for log in logs))
+        result = self.evm.result
+        assert result is not None
+        return Accepted(tuple(self._event(log) for log in result.logs))
 
     def read(self, function: str, *values: Any) -> tuple[Any, ...]:
         """What a view returns."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import coincurve
+from eth_hash.auto import keccak
 
 from tests.invariants import hashes
 from tests.invariants.calls import Call, another, put
@@ -198,7 +199,8 @@ class Players:
     def run(self, query: int, output: bytes, length: int) -> tuple[list[tuple[bytes, ...]], bytes]:
         """Signed entries, and what is left of the route after them."""
         state = self.state(query)
-        route, trail, entries = state.route, state.trail, []
+        route, trail = state.route, state.trail
+        entries: list[tuple[bytes, ...]] = []
         for hop in range(state.hop, state.hop + length):
             opening = self.openings.get(route, Opening(self.workers[0], self.word(), ZERO))
             # Now and then the signer agreed with another on more items than the query has.
@@ -249,9 +251,10 @@ class Players:
         """After one of the updates on the trail, whichever."""
         record = self.model.record(query)
         known = [index for index, item in enumerate(record.history) if item.digest in self.updates]
-        if not known:
-            anchor, signer, later, hop = (query, 1, 0, 1, *[ZERO] * 4), self.owner, [], 0
-        else:
+        anchor: tuple[Any, ...] = (query, 1, 0, 1, *[ZERO] * 4)
+        signer, hop = self.owner, 0
+        later: list[tuple[bytes, str]] = []
+        if known:
             index = self._anchor(record, known)
             anchor, signer = self.updates[record.history[index].digest]
             later, hop = record.entries_after(index), anchor[2]
@@ -302,7 +305,7 @@ class Players:
         state = self.state(query)
         if state.phase == Phase.ROUTED and self.time > self.model.deadline(state.touched):
             return [lambda: self.time_out(query)] * 4 + [lambda: self.post(query), lambda: self.complain(query)]
-        moves: dict[int, list[Callable[[int], Call]]] = {
+        moves: dict[int, Sequence[Callable[[int], Call]]] = {
             Phase.SUBMITTED: [self.open_route] * 8 + [self.reject_query],
             Phase.ROUTED: [self.post] * 7
             + [self.post_runs] * 5
@@ -331,4 +334,4 @@ class Players:
 
 def player_key(index: int) -> coincurve.PrivateKey:
     """A player's account, the same in every run."""
-    return coincurve.PrivateKey(hashes.keccak(f"player {index}".encode()))
+    return coincurve.PrivateKey(keccak(f"player {index}".encode()))

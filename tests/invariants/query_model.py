@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tests.invariants import hashes
 from tests.invariants.hashes import NOBODY, RENEWAL, VIOLATION, ZERO
@@ -12,6 +12,8 @@ from tests.invariants.reasons import ANY, BAD_VALUE, ModelRefusal, Reasons
 from tests.invariants.ring_model import Event, RingModel
 
 OVERFLOW = ("Panic", (0x11,))
+
+Model = TypeVar("Model", bound="QueryModel")
 
 
 class Phase(IntEnum):
@@ -117,7 +119,7 @@ class QueryModel:
     changes: list[tuple[int, int]] = field(default_factory=list)
     """Every change of a query's phase, from which to which."""
 
-    def copy(self) -> QueryModel:
+    def copy(self: Model) -> Model:
         """Another one in the same state."""
         return replace(self, ring=self.ring.copy(), records=dict(self.records), changes=list(self.changes))
 

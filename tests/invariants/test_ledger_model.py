@@ -96,7 +96,7 @@ def test_ledger_and_model_agree_on_what_hypothesis_draws() -> None:
         derandomize=True,
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(LedgerMachine, settings=short)
+    run_state_machine_as_test(LedgerMachine, settings=short)  # type: ignore[no-untyped-call]
 
 
 def test_command_prints_counts_seed_and_transitions(capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,9 +106,11 @@ def judge(mutant: Mutant, scratch: Path) -> Judgement:
     judging = {None, *JUDGING, *([NOT_COLLECTED] if FAILED.search(log) else [])}
     if status == BROKEN or status not in judging:
         raise MachineBroken(f"{mutant.name}: exit code {status}: {log[-1500:]}")
-    result = {0: "survived", DOES_NOT_COMPILE: "invalid"}.get(status, "killed")
+    results: dict[int | None, str] = {0: "survived", DOES_NOT_COMPILE: "invalid"}
+    result = results.get(status, "killed")
     named = FAILED.search(log)
-    by = named.group(1) if named else {None: "time limit"}.get(status, f"pytest's exit code {status}")
+    ended = "time limit" if status is None else f"pytest's exit code {status}"
+    by = named.group(1) if named else ended
     return Judgement(mutant, result, by if result == "killed" else "", time.monotonic() - began, line, log[-2000:])
 
 

@@ -88,7 +88,7 @@ def test_challenge_is_told_to_the_seated_alone(ring: FakeRing) -> None:
     ring.settle()
     made = draw(ring, 1)
     blob = ring.store.get(made.notes)
-    assert made.challenge not in blob
+    assert bytes(made.challenge) not in blob
     info = arrangement_context(client_of(ring.members[0]).domain, ArrangementId(1))
     for member in ring.members[1:]:
         (opened,) = open_notes(blob, member.keys.sealing, info)

@@ -28,7 +28,7 @@ from deepring_chain.protocol.events import (
     UpdatePosted,
     VerdictPosted,
 )
-from deepring_chain.protocol.evidence import Evidence
+from deepring_chain.protocol.evidence import Evidence, seal_shared
 from deepring_chain.protocol.plain import from_plain, to_plain
 from deepring_chain.types import ZERO, Digest, TensorBytes
 from tests.adversary.liars import colluders, once
@@ -102,7 +102,8 @@ def test_verdict_that_its_evidence_contradicts_is_found(
 
     def unjust(referee: Referee, *arguments: Any) -> Finding:
         just = real(referee, *arguments)
-        return replace(just, **{side: not getattr(just, side)})
+        turned: dict[str, Any] = {side: not getattr(just, side)}
+        return replace(just, **turned)
 
     monkeypatch.setattr(Referee, "_judge", unjust)
     ring.settle()
@@ -168,7 +169,7 @@ def test_false_evidence_is_found_and_named(
 ) -> None:
     """The ouroboros seals other evidence than the truth."""
     admit(ring, KEY)
-    real = referee_module.seal_shared
+    real = seal_shared
 
     def seal(readers: Any, plaintext: bytes, place: bytes) -> bytes:
         return real(readers, change(Evidence.decode(plaintext)).encode(), place)

@@ -16,9 +16,10 @@ from deepring_chain.errors import ConfigError, ModelError
 from deepring_chain.model.kernels import INT8, Kernel, int8_matmul
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.self_test import SelfTestError
+from deepring_chain.types import Address
 from tests.unit.actors.fake_ring import FakeRing
 
-DEPLOYMENT = Deployment("http://127.0.0.1:1", 31337, "0x" + "11" * 20, 1, "00" * 32, "file:///nowhere")
+DEPLOYMENT = Deployment("http://127.0.0.1:1", 31337, Address("0x" + "11" * 20), 1, "00" * 32, "file:///nowhere")
 
 
 class Opened(Exception):

@@ -16,7 +16,7 @@ from deepring_chain.actors.metrics import ActorMetrics
 from deepring_chain.chain.errors import LedgerReverted, NodeUnreachable, TransactionFailed
 from deepring_chain.errors import StoreError
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import ZERO, Address, QueryId
+from deepring_chain.types import ZERO, Address, Digest, QueryId
 from tests.waiting import FOREVER
 
 
@@ -60,7 +60,12 @@ def opened() -> Iterator[Lanes]:
 def test_slow_query_does_not_hold_up_another(opened: Lanes) -> None:
     go_on, done = threading.Event(), threading.Event()
     opened.run(session(1), lambda _: go_on.wait(FOREVER))
-    opened.run(session(2), lambda _: done.set() is None)
+
+    def finish(_about: Session) -> bool:
+        done.set()
+        return True
+
+    opened.run(session(2), finish)
     assert done.wait(FOREVER)
     assert not go_on.is_set()
     go_on.set()
@@ -87,9 +92,17 @@ def test_steps_of_one_query_never_overlap(opened: Lanes) -> None:
 def test_ended_step_keeps_its_lane_until_the_loop_has_settled(opened: Lanes) -> None:
     """Between its end and the next look at the ledger the same step would be chosen once more."""
     count: list[int] = []
-    opened.run(session(1), lambda _: count.append(1) is None)
+
+    def step(number: int) -> Callable[[Session], bool]:
+        def counted(_about: Session) -> bool:
+            count.append(number)
+            return True
+
+        return counted
+
+    opened.run(session(1), step(1))
     assert opened.bell.wait(FOREVER)
-    opened.run(session(1), lambda _: count.append(2) is None)
+    opened.run(session(1), step(2))
     assert not opened.lanes.is_quiet
     assert opened.lanes.settle()
     assert opened.lanes.is_quiet
@@ -127,9 +140,14 @@ def test_step_in_vain_waits_ever_longer(opened: Lanes) -> None:
 
 
 def test_news_of_a_query_ends_the_pause(opened: Lanes) -> None:
-    about, tries = session(1), []
-    for known in (about, about, replace(about, trail=b"\1" * 32)):
-        opened.run(known, lambda seen: tries.append(seen) is not None)
+    about, tries = session(1), list[Session]()
+
+    def in_vain(seen: Session) -> bool:
+        tries.append(seen)
+        return False
+
+    for known in (about, about, replace(about, trail=Digest(b"\1" * 32))):
+        opened.run(known, in_vain)
         opened.await_quiet()
     assert len(tries) == 2
 

@@ -155,7 +155,12 @@ def test_nobody_is_blamed_before_the_ledger_knows_all(
 ) -> None:
     session = session_of(ring, ask_up_to(ring, 2))
     asked: list[QueryId] = []
-    monkeypatch.setattr(ring.members[0].posting, "settle_first", lambda held: bool(asked.append(held.query) or True))
+
+    def settle_first(held: Session) -> bool:
+        asked.append(held.query)
+        return True
+
+    monkeypatch.setattr(ring.members[0].posting, "settle_first", settle_first)
     before = list(client_of(ring.members[0]).calls)
     arguments = () if what == "_time_out" else (ComplaintKind.MISSING,)
     assert getattr(ring.ouroboros, what)(session, *arguments)

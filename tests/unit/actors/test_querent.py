@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -176,14 +177,14 @@ class Away:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long the querent would have paused."""
     found: list[float] = []
-    monkeypatch.setattr(querent_module.time, "sleep", found.append)
+    monkeypatch.setattr(time, "sleep", found.append)
     return found
 
 
 def test_node_that_goes_away_is_asked_again(
     ring: FakeRing, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    query, told = answered(ring), []
+    query, told = answered(ring), list[DeepRingError]()
     client = ring.querent._client
     monkeypatch.setattr(client, "head", Away(client.head, NodeUnreachable("node: no node answers"), 9))
     assert ring.querent.wait(query, 1e6, silent, told.append).query == query
@@ -196,7 +197,7 @@ def test_node_that_goes_away_is_asked_again(
 def test_store_that_goes_away_is_asked_again(
     ring: FakeRing, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    query, told = answered(ring), []
+    query, told = answered(ring), list[DeepRingError]()
     monkeypatch.setattr(ContentStore, "get", Away(ring.store.get, StoreError("cannot read the store"), 2))
     assert ring.querent.wait(query, 1e6, silent, told.append).query == query
     assert (len(told), len(pauses)) == (1, 2)

@@ -16,6 +16,7 @@ from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, give_order
 from deepring_chain.crypto.digest import commit_output, hop_key
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.errors import ChainError
+from deepring_chain.model.layer import run_layer
 from deepring_chain.protocol.events import EnvelopeDisputed, RouteOpened, VerdictPosted
 from deepring_chain.protocol.evidence import Evidence, open_shared
 from deepring_chain.protocol.restore import verdict_context
@@ -232,7 +233,7 @@ class FalsifiedLayer:
 @pytest.fixture
 def falsifying(monkeypatch: pytest.MonkeyPatch) -> None:
     """Computes a falsified layer's output where one is given to the worker."""
-    honest = worker_module.run_layer
+    honest = run_layer
 
     def run(layer: Any, tensor: TensorBytes, device: Any) -> TensorBytes:
         if isinstance(layer, FalsifiedLayer):

@@ -21,7 +21,7 @@ from deepring_chain.crypto.signing import sign_message
 from deepring_chain.errors import ConfigError
 from deepring_chain.protocol.events import RouteOpened, UpdatePosted, WorkerAdmitted
 from deepring_chain.protocol.session import Fault, FaultKind, Session
-from deepring_chain.types import ZERO, Attempt, Digest, Hop, QueryId, SignedUpdate, Update
+from deepring_chain.types import ZERO, Address, Attempt, Digest, Hop, QueryId, SignedUpdate, Update
 from tests.unit.actors.fake_ledger import DOMAIN
 from tests.unit.actors.fake_ring import CPU, IMAGES, FakeRing, ask_up_to, client_of, make_keys, session_of
 
@@ -43,7 +43,7 @@ def add_standby(ring: FakeRing, layer: int) -> Worker:
     keys = make_keys(20 + layer)
     ring.ledger.emit(WorkerAdmitted(keys.address, keys.sealing_public))
     ring.members.append(ring._member(20 + layer, keys))
-    candidates = {index: (ring.members[index].keys.address,) for index in (1, 2, 3)}
+    candidates: dict[int, tuple[Address, ...]] = {index: (ring.members[index].keys.address,) for index in (1, 2, 3)}
     candidates[layer] = (*candidates[layer], keys.address)
     member, owner = ring.members[0], ring.ouroboros._owner
     roster = Roster(member.keys.address, candidates)

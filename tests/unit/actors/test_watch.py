@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 import pytest
 
 from deepring_chain.actors.watch import LOOK_SECONDS, Watch
+from deepring_chain.chain.block_place import BlockPlace
+from deepring_chain.chain.subscription import HeadFeed
+from deepring_chain.types import ZERO
 
 
 class Heads:
@@ -16,7 +19,7 @@ class Heads:
         self.is_live = True
         self.count = 0
         self.suspected = 0
-        self.newest = ("a block",)
+        self.newest = (BlockPlace(7, ZERO),)
 
     def suspect(self) -> None:
         self.suspected += 1
@@ -24,9 +27,9 @@ class Heads:
 
 class Loop:
     def __init__(self) -> None:
-        self.heads: Any = Heads()
+        self.heads = Heads()
         self.now = 100.0
-        self.watch = Watch(self.heads, lambda: self.now)
+        self.watch = Watch(cast("HeadFeed", self.heads), lambda: self.now)
 
     def turn(self, *, moved: bool = False) -> bool:
         """Whether it looked."""

@@ -49,7 +49,7 @@ def train_small() -> nn.Sequential:
     for _ in range(120):
         loss = functional.cross_entropy(network(to_float(data.images)), torch.from_numpy(data.labels.astype(np.int64)))
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return network.eval()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from deepring_chain.attacks import false_alarms
@@ -43,6 +45,6 @@ def test_missing_commitments_are_no_success(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_process_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(false_alarms.sys, "executable", "false")
+    monkeypatch.setattr(sys, "executable", "false")
     with pytest.raises(ModelError, match="the process with DEFAULT and 1 threads failed"):
         check(1, 1)

@@ -21,9 +21,11 @@ from deepring_chain.attacks.importance import (
 from deepring_chain.attacks.weights import with_weight
 from deepring_chain.errors import ModelError
 from deepring_chain.model.blocks import Residual
+from deepring_chain.model.dense import DenseLayer
 from deepring_chain.model.evaluate import evaluate_float, evaluate_quantised
 from deepring_chain.model.idx import LabeledImages
 from deepring_chain.model.split import split_model
+from deepring_chain.model.units import Affine
 from tests.unit.attacks.conftest import Victim
 
 SHAPE = (4, 4)
@@ -160,6 +162,8 @@ def test_without_noise_the_stored_weights_come_out(victim: Victim) -> None:
 
 def test_output_whose_weights_vanish_beside_its_bias_keeps_its_stored_weights(victim: Victim) -> None:
     (layer, *_), (unit, *_) = victim.model.layers, split_model(victim.network, SHAPE).layers
+    assert isinstance(layer, DenseLayer)
+    assert isinstance(unit, Affine)
     vanishing = unit.weight.clone()
     vanishing[:, 2] *= 1e-12
     stored = layer.tensors["weight"].clone()
@@ -175,6 +179,7 @@ def test_layer_that_was_made_of_other_weights_is_refused(victim: Victim) -> None
     first, second, _ = split_model(victim.network, SHAPE).layers
     with pytest.raises(ModelError, match="not one layer's"):
         noisy_weight(victim.model.layer(1), first, second)
+    assert isinstance(first, Affine)
     other = replace(first, weight=first.weight.flip(0))
     with pytest.raises(ModelError, match="layer 1: its stored weights were not made from the clean ones"):
         noisy_weight(victim.model.layer(1), other, other)

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import astuple, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from eth_abi.abi import encode as abi_encode
@@ -15,6 +15,7 @@ from hexbytes import HexBytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from web3 import Web3
+from web3.contract import Contract
 
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.event_layout import EventLayout
@@ -35,7 +36,7 @@ SIGNED = signed_run()
 def decoder(domain: Domain = DOMAIN) -> EventDecoder:
     web3 = Web3()
     web3.codec = forgiving_codec()
-    return EventDecoder(web3.eth.contract(abi=load_artifact().abi), domain)
+    return EventDecoder(cast("Contract", web3.eth.contract(abi=load_artifact().abi)), domain)
 
 
 def type_of(item: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from deepring_chain.actors.runtime import HONEST_HOST
 from deepring_chain.cli import lab, up
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.checkpoint import save_layers
+from deepring_chain.types import Address
 from tests.e2e.command import Terminal
 from tests.e2e.live_ring import tiny_model
 
@@ -29,7 +30,7 @@ ATTACKS = (
 
 
 def deployment(chain: int) -> Deployment:
-    return Deployment("http://127.0.0.1:1", chain, "0x" + "11" * 20, 1, "00" * 32, "file:///nowhere")
+    return Deployment("http://127.0.0.1:1", chain, Address("0x" + "11" * 20), 1, "00" * 32, "file:///nowhere")
 
 
 def make_ring(path: Path, chain: int) -> Path:

@@ -52,7 +52,7 @@ def test_commitment_is_the_documented_mac() -> None:
         TensorBytes("int32", (3,), OUTPUT.data),
         replace(OUTPUT, data=OUTPUT.data[::-1]),
         replace(OUTPUT, data=OUTPUT.data[:-1]),
-        replace(OUTPUT, data=OUTPUT.data + b"\0"),
+        replace(OUTPUT, data=bytes(OUTPUT.data) + b"\0"),
     ],
 )
 def test_commitment_to_another_tensor_is_another(other: TensorBytes) -> None:

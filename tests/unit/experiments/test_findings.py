@@ -73,7 +73,8 @@ def test_quiet_query_has_no_alarm_and_no_times() -> None:
 
 def test_tampering_is_timed_from_the_change_to_the_alarm_and_on_to_the_flag() -> None:
     trail = seen(posted(2), disputed(3), verdict(3, receiver=True), flag(False), ordered(GUILTY))
-    trail += [SeenEvent(event, 20.0 + number) for number, event in enumerate((restored("layer.3.weight"), flag(True)))]
+    later: list[Event] = [restored("layer.3.weight"), flag(True)]
+    trail += [SeenEvent(event, 20.0 + number) for number, event in enumerate(later)]
     found = find(trail, TAMPERED, attacked_at=8.0)
     assert found.alarms == ("output disputed", "authenticity off")
     assert (found.detect_seconds, found.restore_seconds) == (3.0, 10.0)

@@ -22,13 +22,21 @@ def book(path: Path, identity: dict[str, Any] = IDENTITY) -> ResultBook:
 
 
 def test_part_is_computed_once_and_kept_for_the_next_run(tmp_path: Path) -> None:
-    path, computed = tmp_path / "row.json", []
+    path = tmp_path / "row.json"
+    computed: list[int] = []
+
+    def compute() -> dict[str, Any]:
+        computed.append(1)
+        return {"float": 0.5}
+
     for _ in range(2):
-        part = book(path).part("plain", lambda: (computed.append(1), {"float": 0.5})[1])
+        part = book(path).part("plain", compute)
         assert part["float"] == 0.5
     assert computed == [1]
-    assert read_result(path)["parts"]["plain"]["finished"] == "1970-01-01T00:00:00Z"
-    assert read_result(path)["parts"]["plain"]["command"] == "deepring experiment x"
+    kept = read_result(path)
+    assert kept is not None
+    assert kept["parts"]["plain"]["finished"] == "1970-01-01T00:00:00Z"
+    assert kept["parts"]["plain"]["command"] == "deepring experiment x"
 
 
 def test_parts_of_other_settings_are_not_kept(tmp_path: Path) -> None:
@@ -93,7 +101,8 @@ def test_accuracies_stand_beside_the_papers_and_missing_ones_are_named() -> None
 
 
 def test_interval_of_the_detections_is_told_only_when_all_were_found() -> None:
-    part = {"images": 100, "asked": 4, "differing_predictions": 0, "attacks": 2, "detected": 2, "restored": 2}
+    part: dict[str, Any] = {"images": 100, "asked": 4, "differing_predictions": 0}
+    part |= {"attacks": 2, "detected": 2, "restored": 2}
     part |= {"detection_interval": [0.34, 1.0], "quiet_queries": 2, "false_alarms": 0, "wrong_accusations": 0}
     all_found = ring_table({"net": {"parts": {"ring-tampering": part}}})
     assert "| 2 (34 to 100 %) |" in all_found

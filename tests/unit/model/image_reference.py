@@ -20,8 +20,10 @@ from tests.unit.model.model_reference import render, requantised
 Image = list[list[list[int]]]
 """[H][W][C]."""
 
-WINDOW = ("kernel_height", "kernel_width", "stride_height", "stride_width")
-WINDOW += ("pad_top", "pad_left", "pad_bottom", "pad_right")
+WINDOW = (
+    *("kernel_height", "kernel_width", "stride_height", "stride_width"),
+    *("pad_top", "pad_left", "pad_bottom", "pad_right"),
+)
 POOLS = {"max": 1, "average": 2}
 
 
@@ -47,7 +49,7 @@ def _inside(
 def convolved(conv: dict[str, Any], image: Image) -> Image:
     """Accumulators."""
     channels, width = conv["item_shape"][2], conv["window"]["kernel_width"]
-    result = []
+    result: Image = []
     for line in placements(conv["window"], *conv["item_shape"][:2]):
         result.append([])
         for pixels in line:
@@ -67,7 +69,7 @@ def finished(layer: dict[str, Any], products: Image) -> Image:
     pool = layer["pool"]
 
     def code(product: int, n: int) -> int:
-        value = requantised(product, 1, layer["shift"][n]) + layer["output_zero_point"]
+        value: int = requantised(product, 1, layer["shift"][n]) + layer["output_zero_point"]
         return min(max(value, low), 127)
 
     channels = range(len(layer["shift"]))

@@ -16,7 +16,8 @@ import cbor2
 
 def requantised(acc: int, multiplier: int, shift: int) -> int:
     """acc * multiplier / 2**shift to the nearest integer, ties upwards, by the floor of a doubled fraction."""
-    return (2 * acc * multiplier + 2**shift) // (2 * 2**shift)
+    divisor: int = 2**shift
+    return (2 * acc * multiplier + divisor) // (2 * divisor)
 
 
 def dense_item(layer: dict[str, Any], item: list[int]) -> list[int]:

@@ -63,7 +63,7 @@ def one_line(caught: pytest.ExceptionInfo[ModelError]) -> str:
 def test_cifar_is_read_from_its_files(tmp_path: Path, folder: str) -> None:
     unpack(tmp_path / folder)
     train, test = (read_cifar10(tmp_path, part, SUMS) for part in ("train", "test"))
-    assert (train.images.shape, train.labels.shape, train.images.dtype) == ((15, 32, 32, 3), (15,), np.uint8)
+    assert (train.images.shape, train.labels.shape, train.images.dtype) == ((15, 32, 32, 3), (15,), np.dtype(np.uint8))
     assert (test.images.shape, test.labels.shape) == ((3, 32, 32, 3), (3,))
     last = decode_batch(FILES["data_batch_5"], "file")
     assert np.array_equal(train.images[12:], last[0])
@@ -203,7 +203,11 @@ def test_tiny_imagenet_is_read_gray_pictures_too(tmp_path: Path) -> None:
     train = tiny_arrays([jpeg(200)], [39], "train")
     write_tiny(tmp_path, {**tiny_arrays([jpeg(10), jpeg(77, mode="L"), jpeg(250)], [0, 7, 39]), **train})
     data = read_dataset("tiny-imagenet-40", tmp_path, "test")
-    assert (data.images.shape, data.images.dtype, data.labels.tolist()) == ((3, 64, 64, 3), np.uint8, [0, 7, 39])
+    assert (data.images.shape, data.images.dtype, data.labels.tolist()) == (
+        (3, 64, 64, 3),
+        np.dtype(np.uint8),
+        [0, 7, 39],
+    )
     assert data.images[1].min() == data.images[1].max() == 77
     assert abs(int(data.images[0, 0, 0, 0]) - 10) < 4
     assert abs(int(data.images[2, 0, 0, 2]) - 200) < 4
@@ -273,7 +277,7 @@ def hostile_npz() -> dict[str, bytes]:
     np.savez(good, **GOOD)  # type: ignore[arg-type]
     encrypted = bytearray(packed(b"x" * 99))
     for place in range(len(encrypted) - 4):
-        if encrypted[place : place + 4] in (b"PK\x03\x04", b"PK\x01\x02"):
+        if bytes(encrypted[place : place + 4]) in (b"PK\x03\x04", b"PK\x01\x02"):
             encrypted[place + (6 if encrypted[place + 2] == 3 else 8)] |= 1
     return {
         "empty": b"",

@@ -94,8 +94,8 @@ def test_rounding_in_float64_gives_the_bytes_of_64_bit_integers(data: st.DataObj
     acc = data.draw(st.just(near) | st.integers(-(2**31), 2**31 - 1))
     zero_point = data.draw(st.integers(-128, 127))
     low = data.draw(st.sampled_from((-128, zero_point)))
-    tensors = [torch.tensor([value], dtype=torch.int32) for value in (multiplier, shift)]
-    rounding = Rounding.of(*tensors, zero_point, low)
+    multipliers, shifts = (torch.tensor([value], dtype=torch.int32) for value in (multiplier, shift))
+    rounding = Rounding.of(multipliers, shifts, zero_point, low)
     assert (rounding.factor is None) == (shift > EXACT_SHIFT_MAX)
     expected = min(max(requantised(acc, multiplier, shift) + zero_point, low), 127)
     assert rounding.apply(torch.tensor([[acc]], dtype=torch.int32)).tolist() == [[expected]]

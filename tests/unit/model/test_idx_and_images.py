@@ -104,7 +104,7 @@ def test_png_and_npy_files_are_read_in_order(tmp_path: Path) -> None:
     np.save(tmp_path / "batch.npy", np.asfortranarray(PIXELS))
     found = read_images([gray, tmp_path / "one.npy", tmp_path / "batch.npy"], (3, 4))
     assert np.array_equal(found, np.stack([PIXELS[1], PIXELS[0], *PIXELS]))
-    assert (found.dtype, found.flags["C_CONTIGUOUS"]) == (np.uint8, True)
+    assert (found.dtype, found.flags["C_CONTIGUOUS"]) == (np.dtype(np.uint8), True)
 
 
 def test_color_png_is_read_in_the_layout_of_the_model(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,18 @@ from deepring_chain.model.manifest import ATTRIBUTES, Manifest, find_changed_ten
 from deepring_chain.model.operators import build_layer
 from deepring_chain.model.pooling import AVERAGE, Pool
 from deepring_chain.model.quantised import QuantisedModel
+from deepring_chain.model.residual import ResidualLayer
 from deepring_chain.model.windows import SIZE_MAX, Window
 from deepring_chain.types import Digest, LayerIndex
 from tests.unit.model.image_tools import small_conv, small_residual
 from tests.unit.model.model_tools import small_layer
 
 CONV, BLOCK, PLAIN_BLOCK = small_conv(), small_residual(), small_residual(1)
-MAKERS = {"conv": small_conv, "residual": small_residual, "identity shortcut": lambda: small_residual(1)}
+MAKERS: dict[str, Callable[[], ConvLayer | ResidualLayer]] = {
+    "conv": small_conv,
+    "residual": small_residual,
+    "identity shortcut": lambda: small_residual(1),
+}
 
 
 def digest_of(layer: Layer) -> str:

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from deepring_chain.encoding import decode_fields
 from deepring_chain.errors import ModelError
+from deepring_chain.model.card import ModelCard
 from deepring_chain.model.dense import DenseLayer
 from deepring_chain.model.layer import IdentityLayer
 from deepring_chain.model.manifest import ATTRIBUTES, Manifest, ManifestSlice, find_changed_tensors, make_entry
-from deepring_chain.types import Digest, LayerContent
+from deepring_chain.types import Digest, LayerContent, LayerIndex
 from tests.unit.model.model_tools import small_layer, small_model
 
 CARD = Digest(bytes(range(32)))
@@ -47,7 +48,7 @@ def test_content_changes_with_any_element(data: Any) -> None:
 
 
 CHANGES: list[Callable[[DenseLayer], DenseLayer]] = [
-    lambda layer: replace(layer, index=2),
+    lambda layer: replace(layer, index=LayerIndex(2)),
     lambda layer: replace(layer, input_zero_point=-127),
     lambda layer: replace(layer, output_zero_point=-127),
     lambda layer: replace(layer, relu=False),
@@ -74,7 +75,7 @@ def test_content_header_names_dtypes_and_shapes() -> None:
 
 def test_swapped_layers_of_one_shape_have_other_contents() -> None:
     first, second = small_layer(1, seed=1), small_layer(2, seed=2)
-    swapped = replace(second, index=1), replace(first, index=2)
+    swapped = replace(second, index=LayerIndex(1)), replace(first, index=LayerIndex(2))
     straight = {content_bytes(layer.content()) for layer in (first, second)}
     assert straight.isdisjoint(content_bytes(layer.content()) for layer in swapped)
 
@@ -193,7 +194,12 @@ def mutations(data: bytes) -> list[bytes]:
 @pytest.mark.parametrize("kind", ["manifest", "slice", "card"])
 def test_damaged_encoding_is_refused(kind: str) -> None:
     model = small_model()
-    value = {"manifest": model.manifest(), "slice": model.manifest().slice(1, 2), "card": model.card}[kind]
+    values: dict[str, Manifest | ManifestSlice | ModelCard] = {
+        "manifest": model.manifest(),
+        "slice": model.manifest().slice(1, 2),
+        "card": model.card,
+    }
+    value = values[kind]
     for data in mutations(value.encode()):
         with pytest.raises(ModelError):
             type(value).decode(data)

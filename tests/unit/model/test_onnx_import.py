@@ -450,7 +450,7 @@ def test_any_changed_byte_of_the_graph_gives_a_network_or_one_error(tmp_path: Pa
     data = exported(model, item_shape).SerializeToString()
     path = tmp_path / "net.onnx"
     random = np.random.default_rng(4)
-    outcomes = set()
+    outcomes: set[type] = set()
     for place in random.choice(len(data), 150, replace=False).tolist():
         path.write_bytes(data[:place] + bytes([data[place] ^ int(random.integers(1, 256))]) + data[place + 1 :])
         try:

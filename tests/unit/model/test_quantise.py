@@ -33,7 +33,7 @@ def with_random_weights(*modules: nn.Module) -> nn.Sequential:
 
 def norm_without_offset(features: int) -> nn.BatchNorm1d:
     norm = nn.BatchNorm1d(features)
-    norm.bias = None
+    norm.bias = None  # type: ignore[assignment]
     return norm
 
 
@@ -130,7 +130,8 @@ def test_pixels_grid_keeps_pixels_whatever_the_calibration_holds() -> None:
 )
 def test_grid_spans_the_values(values: list[float], expected: tuple[float, int]) -> None:
     grid = Grid.spanning(Span.of(torch.tensor(values, dtype=torch.float64)))
-    assert (grid.scale, grid.zero_point) == (pytest.approx(expected[0]), expected[1])
+    assert grid.scale == pytest.approx(expected[0])
+    assert grid.zero_point == expected[1]
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
@@ -141,18 +142,20 @@ def test_weights_of_other_float_types_are_accepted(dtype: torch.dtype) -> None:
 
 
 def test_output_whose_weights_are_all_zero_delivers_its_bias() -> None:
-    model = with_random_weights(nn.Linear(12, 4))
-    model[0].weight.data[1] = 0
+    linear = nn.Linear(12, 4)
+    model = with_random_weights(linear)
+    linear.weight.data[1] = 0
     inputs = torch.rand(20, 12, generator=seeded(5))
     quantised = quantise(model, inputs, name="zero")
     logits = quantised.card.read_logits(quantised.run(quantised.card.quantise_input(inputs.numpy())))
-    assert logits[:, 1] == pytest.approx(float(model[0].bias[1].detach()), abs=1e-4)
+    assert logits[:, 1] == pytest.approx(float(linear.bias[1].detach()), abs=1e-4)
 
 
 def test_bias_far_above_its_weights_still_fits() -> None:
-    model = with_random_weights(nn.Linear(12, 4))
-    model[0].weight.data[0] *= 1e-9
-    model[0].bias.data[0] = 50.0
+    linear = nn.Linear(12, 4)
+    model = with_random_weights(linear)
+    linear.weight.data[0] *= 1e-9
+    linear.bias.data[0] = 50.0
     inputs = torch.rand(20, 12, generator=seeded(6))
     assert relative_error(model, quantise(model, inputs, name="bias"), inputs) < 0.03
 
@@ -257,10 +260,10 @@ def test_network_with_a_hook_that_changes_its_function_is_refused() -> None:
 
 
 def test_weights_beyond_any_usable_range_are_refused() -> None:
-    model = nn.Sequential(nn.Linear(12, 3)).double()
-    model[0].weight.data.fill_(1e300)
+    linear = nn.Linear(12, 3).double()
+    linear.weight.data.fill_(1e300)
     with pytest.raises(ModelError, match="'Linear' at '0' cannot be quantised"):
-        quantise(model, torch.rand(4, 12), name="huge")
+        quantise(nn.Sequential(linear), torch.rand(4, 12), name="huge")
 
 
 def test_model_runs_layer_by_layer_as_a_whole() -> None:

@@ -152,7 +152,8 @@ def test_restores_are_counted_over_all_arrangements() -> None:
 def test_arrangement_knows_whether_the_one_before_was_restored_and_since_when_it_is_authentic() -> None:
     found = []
     state = after(*READY[:-1], derived(False), ordered(1))
-    for block, event in enumerate((derived(True), arranged(2), arranged(3)), start=50):
+    later: tuple[Event, ...] = (derived(True), arranged(2), arranged(3))
+    for block, event in enumerate(later, start=50):
         state.apply(logged(event, block))
         assert state.arrangement is not None
         found.append((state.arrangement.authentic_block, state.arrangement.follows_restores))

@@ -49,7 +49,8 @@ def test_word_is_the_hash_of_nine_words(state: QueryState) -> None:
 def test_every_member_changes_the_word(name: str) -> None:
     value: Any = getattr(STATE, name)
     other = digest(9) if isinstance(value, bytes) else QueryPhase(value + 1) if name == "phase" else value + 1
-    assert replace(STATE, **{name: other}).fold() != STATE.fold()
+    changed: dict[str, Any] = {name: other}
+    assert replace(STATE, **changed).fold() != STATE.fold()
 
 
 def test_struct_has_the_members_of_the_contract_in_their_order() -> None:

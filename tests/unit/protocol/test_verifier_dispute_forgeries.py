@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from eth_account.signers.local import LocalAccount
 
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.events import EnvelopeDisputed
@@ -19,9 +21,11 @@ from tests.unit.protocol.trail_script import ScriptedTrail
 
 
 @pytest.mark.parametrize("complainer", [OWNER, WORKERS[1], STRANGER], ids=["ouroboros", "next worker", "stranger"])
-def test_complaint_of_somebody_who_is_not_the_recipient_is_refused(query: ScriptedQuery, complainer: object) -> None:
+def test_complaint_of_somebody_who_is_not_the_recipient_is_refused(
+    query: ScriptedQuery, complainer: LocalAccount
+) -> None:
     query.post()
-    query.signers = (OWNER, complainer, *WORKERS[1:])  # type: ignore[assignment]
+    query.signers = (OWNER, complainer, *WORKERS[1:])
     query.complain()
     failure = failure_of(query.script)
     assert failure.subject == "query 1, hop 1"
@@ -51,14 +55,14 @@ def test_complaint_with_the_opening_of_another_hop_is_refused(query: ScriptedQue
 
 
 @pytest.mark.parametrize("change", [{"hop": Hop(2)}, {"attempt": Attempt(2)}, {"trail": named("other history")}])
-def test_complaint_signed_for_another_place_is_refused(query: ScriptedQuery, change: dict[str, object]) -> None:
+def test_complaint_signed_for_another_place_is_refused(query: ScriptedQuery, change: dict[str, Any]) -> None:
     query.post().complain(**change)
     (name,) = change
     assert failure_of(query.script).field == f"EnvelopeDisputed.complaint.{name}"
 
 
 @pytest.mark.parametrize("change", [{"hop": Hop(2)}, {"attempt": Attempt(2)}, {"trail": named("other history")}])
-def test_verdict_signed_for_another_place_is_refused(query: ScriptedQuery, change: dict[str, object]) -> None:
+def test_verdict_signed_for_another_place_is_refused(query: ScriptedQuery, change: dict[str, Any]) -> None:
     query.post().complain().judge(**change)
     (name,) = change
     assert failure_of(query.script).field == f"VerdictPosted.verdict.{name}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ store: one to nothing is seen, one to another good blob of the same kind is not.
 auditor names at the end: another node tells whether it is everybody's."""
 
 CALLS = full_trail()
-KINDS = [kind.__name__ for kind in Event.__args__]  # type: ignore[attr-defined]
+KINDS = [kind.__name__ for kind in Event.__args__]
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,8 @@ def test_changed_place_of_an_event_within_its_call_is_found(
         zip(events, events[1:], events[2:], strict=False), 1
     ):
         if before.transaction_hash == logged.transaction_hash == after.transaction_hash:
-            changed = replace(logged, **{field: change(logged)})
+            place: dict[str, Any] = {field: change(logged)}
+            changed = replace(logged, **place)
             with pytest.raises(AuditFailure):
                 run(deepcopy(snapshots()[index][0]), [(changed, witness), *events[index + 1 :]])
             found += 1

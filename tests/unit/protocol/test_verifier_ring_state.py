@@ -7,7 +7,7 @@ import pytest
 from deepring_chain.protocol.events import ModelRegistered
 from deepring_chain.protocol.verifier import TrailVerifier
 from deepring_chain.protocol.verifier_ring import MAX_LAYERS, RingVerifier
-from deepring_chain.types import ZERO, Position, RingMode
+from deepring_chain.types import ZERO, Address, Position, RingMode
 from tests.unit.protocol.trail_checks import failure_of, verify
 from tests.unit.protocol.trail_names import OWNER, SEATS, TERMS, WORKERS, named
 from tests.unit.protocol.trail_script import ScriptedTrail
@@ -80,7 +80,7 @@ def test_hashes_leaves_and_rounds_are_held_by_seat(script: ScriptedTrail) -> Non
 def test_key_that_is_registered_last_is_held() -> None:
     script = ScriptedTrail()
     script.admit()
-    assert set(ring_of(script).sealing_keys) == {seat.address for seat in SEATS}
+    assert set(ring_of(script).sealing_keys) == {Address(seat.address) for seat in SEATS}
     assert ring_of(script).sealing_keys[OWNER.address] == named(f"key {OWNER.address}")  # type: ignore[index]
 
 

@@ -185,7 +185,7 @@ def test_entry_of_a_query_that_is_not_open_is_refused(script: ScriptedTrail, num
 
 @pytest.mark.parametrize("change", [{"attempt": Attempt(2)}, {"hop": Hop(0)}, {"hop": Hop(2)}])
 def test_timeout_of_another_place_is_refused(query: ScriptedQuery, change: dict[str, int]) -> None:
-    query.post().time_out(**change)  # type: ignore[arg-type]
+    query.post().time_out(**change)
     (name,) = change
     assert failure_of(query.script).field == f"HopTimedOut.{name}"
 

@@ -129,7 +129,8 @@ def test_update_signed_for_another_number_of_items_continues_nothing(items: int)
 @pytest.mark.parametrize("name", ["salt", "next_route"])
 def test_update_that_opens_another_link_continues_nothing(name: str) -> None:
     hops, session = RelayedHops(DOMAIN), routed()
-    event = hops.read(replace(signed_for(session), **{name: digest(3)}))
+    link: dict[str, Any] = {name: digest(3)}
+    event = hops.read(replace(signed_for(session), **link))
     assert "not the turn" in why_not(session, event)
 
 
@@ -137,7 +138,8 @@ def test_update_that_opens_another_link_continues_nothing(name: str) -> None:
 def test_content_changed_after_signing_is_another_signers(name: str) -> None:
     hops, session = RelayedHops(DOMAIN), routed()
     signed = signed_for(session)
-    event = hops.read(replace(signed, update=replace(signed.update, **{name: digest(3)})))
+    content: dict[str, Any] = {name: digest(3)}
+    event = hops.read(replace(signed, update=replace(signed.update, **content)))
     assert event.signer != address(1)
     assert why_not(session, event)
 

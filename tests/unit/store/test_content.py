@@ -250,7 +250,7 @@ def _put_and_hang(url: str, started: str) -> None:
     """A writer that stops right before the rename, with all bytes written."""
     store = ContentStore(url)
 
-    def hang(*_args: object) -> None:
+    def hang(staged: str, path: str) -> None:
         Path(started).touch()
         signal.pause()
 
