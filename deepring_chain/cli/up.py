@@ -17,6 +17,7 @@ from deepring_chain.actors.options import ActorOptions, free_relay_address
 from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.actors.runtime import HONEST_HOST, ActorStatus, RingProcesses, owning
 from deepring_chain.attacks.orders import DEVNET_CHAINS
+from deepring_chain.chain.connection import connect, node_errors
 from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.cli.arguments import (
@@ -99,9 +100,9 @@ def up(
         owning(folder) as lock,
         running_node(folder, chain, port, rpc) as (url, devnet),
     ):
+        host = choose_host(_chain_of(url), lab=lab)  # before anything is paid for
         deadlines = Deadlines(hop_seconds, withdraw_seconds)
         deployment = find_or_deploy(folder, url, password, store, deadlines, is_own_devnet=devnet is not None)
-        host = _choose_host(deployment, lab=lab)
         news = RingNews(open_reader(deployment), member_names(folder), print_step)
         with RingProcesses(
             folder, deployment, password, options, host_module=host, on_status=StatusPrinter(), lock=lock
@@ -134,11 +135,22 @@ def find_or_deploy(
     return known
 
 
-def _choose_host(deployment: Deployment, *, lab: bool) -> str:
+def _chain_of(url: str) -> int:
+    web3 = connect(url)
+    with node_errors(url):
+        return web3.eth.chain_id
+
+
+def choose_host(chain: int, *, lab: bool) -> str:
+    """The module whose processes run the actors: one that takes orders to misbehave, on a devnet alone.
+
+    Raises:
+        ConfigError: `lab` on another chain.
+    """
     if not lab:
         return HONEST_HOST
-    if deployment.chain_id not in DEVNET_CHAINS:
-        raise ConfigError(f"--lab: for devnets only ({sorted(DEVNET_CHAINS)}), this is chain {deployment.chain_id}")
+    if chain not in DEVNET_CHAINS:
+        raise ConfigError(f"--lab: for devnets only ({sorted(DEVNET_CHAINS)}), this is chain {chain}")
     return "deepring_chain.attacks"
 
 

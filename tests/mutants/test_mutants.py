@@ -166,7 +166,7 @@ def test_each_survivor_that_was_found_by_hand_is_generated() -> None:
         "route_link(me, note.salt, note.next_route) == session.route",
         "deepring_chain/cli/lab.py, _devnet_folder, raise dropped: chain not in DEVNET_CHAINS",
         *(f"deepring_chain/cli/lab.py, {name}, guard passed over: _devnet_folder(ring)" for name in ATTACKS),
-        "deepring_chain/cli/up.py, _choose_host, raise dropped: deployment.chain_id not in DEVNET_CHAINS",
+        "deepring_chain/cli/up.py, choose_host, raise dropped: chain not in DEVNET_CHAINS",
         "deepring_chain/model/array_pickle.py, _check_steps, raise dropped: "
         'step.name == "LONG_BINPUT" and int(argument or 0) > 2 * MANY',
     }

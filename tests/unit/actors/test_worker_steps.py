@@ -77,15 +77,16 @@ def test_violation_of_equation_13_has_no_envelope_to_put_back(ring: FakeRing) ->
     assert worker._due_step(replace(session, phase=QueryPhase.DISPUTED, dispute=violated)) is None
 
 
-def test_dispute_about_anothers_envelope_is_left_alone(ring: FakeRing) -> None:
+def test_dispute_is_the_matter_of_who_sent_the_envelope_and_of_who_complained(ring: FakeRing) -> None:
     query = ask_up_to(ring, 1)
     ring.replace_worker(1, LyingWorker)
     ring.step(1)
     ring.step(2)
     session = session_of(ring, query)
     assert isinstance(session.dispute, EnvelopeDisputed)
-    assert ring.workers[0]._due_step(session) == ring.workers[0]._put_back
-    assert [ring.workers[index]._due_step(session) for index in (1, 2)] == [None, None]
+    for concerned in ring.workers[:2]:
+        assert concerned._due_step(session) == concerned._put_back
+    assert ring.workers[2]._due_step(session) is None
 
 
 def test_envelope_that_the_sender_has_not_either_is_not_put_back(ring: FakeRing) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
@@ -84,22 +86,25 @@ def test_attacks_on_a_devnet_go_through(
 @pytest.mark.parametrize("chain", OTHERS)
 def test_lab_on_another_chain_is_refused(chain: int) -> None:
     with pytest.raises(ConfigError, match=rf"--lab: for devnets only \(\[1337, 31337\]\), this is chain {chain}"):
-        up._choose_host(deployment(chain), lab=True)
+        up.choose_host(chain, lab=True)
 
 
 def test_workers_take_orders_with_lab_on_a_devnet_alone() -> None:
-    assert {up._choose_host(deployment(chain), lab=True) for chain in DEVNETS} == {"deepring_chain.attacks"}
-    assert {up._choose_host(deployment(chain), lab=False) for chain in (*DEVNETS, *OTHERS)} == {HONEST_HOST}
+    assert {up.choose_host(chain, lab=True) for chain in DEVNETS} == {"deepring_chain.attacks"}
+    assert {up.choose_host(chain, lab=False) for chain in (*DEVNETS, *OTHERS)} == {HONEST_HOST}
 
 
-def test_up_with_lab_on_another_chain_starts_no_process(
+def test_up_with_lab_on_another_chain_pays_for_no_ledger_and_starts_no_process(
     tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(*_arguments: Any, **_options: Any) -> NoReturn:
-        raise AssertionError("a process was started")
+    def go_on(*_arguments: Any, **_options: Any) -> NoReturn:
+        raise AssertionError("a ledger was deployed, or a process started")
 
     monkeypatch.setattr(RingFolder, "load_config", lambda _folder: None)
-    monkeypatch.setattr(up, "find_or_deploy", lambda *_: deployment(5))
-    monkeypatch.setattr(up, "RingProcesses", start)
+    monkeypatch.setattr(up, "check_ring", lambda *_: None)
+    monkeypatch.setattr(up, "owning", lambda _folder: nullcontext())
+    monkeypatch.setattr(up, "connect", lambda _url: SimpleNamespace(eth=SimpleNamespace(chain_id=5)))
+    monkeypatch.setattr(up, "find_or_deploy", go_on)
+    monkeypatch.setattr(up, "RingProcesses", go_on)
     told = terminal.refusal("up", "--lab", "--rpc", "http://127.0.0.1:1", "--ring", tmp_path)
     assert "--lab: for devnets only" in told

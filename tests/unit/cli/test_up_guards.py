@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -45,6 +46,8 @@ def test_node_that_runs_and_a_port_exclude_each_other(
         raise ConfigError("reached the node")
 
     monkeypatch.setattr(RingFolder, "load_config", lambda _folder: None)
+    monkeypatch.setattr(up, "check_ring", lambda *_: None)
+    monkeypatch.setattr(up, "owning", lambda _folder: nullcontext())
     monkeypatch.setattr(up, "running_node", reach)
     both = ("--rpc", "http://127.0.0.1:1", "--port", 1)
     assert "give one of the two" in terminal.refusal("up", "--ring", tmp_path, *both)
