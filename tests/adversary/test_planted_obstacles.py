@@ -137,6 +137,21 @@ def test_obstacle_in_place_of_an_honest_envelope_is_displaced_and_convicts_nobod
     assert convicted(2) != attacked.guilt(query) != convicted(3)
 
 
+@refused
+def test_link_in_place_of_the_folder_of_an_honest_envelope_is_displaced_and_convicts_nobody(
+    attacked: SteppedRing,
+) -> None:
+    """It leads to where nobody can write: the sender could not put its envelope back."""
+    query = attacked.ask_up_to(3)
+    prefix = attacked.path_of(attacked.update_of(query, 2).signed.update.envelope).parent
+    prefix.rename(prefix.with_name("taken-away"))
+    prefix.symlink_to("/proc")
+    attacked.settle()
+    wait_for_the_verdict(attacked)
+    attacked.expect_answered(query)
+    assert attacked.guilt(query) == [(3, FaultKind.UNSETTLED)]
+
+
 # ---------------------------------------------------------------------- evidence of complaints
 
 
