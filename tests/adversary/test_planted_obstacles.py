@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.keeper import LOOK_SECONDS
+from deepring_chain.actors.keeper import CARD_SECONDS, LOOK_SECONDS
 from deepring_chain.actors.leaves import message_name
 from deepring_chain.actors.referee import GRACE_SECONDS
 from deepring_chain.attacks.bit_flip import flip_memory_bits
@@ -308,6 +308,19 @@ def test_input_that_cannot_be_read_is_that_querys_trouble_alone(
     report = attacked.audit()
     assert report.failure is None
     assert any(f"query {bad}" in remark for remark in report.remarks)
+
+
+@refused
+@pytest.mark.parametrize("trap", [None, *TRAPS])
+def test_model_card_that_is_taken_away_keeps_nobody_from_asking(attacked: SteppedRing, trap: Trap | None) -> None:
+    model = attacked.state.model
+    assert model is not None
+    attacked.lose(model.card)
+    if trap is not None:
+        trap(attacked.path_of(model.card))
+    attacked.wait(CARD_SECONDS + 1)
+    attacked.step("ouroboros")
+    attacked.expect_answered(attacked.ask())
 
 
 # ---------------------------------------------------------------------- what nobody can displace
