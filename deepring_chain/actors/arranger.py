@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deepring_chain.actors.draws import ArrangementDraw
-from deepring_chain.actors.keeper import BlobKeeper
+from deepring_chain.actors.keeper import BlobKeeper, CardKeeper
 from deepring_chain.actors.leaves import LeafCollector
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.model_owner import ModelOwner, Roster
@@ -75,6 +75,7 @@ class Arranger:
         self._clock = clock
         self.leaves = LeafCollector(member, clock)
         self.keeper = BlobKeeper(member, clock)
+        self._card = CardKeeper(member, owner.encode_card, clock)
         self._awaited: tuple[ArrangementId, float] | None = None
         self._stranger: tuple[ArrangementId, float] | None = None
         self._failing: tuple[ArrangementId, float] | None = None
@@ -125,7 +126,7 @@ class Arranger:
         position = self._member.seat_due()
         if position is not None:
             self._attest_own(position)
-        return self.leaves.act() or self.keeper.act()
+        return self.leaves.act() or self.keeper.act() or self._card.act()
 
     def _attest_own(self, position: Position) -> None:
         """Signs the leaf of the ouroboros's own seat; after a restore that is the tracker's matter."""

@@ -97,10 +97,10 @@ class QueryInputs:
         for session in sessions:
             if session.attempt > 0 and not self.is_served(session):
                 self.room.take(_asked(session), self._weight(self._member.journal.size(_key(session)) or 0))
+        self.room.keep_only(asked)  # each time: a step that was under way may have taken room for what has ended
         if asked == self._followed:
             return
         self._followed = asked
-        self.room.keep_only(asked)
         self.opened.drop(lambda key: isinstance(key, tuple) and key[0] not in asked)
         queries = {query for query, _ in asked}
         for name in self._member.journal.keys("input/"):

@@ -8,8 +8,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from deepring_chain.actors.member import Member
+from deepring_chain.crypto.digest import sha256
+from deepring_chain.errors import StoreError
 from deepring_chain.store.content import BlobFault
 from deepring_chain.types import ArrangementId, Digest, QueryId, QueryPhase, RingMode
 
@@ -17,6 +20,38 @@ LOG = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 """What is needed for longer than this is looked for in the store, and so often."""
+
+CARD_SECONDS = 10.0
+"""How often the model's card is looked for: nobody tells the ouroboros that it is missed."""
+
+
+class CardKeeper:
+    """Keeps the model's card in the store: without it nobody can ask, nor read an answer.
+
+    Args:
+        member: the ouroboros's keys and connections.
+        card: of its own model; put back where that is the registered one's.
+        clock: seconds.
+    """
+
+    def __init__(self, member: Member, card: Callable[[], bytes], clock: Callable[[], float] = time.monotonic) -> None:
+        self._member = member
+        self._card = card
+        self._clock = clock
+        self._next_look: float | None = None
+
+    def act(self) -> bool:
+        """Puts the card back if it is gone; returns whether it did. A store that is away is others' to report."""
+        model = self._member.state.model
+        if model is None or (self._next_look is not None and self._clock() < self._next_look):
+            return False
+        self._next_look, card = self._clock() + CARD_SECONDS, self._card()
+        with suppress(StoreError):
+            if sha256(card) == model.card and not self._member.store.has_good(model.card):
+                self._member.store.put(card)
+                LOG.warning("the store had lost the model's card; put back")
+                return True
+        return False
 
 
 class BlobKeeper:

@@ -74,6 +74,10 @@ class ModelOwner:
         """N."""
         return self._model.card.layers
 
+    def encode_card(self) -> bytes:
+        """The model's public card, as the store holds it."""
+        return self._model.card.encode()
+
     @property
     def item_shape(self) -> tuple[int, ...]:
         """Shape of one input of the network."""

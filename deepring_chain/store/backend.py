@@ -194,6 +194,10 @@ class Backend:
             self._move(staged, path)
             return
         self._clear(path)
+        with suppress(Exception):
+            self._move(staged, path)
+            return
+        self._unlink_folder(path)
         self._move(staged, path)
 
     def _move(self, staged: str, path: str) -> None:
@@ -216,6 +220,13 @@ class Backend:
         with suppress(Exception):
             if self.fs.isdir(path):
                 self._set_aside(path)
+
+    def _unlink_folder(self, path: str) -> None:
+        """Removes a link in place of the folder: it may lead to where nobody here can write, or to another disk."""
+        folder = path.rpartition("/")[0]
+        with suppress(Exception):
+            if self.is_link(folder):
+                self.fs.rm_file(folder)
 
     def _set_aside(self, path: str) -> None:
         aside = self.unguessable("displaced")

@@ -98,7 +98,8 @@ class SteppedRing:
         """Everything with a clock gets the ring's."""
         arranger = getattr(acting, "_arranger", None)
         parts = [acting, arranger, *(getattr(acting, name, None) for name in ("_tracker", "_referee", "_leaves"))]
-        for part in [*parts, getattr(arranger, "leaves", None), getattr(arranger, "keeper", None)]:
+        parts += [getattr(arranger, name, None) for name in ("leaves", "keeper", "_card")]
+        for part in parts:
             if hasattr(part, "_clock"):
                 part._clock = lambda: self.now
 

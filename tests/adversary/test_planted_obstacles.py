@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.keeper import LOOK_SECONDS
+from deepring_chain.actors.keeper import CARD_SECONDS, LOOK_SECONDS
 from deepring_chain.actors.leaves import message_name
 from deepring_chain.actors.referee import GRACE_SECONDS
 from deepring_chain.attacks.bit_flip import flip_memory_bits
@@ -135,6 +135,21 @@ def test_obstacle_in_place_of_an_honest_envelope_is_displaced_and_convicts_nobod
     trap(attacked.path_of(pointer))
     attacked.expect_answered(query)
     assert convicted(2) != attacked.guilt(query) != convicted(3)
+
+
+@refused
+def test_link_in_place_of_the_folder_of_an_honest_envelope_is_displaced_and_convicts_nobody(
+    attacked: SteppedRing,
+) -> None:
+    """It leads to where nobody can write: the sender could not put its envelope back."""
+    query = attacked.ask_up_to(3)
+    prefix = attacked.path_of(attacked.update_of(query, 2).signed.update.envelope).parent
+    prefix.rename(prefix.with_name("taken-away"))
+    prefix.symlink_to("/proc")
+    attacked.settle()
+    wait_for_the_verdict(attacked)
+    attacked.expect_answered(query)
+    assert attacked.guilt(query) == [(3, FaultKind.UNSETTLED)]
 
 
 # ---------------------------------------------------------------------- evidence of complaints
@@ -293,6 +308,19 @@ def test_input_that_cannot_be_read_is_that_querys_trouble_alone(
     report = attacked.audit()
     assert report.failure is None
     assert any(f"query {bad}" in remark for remark in report.remarks)
+
+
+@refused
+@pytest.mark.parametrize("trap", [None, *TRAPS])
+def test_model_card_that_is_taken_away_keeps_nobody_from_asking(attacked: SteppedRing, trap: Trap | None) -> None:
+    model = attacked.state.model
+    assert model is not None
+    attacked.lose(model.card)
+    if trap is not None:
+        trap(attacked.path_of(model.card))
+    attacked.wait(CARD_SECONDS + 1)
+    attacked.step("ouroboros")
+    attacked.expect_answered(attacked.ask())
 
 
 # ---------------------------------------------------------------------- what nobody can displace

@@ -177,6 +177,20 @@ def test_query_whose_input_cannot_be_opened_gives_its_room_back(ring: FakeRing) 
     assert [inputs.is_served(session) for session in (whole, cut)] == [True, False]
 
 
+def test_step_that_ends_after_its_query_keeps_no_room(ring: FakeRing) -> None:
+    """Attack: a querent withdraws just when its input is opened, and those who wait for its room wait for ever."""
+    inputs = inputs_of(ring)
+    ring.settle()
+    session, waiting = (session_of(ring, ring.ask()) for _ in range(2))
+    inputs.follow([session, waiting])
+    inputs.room.limit = LEAST_BYTES
+    assert inputs.admit(session)
+    inputs.follow([waiting])
+    inputs.input_of(session)
+    inputs.follow([waiting])
+    assert inputs.admit(waiting)
+
+
 def test_blob_that_grew_since_it_was_weighed_is_not_read(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever writes to the store could have sixteen lanes read the largest blobs at once."""
     inputs = inputs_of(ring)

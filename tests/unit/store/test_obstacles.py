@@ -76,8 +76,12 @@ def file(path: Path) -> None:
     path.write_bytes(b"no folder")
 
 
+def link_to_another_disk(path: Path) -> None:
+    path.symlink_to("/proc")
+
+
 TRAPS: list[Trap] = [folder, full_folder, pipe, device, loop, dangling, link_to_a_folder, socket_file]
-IN_PLACE_OF_THE_FOLDER: list[Trap] = [file, pipe, device, loop, dangling]
+IN_PLACE_OF_THE_FOLDER: list[Trap] = [file, pipe, device, loop, dangling, link_to_another_disk]
 
 
 @pytest.fixture
