@@ -26,6 +26,9 @@ REQUEST_TIMEOUT = 20.0
 UNUSABLE = (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
 """What web3 raises for answers of a form that no node gives."""
 
+ELSEWHERE = "with --rpc, or as rpc_url in deployment.toml"
+"""How any command is told of another node; some have no --rpc."""
+
 MAX_CONNECTIONS = 32
 """That are kept open to a node: one for each thread that may be speaking to it."""
 
@@ -185,10 +188,10 @@ def node_errors(url: str) -> Iterator[None]:
     try:
         yield
     except requests.exceptions.ReadTimeout:
-        raise NodeSilent(f"{url}: no node answers (ReadTimeout); it hangs, or name another with --rpc") from None
+        raise NodeSilent(f"{url}: no node answers (ReadTimeout); it hangs; or name another, {ELSEWHERE}") from None
     except requests.exceptions.RequestException as error:
         reason = type(error).__name__
-        raise NodeUnreachable(f"{url}: no node answers ({reason}); start one, or name another with --rpc") from None
+        raise NodeUnreachable(f"{url}: no node answers ({reason}); start it, or name another, {ELSEWHERE}") from None
     except (BadResponseFormat, ValueError) as error:
         if isinstance(error, Web3ValueError | BadFunctionCallOutput):
             raise ChainError(f"{url}: unusable answer from the node ({_one_line(error)})") from None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -50,6 +52,11 @@ def options(
     """Deep-learning inference whose every step is on a tamper-evident public record."""
 
 
+def _help(command: Callable[..., Any]) -> str:
+    """What a command's docstring says, each paragraph in one line, which the help page breaks where it needs to."""
+    return "\n\n".join(" ".join(part.split()) for part in inspect.getdoc(command).split("\n\n"))  # type: ignore[union-attr]
+
+
 for command in (
     demo,
     init,
@@ -73,10 +80,10 @@ for command in (
     perturb,
     kill,
 ):
-    app.command()(command)
+    app.command(help=_help(command))(command)
 app.add_typer(experiment_app, name="experiment")
-app.command("train")(train_network)
-app.command("quantise")(quantise_network)
+app.command("train", help=_help(train_network))(train_network)
+app.command("quantise", help=_help(quantise_network))(quantise_network)
 
 
 def run_command() -> None:

@@ -79,6 +79,8 @@ def audit(
         admission=_load_admission(evidence, model),
     )
     target = _target(RingFolder(ring), rpc, store, ledger, first_block, export)
+    if store is not None:  # a place that was typed wrong is one error, not one for each blob
+        target.store.check_readable()
     report = run_audit(target.client, target.store, target.first_block, options, target.source)
     conclude(report, as_json=as_json)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ PIPE_WIDTH = 1_000_000
 
 RULE_WIDTH = 80
 
+QUOTED = re.compile("`[^`]+`")
+GLUE = "\0"
+"""Stands for a space at which no line is broken; it is in no text that was made harmless."""
+
 OUT = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 ERR = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
 
@@ -24,6 +29,14 @@ ERR = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() el
 def print_step(text: str) -> None:
     """One line of progress."""
     _print(ERR, f"  {harmless(text)}")
+
+
+def print_step_with_command(text: str, command: str) -> None:
+    """One line of progress that ends in a command to copy, which gets a line of its own where both do not fit."""
+    whole = f"  {text} {command}"
+    lines = [whole] if len(whole) <= ERR.width else [*fold(f"  {text}", ERR.width).splitlines(), f"    {command}"]
+    for line in lines:
+        ERR.print(Text(harmless(line)), no_wrap=True, overflow="ignore", crop=False)
 
 
 def print_error(text: str) -> None:
@@ -47,11 +60,13 @@ def print_command(text: str) -> None:
 
 
 def fold(text: str, width: int) -> str:
-    """Break a line that is too long between words, never within one."""
+    """Break a line that is too long between words, never within one or within a `quoted command`."""
     if len(text) <= width:
         return text
     indent = " " * (len(text) - len(text.lstrip()) + 2)
-    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    glued = QUOTED.sub(lambda match: match[0].replace(" ", GLUE), text)
+    lines = textwrap.fill(glued, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return lines.replace(GLUE, " ")
 
 
 def _print(console: Console, text: str, style: str = "") -> None:

@@ -105,7 +105,8 @@ def _print_answers(asked: LabeledImages, result: QueryResult, model: QuantisedMo
     wrong = [label != true for label, true in zip(labels, truth, strict=True)]
     print_rule("the answers, as the querent reads them")
     shown = max(1, min(min(OUT.width, ROW_COLUMNS) // (CELL + 2), len(labels)))
-    OUT.print(terminal_row(asked.images[:shown], [f"says {label}" for label in labels[:shown]]))
+    if OUT.color_system is not None:
+        OUT.print(terminal_row(asked.images[:shown], [f"says {label}" for label in labels[:shown]]))
     captions = [f"{label} not {true}" if no else label for label, true, no in zip(labels, truth, wrong, strict=True)]
     save_sheet(out / "answers.png", asked.images, captions, wrong)
     print_line(f"all answers with their images: {out / 'answers.png'}")

@@ -14,7 +14,7 @@ from deepring_chain.actors.querent import AnswerLate, Querent, QueryFailed, Quer
 from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption, TimeoutOption
 from deepring_chain.cli.clients import open_querent
-from deepring_chain.cli.console import OUT, print_line, print_step
+from deepring_chain.cli.console import OUT, print_line, print_step, print_step_with_command
 from deepring_chain.cli.password import read_password
 from deepring_chain.cli.tables import Sheet, print_sheet
 from deepring_chain.errors import DeepRingError
@@ -42,7 +42,7 @@ def query(
     card = querent.read_card()
     pictures = read_named(images, card.input_shape)
     asked = querent.submit(pictures.pixels)
-    print_step(f"query {asked} is on the ledger; to read its answer later: {_later(asked, ring)}")
+    print_step_with_command(f"query {asked} is on the ledger; to read its answer later:", _later(asked, ring))
     print_result(_wait(querent, asked, timeout, ring), card, pictures.names, as_json=as_json)
 
 
@@ -70,7 +70,7 @@ def _wait(querent: Querent, query: QueryId, timeout: float, ring: Path) -> Query
         return querent.wait(query, timeout, print_progress, print_trouble)
     except BaseException as error:
         if not isinstance(error, QueryFailed) or isinstance(error, AnswerLate):
-            print_step(f"query {query} stays on the ledger; to read its answer: {_later(query, ring)}")
+            print_step_with_command(f"query {query} stays on the ledger; to read its answer:", _later(query, ring))
         raise
 
 

@@ -96,7 +96,8 @@ def _node(snapshot: Snapshot) -> Iterator[str]:
     yield f"node     ok    {node.url}, chain {node.chain_id}, block {node.head}{took}"
     skew = snapshot.clock_skew
     if skew is not None:
-        yield f"clocks   {'ok   ' if abs(skew) <= 1 else 'skew '} the chain's is {skew:+.0f} s against this machine's"
+        verdict = "ok   " if abs(skew) <= 1 else "skew "
+        yield f"clocks   {verdict} the chain's is {round(skew):+d} s against this machine's"
 
 
 def _ledger(snapshot: Snapshot) -> Iterator[str]:

@@ -364,3 +364,12 @@ def test_demo_takes_no_folder_that_cannot_be_written(terminal: Terminal, tmp_pat
     (tmp_path / "file").touch()
     refused = terminal.refusal("demo", "--images", 2, "--out", tmp_path / "file" / "out")
     assert "cannot be written" in refused
+
+
+def test_audit_of_a_store_that_is_not_there_is_one_error(
+    tiny_ring: LiveRing, tmp_path: Path, terminal: Terminal
+) -> None:
+    named = f"file://{tmp_path / 'typed-wrong'}"
+    told = terminal.refusal("audit", "--ring", tiny_ring.folder.path, "--store", named)
+    assert told == f"error: there is no store at {named}; bring it back, or name the right place"
+    assert not (tmp_path / "typed-wrong").exists()

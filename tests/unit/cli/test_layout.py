@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from deepring_chain.actors.history import HistoryEntry
 from deepring_chain.actors.querent import QueryResult
 from deepring_chain.cli import console, status, tables
 from deepring_chain.cli.app import app
-from deepring_chain.cli.console import PIPE_WIDTH, print_line
+from deepring_chain.cli.console import PIPE_WIDTH, print_line, print_step_with_command
 from deepring_chain.cli.query import print_result
 from deepring_chain.cli.tables import Sheet, print_sheet
 from deepring_chain.cli.timing import timing_sheet
@@ -59,6 +61,29 @@ def test_help_page_fits_and_breaks_no_word(path: tuple[str, ...]) -> None:
     assert max(map(len, narrow.splitlines())) <= WIDTH
     assert "\u2026" not in narrow
     assert words(narrow) <= words(page(path, 1000))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: " ".join(path) or "deepring")
+def test_paragraph_of_a_help_page_breaks_only_where_it_must(path: tuple[str, ...]) -> None:
+    """The next line's first word did not fit: a docstring's own line ends are not the page's."""
+    text, _, _ = page(path, WIDTH).partition("\u256d")
+    for paragraph in re.split(r"\n\s*\n", text):
+        lines = paragraph.strip().splitlines()
+        for line, after in itertools.pairwise(lines):
+            assert len(line.strip()) + 1 + len(after.split()[0]) > WIDTH - 2
+
+
+COMMAND = "deepring answer 1 --ring /home/somebody/experiments/the-ring-of-tuesday"
+
+
+@pytest.mark.parametrize("width", [WIDTH, PIPE_WIDTH])
+def test_command_to_copy_is_never_broken(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "ERR", Console(stderr=True, highlight=False, width=width))
+    print_step_with_command("query 1 is on the ledger; to read its answer later:", COMMAND)
+    console.print_error(f"/home/somebody/experiments: nothing is deployed; run `{COMMAND}` first")
+    assert capsys.readouterr().err.count(COMMAND) == 2
 
 
 def history() -> list[HistoryEntry]:
@@ -141,3 +166,11 @@ def test_columns_are_left_out_in_turn_until_the_rest_fits(
     narrow = shown(lambda: print_sheet(sheet), capsys)
     assert ("1" * 30 in narrow, "2" * 30 in narrow, "3" * 30 in narrow) == (True, False, True)
     assert "no room for: b; a wider window or a pipe shows all" in " ".join(narrow.split())
+
+
+@pytest.mark.parametrize(("skew", "told"), [(-0.3, "+0 s"), (0.3, "+0 s"), (-3.2, "-3 s")])
+def test_clock_that_is_right_is_not_told_as_minus_nothing(skew: float, told: str) -> None:
+    seen = well()
+    assert seen.node is not None
+    node = replace(seen.node, pending_time=1000, head_time=1000)
+    assert any(told in line for line in status._node(replace(seen, node=node, taken_at=1000 - skew)))
