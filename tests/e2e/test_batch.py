@@ -34,6 +34,7 @@ def trouble(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ring(tmp_path_factory: pytest.TempPathFactory, trouble: Path) -> Iterator[LiveRing]:
     path = tmp_path_factory.mktemp("batch") / "ring"
     with running_ring(path, tiny_model(), faults=trouble, relay=True, arrange_every=100) as live:
+        live.await_mode(RingMode.QUERY)  # a worker that a test stops before would keep the ring attesting
         yield live
 
 
@@ -43,6 +44,7 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRing]:
     path = tmp_path_factory.mktemp("hasty") / "ring"
     deadlines = Deadlines(HOP_SECONDS, 60)
     with running_ring(path, tiny_model(), deadlines=deadlines, relay=True, arrange_every=100) as live:
+        live.await_mode(RingMode.QUERY)
         Clock(connect(live.devnet.url)).stop()
         yield live
 
