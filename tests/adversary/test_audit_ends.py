@@ -49,16 +49,16 @@ def without_evidence(kind: ComplaintKind) -> WorkerKind:
     return Liar
 
 
-def complain_without_evidence(ring: SteppedRing, kind: ComplaintKind) -> Session:
+def complain_without_evidence(own_ring: SteppedRing, kind: ComplaintKind) -> Session:
     """One query in which worker 2 does so; it is answered, and others after it."""
-    query = ring.ask_up_to(2)
-    with ring.bribed(LIAR, without_evidence(kind)):
-        ring.settle("ouroboros")
-    ring.wait(2)
-    ring.expect_answered(query)
+    query = own_ring.ask_up_to(2)
+    with own_ring.bribed(LIAR, without_evidence(kind)):
+        own_ring.settle("ouroboros")
+    own_ring.wait(2)
+    own_ring.expect_answered(query)
     for _ in range(LATER):
-        ring.expect_answered(ring.ask())
-    return ring.session(query)
+        own_ring.expect_answered(own_ring.ask())
+    return own_ring.session(query)
 
 
 def expect_read_to_the_end(ring: SteppedRing, delivered: int) -> AuditReport:

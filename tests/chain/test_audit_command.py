@@ -132,9 +132,11 @@ def test_ring_folder_says_where_the_ledger_is(run_audit: RunAudit, stored: Store
 def test_store_and_node_of_ones_choice_take_the_place_of_the_rings(
     run_audit: RunAudit, stored: StoredRing, folder: Path, tmp_path: Path
 ) -> None:
+    (tmp_path / "an empty store").mkdir()
     assert "model version 1: ModelRegistered.card" in error_of(
         run_audit("--ring", folder, "--store", tmp_path / "an empty store")
     )
+    assert "there is no store at" in error_of(run_audit("--ring", folder, "--store", tmp_path / "nowhere"))
     assert "http://127.0.0.1:1" in error_of(run_audit("--ring", folder, "--rpc", "http://127.0.0.1:1"))
     assert run_audit("--ring", folder, "--rpc", stored.ring.ledger.url).code == 0
 
@@ -195,7 +197,7 @@ def test_export_command_writes_what_the_audit_reads_without_a_node(
         (["--export", "{file}", "--ledger", "0x" + "1" * 40], "not of 0x"),
         (["--export", "{file}", "--anchor", "1"], "not NUMBER:HASH"),
         (["--export", "{file}", "--anchor", "999999:0x" + "1" * 64], "not among those that were read"),
-        (["--export", "{file}", "--resume", "{store}"], "cannot be read"),
+        (["--export", "{file}", "--resume", "{store}"], "is a folder; name the file to write"),
         (["--export", "{file}", "--model", "m.safetensors"], "with --evidence"),
         (["--export", "{file}", "--evidence", "nowhere"], "no such key file"),
         (["--export", "{store}"], "cannot be read"),

@@ -25,7 +25,7 @@ def run_with(stub: str, text: str, folder: Path, *arguments: str) -> subprocess.
     (folder / f"{stub}.py").write_text(text)
     command = [str(DEEPRING), *arguments]
     return subprocess.run(
-        command, env=environment(PYTHONPATH=str(folder)), capture_output=True, text=True, timeout=60, check=False
+        command, env=environment(PYTHONPATH=str(folder)), capture_output=True, text=True, check=False
     )
 
 

@@ -56,7 +56,7 @@ def running(folder: Path, published: Path) -> Iterator[subprocess.Popen[str]]:
         assert "is ready as" in process.stdout.readline()
         yield process
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait() == 0
     finally:
         process.kill()
         process.communicate()

@@ -48,6 +48,7 @@ EXPLAINED = {
     "invariants/__main__.py": "says how long it took",
     "mutants/__main__.py": "says how long it took",
     "mutants/judge.py": "a mutant that hangs is killed by that",
+    "mutants/reach.py": "the quickest tests judge first",
 }
 """Files that may look at a clock, and why that decides no test."""
 

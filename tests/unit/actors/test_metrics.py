@@ -192,7 +192,7 @@ def test_metrics_and_health_are_served_at_the_address_that_the_file_names(tmp_pa
 
 def fetch_as(port: int, page: str, host: str | None) -> tuple[int, bytes]:
     """The answer to a request with this Host header, or without one."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port)
     try:
         connection.putrequest("GET", page, skip_host=True)
         if host is not None:

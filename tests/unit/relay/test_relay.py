@@ -336,11 +336,11 @@ def test_nonsense_is_refused_with_one_line(served: tuple[Owner, str, Session], d
 def test_page_elsewhere_whose_name_points_here_gets_nothing(served: tuple[Owner, str, Session], host: str) -> None:
     owner, url, session = served
     data = encode_signed_update(honest(session, 1)[0])
-    assert requests.post(f"{url}/updates", data=data, headers={"Host": host}, timeout=5).status_code == 400
-    asked = requests.get(f"{url}/updates?epoch=00&after=0", headers={"Host": host}, timeout=5)
+    assert requests.post(f"{url}/updates", data=data, headers={"Host": host}, timeout=FOREVER).status_code == 400
+    asked = requests.get(f"{url}/updates?epoch=00&after=0", headers={"Host": host}, timeout=FOREVER)
     assert (asked.status_code, asked.content) == (400, REFUSAL)
     assert owner.relay.read(owner.relay.epoch, 0) is None
-    assert requests.post(f"{url}/updates", data=data, headers={"Host": "localhost"}, timeout=5).status_code == 204
+    assert requests.post(f"{url}/updates", data=data, headers={"Host": "localhost"}, timeout=FOREVER).status_code == 204
 
 
 def test_large_body_is_refused(served: tuple[Owner, str, Session]) -> None:
