@@ -24,9 +24,7 @@ def run_with(stub: str, text: str, folder: Path, *arguments: str) -> subprocess.
     """The command with a module of its own in place of one that it imports."""
     (folder / f"{stub}.py").write_text(text)
     command = [str(DEEPRING), *arguments]
-    return subprocess.run(
-        command, env=environment(PYTHONPATH=str(folder)), capture_output=True, text=True, check=False
-    )
+    return subprocess.run(command, env=environment(PYTHONPATH=str(folder)), capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("module", HEAVY)
