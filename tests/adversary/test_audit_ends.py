@@ -54,7 +54,8 @@ def complain_without_evidence(own_ring: SteppedRing, kind: ComplaintKind) -> Ses
     query = own_ring.ask_up_to(2)
     with own_ring.bribed(LIAR, without_evidence(kind)):
         own_ring.settle("ouroboros")
-    own_ring.wait(2)
+    own_ring.settle_patiently()
+    own_ring.wait(2)  # the referee gives the evidence's author time to put it back
     own_ring.expect_answered(query)
     for _ in range(LATER):
         own_ring.expect_answered(own_ring.ask())
