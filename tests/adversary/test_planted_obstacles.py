@@ -139,17 +139,20 @@ def test_obstacle_in_place_of_an_honest_envelope_is_displaced_and_convicts_nobod
 
 @refused
 def test_link_in_place_of_the_folder_of_an_honest_envelope_is_displaced_and_convicts_nobody(
-    attacked: SteppedRing,
+    own_ring: SteppedRing,
 ) -> None:
-    """It leads to where nobody can write: the sender could not put its envelope back."""
-    query = attacked.ask_up_to(3)
-    prefix = attacked.path_of(attacked.update_of(query, 2).signed.update.envelope).parent
+    """It leads to where nobody can write: the sender could not put its envelope back.
+
+    Other blobs may have lain in that folder: the ring is this attack's own.
+    """
+    query = own_ring.ask_up_to(3)
+    prefix = own_ring.path_of(own_ring.update_of(query, 2).signed.update.envelope).parent
     prefix.rename(prefix.with_name("taken-away"))
     prefix.symlink_to("/proc")
-    attacked.settle()
-    wait_for_the_verdict(attacked)
-    attacked.expect_answered(query)
-    assert attacked.guilt(query) == [(3, FaultKind.UNSETTLED)]
+    own_ring.settle()
+    wait_for_the_verdict(own_ring)
+    own_ring.expect_answered(query)
+    assert own_ring.guilt(query) == [(3, FaultKind.UNSETTLED)]
 
 
 # ---------------------------------------------------------------------- evidence of complaints

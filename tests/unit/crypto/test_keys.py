@@ -137,6 +137,24 @@ def test_wrong_password_names_the_file(folder: Path, password: str) -> None:
         load_sealing(folder / SEALING_FILE, password)
 
 
+FITTING = b"""-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGjMF8GCSqGSIb3DQEFDTBSMDEGCSqGSIb3DQEFDDAkBBD3Qxt+7bXihfzAcz4H
+ouFhAgIIADAMBggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQ1lRaPpJhDK3x5+TY
+NDr7ngRAHNuROhPRCwLWduH+EGk0NtgLlmuCTc29usqQ2N5eLGbZ5A/6PFoG3wxl
+W5AVlkn7AgQx0XUoSDmHy9iYQ0FaEw==
+-----END ENCRYPTED PRIVATE KEY-----
+"""
+"""Its padding fits by chance under the password "wrong 107", which opens to no key."""
+
+
+def test_wrong_password_whose_padding_fits_is_a_wrong_password_too(tmp_path: Path) -> None:
+    key = X25519PrivateKey.from_private_bytes(bytes(range(32)))
+    (tmp_path / SEALING_FILE).write_bytes(PUBLIC_LABEL + public_bytes(key).hex().encode() + b"\n" + FITTING)
+    assert load_sealing(tmp_path / SEALING_FILE, "password").private_bytes_raw() == bytes(range(32))
+    with pytest.raises(WrongPassword, match=SEALING_FILE):
+        load_sealing(tmp_path / SEALING_FILE, "wrong 107")
+
+
 def test_files_under_two_passwords_do_not_load(folder: Path, tmp_path: Path) -> None:
     create_keys(tmp_path / "other", "another")
     (folder / SEALING_FILE).write_bytes((tmp_path / "other" / SEALING_FILE).read_bytes())
