@@ -90,6 +90,17 @@ def complaining(
     return Complainer
 
 
+def expecting(value: TensorBytes) -> type[Worker]:
+    """Honest, but that it expects `value` of the next hop, whatever its layer gives."""
+
+    class Expecting(Worker):
+        def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
+            own, _ = super()._commitments(note, output, following)
+            return own, commit_output(note.next_key, value)
+
+    return Expecting
+
+
 def colluders(value: TensorBytes, signed_for: int | None = None) -> tuple[type[Worker], type[Worker]]:
     """Two neighbors: the first expects `value` of the second, which sends it and expects what the third makes of it.
 
@@ -97,11 +108,6 @@ def colluders(value: TensorBytes, signed_for: int | None = None) -> tuple[type[W
         value: what the second sends, whatever it was sent.
         signed_for: how many items the second signs for; the query's own number if None.
     """
-
-    class First(Worker):
-        def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
-            own, _ = super()._commitments(note, output, following)
-            return own, commit_output(note.next_key, value)
 
     class Second(Worker):
         def _execute(
@@ -118,7 +124,7 @@ def colluders(value: TensorBytes, signed_for: int | None = None) -> tuple[type[W
             update = replace(update, items=signed_for or update.items)
             return sign_update(member.keys.account, domain, update, note.salt, note.next_route)
 
-    return First, Second
+    return expecting(value), Second
 
 
 class Silent(Worker):

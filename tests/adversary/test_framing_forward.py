@@ -26,7 +26,7 @@ from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.protocol.update import next_update, sign_update
 from deepring_chain.types import Attestation, Digest, QueryId, SignedUpdate, TensorBytes
-from tests.adversary.liars import BogusNext, once, sending
+from tests.adversary.liars import BogusNext, expecting, once, sending
 from tests.adversary.outcomes import blamed, not_stopped
 from tests.adversary.stepped_ring import LAYERS, SteppedRing, convicted
 
@@ -63,11 +63,6 @@ def test_pointer_to_nothing_convicts_its_author(attacked: SteppedRing, pointer: 
 def agreeing_on(value: TensorBytes) -> tuple[type[Worker], type[Worker]]:
     """Two neighbors: the first expects `value` of the second, and the second delivers it."""
 
-    class First(Worker):
-        def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
-            own, _ = super()._commitments(note, output, following)
-            return own, commit_output(note.next_key, value)
-
     class Second(Worker):
         def _execute(
             self, session: Session, note: RouteNote, _received: TensorBytes, _layers: BlockLayers
@@ -77,7 +72,7 @@ def agreeing_on(value: TensorBytes) -> tuple[type[Worker], type[Worker]]:
             member = self._member
             return sign_update(member.keys.account, member.client.domain, update, note.salt, note.next_route)
 
-    return First, Second
+    return expecting(value), Second
 
 
 @blamed
