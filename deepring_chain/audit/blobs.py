@@ -29,7 +29,7 @@ from deepring_chain.protocol.events import (
     UpdatePosted,
     VerdictPosted,
 )
-from deepring_chain.store.content import BlobCorrupt, BlobFault, BlobMissing, BlobTooLarge, BlobUnreadable, ContentStore
+from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, BlobUnreadable, ContentStore
 from deepring_chain.types import ZERO, Address, ComplaintKind, Digest, Hop, QueryId, Verdict
 
 MAX_REMARKS = 1000
@@ -306,8 +306,6 @@ class BlobAuditor:
             raise fail(f"a blob {show(pointer)} in {self._store.url}", f"what cannot be read: {error.reason}") from None
         except BlobTooLarge as error:
             raise fail(f"a blob {show(pointer)} of {self._store.max_bytes} bytes or less", f"{error.size}") from None
-        except BlobFault as error:
-            raise fail(f"a blob {show(pointer)} in {self._store.url}", f"one that cannot be read ({error})") from None
         fault = format_fault(kind, blob, parts)
         if fault is not None:
             expected = f"a blob {show(pointer)} in the format of {kind.value}"
