@@ -118,12 +118,12 @@ hostile-calls: setup  ## play CALLS=500 hostile acts of all members, SEED=1, the
 
 # atheris is a large wheel that only this needs, and that not every Python has: it stays out of .venv, and `fuzz` goes on
 # without it. A run takes RUNS inputs over all targets (1,000,000), SEED (1), TARGET for some of them.
-FUZZ = OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python -m tests.fuzz
+FUZZ = OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python -m assurance.fuzz
 
 fuzz: setup build/fuzz/.atheris  ## search all parsers for undeclared errors, hangs and memory: RUNS=..., SEED=..., TARGET="idx npz"
 	@$(FUZZ) run $(if $(filter command environment,$(firstword $(origin RUNS))),--runs $(RUNS)) --seed $(SEED) $(foreach name,$(TARGET),--target $(name))
 
-fuzz-corpus: setup  ## write tests/fuzz/corpus anew, minimized, with what the last `make fuzz` found
+fuzz-corpus: setup  ## write assurance/fuzz/corpus anew, minimized, with what the last `make fuzz` found
 	@$(FUZZ) corpus $(foreach name,$(TARGET),--target $(name))
 
 build/fuzz/.atheris: requirements/fuzz.txt $(VENV)/.installed
@@ -134,7 +134,7 @@ build/fuzz/.atheris: requirements/fuzz.txt $(VENV)/.installed
 .PHONY: adversary
 
 adversary: setup  ## try every attack of the catalogue (tests/adversary/README.md); prints counts, ends at the first violation
-	@$(BIN)/python -m tests.adversary
+	@$(BIN)/python -m assurance.adversary
 
 .PHONY: faults soak
 
@@ -144,23 +144,23 @@ QUERIES ?= 1000
 SETTLE ?= update
 
 faults: setup  ## let things go wrong in RUNS rings, settled in both ways in turn: SEED=1 RUNS=24; ends at the first violation
-	@$(BIN)/python -m tests.faults.run --seed $(SEED) --runs $(RUNS)
+	@$(BIN)/python -m assurance.faults.run --seed $(SEED) --runs $(RUNS)
 
 soak: setup  ## QUERIES=1000 through one ring with random faults, SEED=1 SETTLE=update|batch; nothing may be lost or grow
-	@$(BIN)/python -m tests.faults.soak --seed $(SEED) --queries $(QUERIES) --settle $(SETTLE)
+	@$(BIN)/python -m assurance.faults.soak --seed $(SEED) --queries $(QUERIES) --settle $(SETTLE)
 
 .PHONY: invariants coverage mutants slither
 
 CALLS ?= 100000
 JOBS ?= 2
 invariants: setup  ## play CALLS=100000 random calls, SEED=1, against the ledger and a model of it; ends at the first violation
-	@$(BIN)/python -m tests.invariants --seed $(SEED) --calls $(CALLS)
+	@$(BIN)/python -m assurance.invariants --seed $(SEED) --calls $(CALLS)
 
 coverage: setup  ## print which branches of the ledger's byte code 3,000 random calls took, both ways, one way or never
-	@$(BIN)/python -m tests.invariants.coverage --seed $(SEED)
+	@$(BIN)/python -m assurance.invariants.coverage --seed $(SEED)
 
 mutants: setup  ## take each check out in turn, and judge the specification's rules by their tests; ONLY=TEXT for some, ONLY=rule; a test must fail for each
-	@$(BIN)/python -m tests.mutants --jobs $(JOBS) --only "$(ONLY)"
+	@$(BIN)/python -m assurance.mutants --jobs $(JOBS) --only "$(ONLY)"
 
 slither: setup build/slither/.installed  ## hold what slither finds in the ledger against docs/assurance-slither.md
 	@$(BIN)/python tools/slither_findings.py

@@ -13,7 +13,7 @@ from benchmarks.harness import RESULTS, Page, cores, fit_line, is_quick, ms, pic
 from benchmarks.plots import plot_lines
 from benchmarks.rings import SETTLE, Asker, bench_ring
 from benchmarks.subjects import Subject, small_dense
-from deepring_chain.actors.follower import LedgerFollower
+from deepring_chain.follow.follower import LedgerFollower
 from tests.e2e.live_ring import LiveRing
 
 WIDTH = 16

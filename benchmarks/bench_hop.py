@@ -11,8 +11,8 @@ from web3 import Web3
 from benchmarks.harness import Page, median_ratio, ms, pick, say, take_turns
 from benchmarks.rings import SETTLE, Asker, bench_ring
 from benchmarks.subjects import dense
-from deepring_chain.actors.deploy import fund_actors
 from deepring_chain.chain.connection import connect
+from deepring_chain.ring.deploy import fund_actors
 from deepring_chain.types import Address
 
 POLL_SECONDS = 0.0005

@@ -13,7 +13,7 @@ from benchmarks.harness import RESULTS, Page, cores, pick, say
 from benchmarks.plots import plot_lines
 from benchmarks.rings import SETTLE, bench_ring
 from benchmarks.subjects import dense
-from deepring_chain.actors.follower import LedgerFollower
+from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.types import QueryId
 from tests.e2e.live_ring import LiveRing
 

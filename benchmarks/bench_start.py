@@ -13,7 +13,7 @@ from statistics import median
 
 from benchmarks.harness import ROOT, Page, fail, pick, say
 from benchmarks.subjects import small_dense
-from deepring_chain.actors.init import init_ring
+from deepring_chain.ring.create import init_ring
 
 PASSWORD = "only for this measurement 5e1d"  # noqa: S105 - of keys that are thrown away
 WORKERS = (5, 20)

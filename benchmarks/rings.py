@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepring_chain.actors.options import ActorOptions, free_relay_address
 from deepring_chain.actors.querent import Querent
-from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.health.timings import Timed, read_turns, time_query
 from deepring_chain.model.quantised import QuantisedModel
+from deepring_chain.ring.folder import RingFolder
+from deepring_chain.ring.options import ActorOptions, free_relay_address
 from deepring_chain.types import QueryId, RingMode
 from tests.e2e.live_ring import LiveRing, wait_for
 

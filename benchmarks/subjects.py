@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from deepring_chain.importing.quantise import PIXELS, quantise
 from deepring_chain.model.checkpoint import shipped_model
-from deepring_chain.model.quantise import PIXELS, quantise
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.zoo import find_entry
+from deepring_chain.training.zoo import find_entry
 
 SEED = 1
 

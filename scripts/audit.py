@@ -2,11 +2,11 @@
 
 from brownie import web3
 
-from deepring_chain.actors.deploy import find_deployment
 from deepring_chain.audit.auditor import audit
 from deepring_chain.cli.audit_output import conclude
 from deepring_chain.cli.clients import open_reader
 from deepring_chain.errors import ConfigError
+from deepring_chain.ring.deploy import find_deployment
 from deepring_chain.store.content import ContentStore
 
 from .deploy import errors_told, ring_folder

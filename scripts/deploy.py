@@ -9,17 +9,17 @@ from brownie import Ledger, accounts, web3
 from brownie._config import CONFIG
 from brownie.exceptions import VirtualMachineError
 
-from deepring_chain.actors.deploy import find_deployment, fund_actors, register_ring, ring_accounts
-from deepring_chain.actors.folder_lock import FolderLock
-from deepring_chain.actors.init import init_ring
-from deepring_chain.actors.ring_folder import Deployment, RingFolder
-from deepring_chain.actors.runtime import owning
 from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.cli.console import errors_as_one_line, print_step
 from deepring_chain.cli.password import read_password
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.errors import ChainError
 from deepring_chain.model.checkpoint import shipped_model
+from deepring_chain.ring.create import init_ring
+from deepring_chain.ring.deploy import find_deployment, fund_actors, register_ring, ring_accounts
+from deepring_chain.ring.folder import Deployment, RingFolder
+from deepring_chain.ring.folder_lock import FolderLock
+from deepring_chain.runtime.processes import owning
 
 
 def main() -> None:

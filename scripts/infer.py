@@ -6,17 +6,17 @@ The ring is the one that `brownie run deploy` put on this chain; where there is 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepring_chain.actors.history import read_history
-from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.querent import QueryResult
-from deepring_chain.actors.ring_folder import Deployment
-from deepring_chain.actors.runtime import RingProcesses
 from deepring_chain.cli.clients import open_querent, open_reader
 from deepring_chain.cli.console import print_step
 from deepring_chain.cli.query import print_progress
+from deepring_chain.datasets.samples import load_mnist_samples
 from deepring_chain.errors import ConfigError
-from deepring_chain.model.samples import load_mnist_samples
+from deepring_chain.follow.history import read_history
 from deepring_chain.protocol.events import query_of
+from deepring_chain.ring.folder import Deployment
+from deepring_chain.ring.options import ActorOptions
+from deepring_chain.runtime.processes import RingProcesses
 
 from .deploy import deployed, errors_told, owned_ring
 

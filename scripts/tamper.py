@@ -3,15 +3,15 @@
 import random
 from dataclasses import replace
 
-from deepring_chain.actors.options import ActorOptions
-from deepring_chain.actors.ring_folder import MODEL_FILE, RingFolder
-from deepring_chain.actors.runtime import RingProcesses
 from deepring_chain.attacks.tamper_sweep import LAB_HOST, Sweep
 from deepring_chain.cli.clients import member_names
+from deepring_chain.datasets.samples import load_mnist_samples
 from deepring_chain.errors import ChainError
 from deepring_chain.model.checkpoint import load_model
-from deepring_chain.model.samples import load_mnist_samples
 from deepring_chain.protocol.events import AuthenticityDerived, RestoreOrdered, RestoreReported
+from deepring_chain.ring.folder import MODEL_FILE, RingFolder
+from deepring_chain.ring.options import ActorOptions
+from deepring_chain.runtime.processes import RingProcesses
 
 from .deploy import deployed, errors_told, owned_ring
 

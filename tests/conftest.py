@@ -11,9 +11,9 @@ from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.types import RPCEndpoint
 
-from deepring_chain.actors import runtime
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
+from deepring_chain.runtime import processes as runtime
 from tests.chain.clock import Clock
 from tests.chain.ring_driver import Ledger, ScriptedQuery, ScriptedRing, account_named, fund
 from tests.explorer.chromium import BrowserTests, find_chromium

@@ -13,10 +13,10 @@ from brownie import web3
 from brownie._cli import console
 from brownie._cli.__main__ import main
 
-from deepring_chain.actors.deploy import find_deployment
-from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.cli.console import print_error
 from deepring_chain.errors import DeepRingError
+from deepring_chain.ring.deploy import find_deployment
+from deepring_chain.ring.folder import RingFolder
 
 make_console = console.Console
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from structlog.contextvars import bound_contextvars
 
-from deepring_chain.actors.metrics import ActorMetrics
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.errors import ConfigError, ModelError, ProtocolError, StoreError
 from deepring_chain.protocol.session import Session
+from deepring_chain.telemetry.metrics import ActorMetrics
 from deepring_chain.types import QueryId
 
 LOG = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from deepring_chain.actors.guard import SessionGuard
-from deepring_chain.actors.metrics import ActorMetrics
 from deepring_chain.chain.errors import NodeUnreachable
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.session import Session
+from deepring_chain.telemetry.metrics import ActorMetrics
 from deepring_chain.types import QueryId
 
 Step = Callable[[Session], bool]

@@ -11,15 +11,14 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.journal import Journal
-from deepring_chain.actors.metrics import ActorMetrics, Phase
 from deepring_chain.actors.posting import DirectPosting, Posting
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.crypto.keys import ActorKeys, sealing_pem
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.errors import ConfigError, ProtocolError
+from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.protocol.block_hash import block_leaf
 from deepring_chain.protocol.envelope import hop_context, open_output
 from deepring_chain.protocol.ledger_state import ArrangementState, LedgerState
@@ -30,6 +29,7 @@ from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import Entry, decode_entry, encode_entry
 from deepring_chain.protocol.validation import check_items, check_received
 from deepring_chain.store.content import ContentStore
+from deepring_chain.telemetry.metrics import ActorMetrics, Phase
 from deepring_chain.types import ArrangementId, Attestation, Digest, LayerContent, Position, TensorBytes, Update
 
 LOG = logging.getLogger(__name__)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import Heads, NoHeads
 from deepring_chain.chain.errors import NodeUnreachable
@@ -19,6 +18,7 @@ from deepring_chain.chain.subscription import follow_heads
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.crypto.keys import ActorKeys
 from deepring_chain.errors import ChainError, DeepRingError, StoreError
+from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.model.card import ModelCard
 from deepring_chain.protocol.envelope import Answer, answer_context, open_content, query_context, seal_output
 from deepring_chain.protocol.history import all_entries

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from deepring_chain.attacks.gradient import weight_gradients
 from deepring_chain.attacks.weights import LEGAL_BITS, BitFlip, copy_model, weight_tensors, with_wide_kernel
+from deepring_chain.datasets.idx import LabeledImages
 from deepring_chain.errors import ModelError
-from deepring_chain.model.idx import LabeledImages
 from deepring_chain.model.quantised import QuantisedModel
 
 

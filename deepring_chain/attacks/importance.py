@@ -20,13 +20,13 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from deepring_chain.datasets.idx import LabeledImages
+from deepring_chain.datasets.pixels import to_float
 from deepring_chain.errors import ModelError
-from deepring_chain.model.blocks import Residual
-from deepring_chain.model.idx import LabeledImages
+from deepring_chain.importing.blocks import Residual
+from deepring_chain.importing.units import Unit
 from deepring_chain.model.kernels import WEIGHT_MAX, WEIGHT_MIN
 from deepring_chain.model.layer import Layer
-from deepring_chain.model.train import to_float
-from deepring_chain.model.units import Unit
 
 AFFINE = (nn.Linear, nn.Conv2d)
 

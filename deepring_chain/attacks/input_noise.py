@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deepring_chain.attacks.importance import affine_places
+from deepring_chain.datasets.pixels import to_float
 from deepring_chain.errors import ModelError
 from deepring_chain.model.layer import run_layer
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.train import to_float
 from deepring_chain.types import TensorBytes
 
 

@@ -8,9 +8,9 @@ import threading
 
 import torch
 
-from deepring_chain.actors.block import Block, BlockLayers
 from deepring_chain.actors.member import Member
-from deepring_chain.actors.worker import Worker
+from deepring_chain.actors.worker.block import Block, BlockLayers
+from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.attacks.bit_flip import flip_memory_bits
 from deepring_chain.attacks.input_noise import add_input_noise
 from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, take_order, take_tensors

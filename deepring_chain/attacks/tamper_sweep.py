@@ -23,24 +23,24 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from deepring_chain.actors.arranger import request_arrangement
-from deepring_chain.actors.deploy import deploy_ring
-from deepring_chain.actors.follower import LedgerFollower
-from deepring_chain.actors.init import init_ring
-from deepring_chain.actors.options import ActorOptions
+from deepring_chain.actors.ouroboros.arranger import request_arrangement
 from deepring_chain.actors.querent import Querent
-from deepring_chain.actors.ring_folder import PARAMS_FILE, Deployment, RingFolder
-from deepring_chain.actors.runtime import RingProcesses
 from deepring_chain.attacks.bit_flip import flip_file_bit, tensor_places
 from deepring_chain.attacks.orders import ORDER_FILE, LabOrder, Lie, give_order
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.crypto.keys import load_keys
+from deepring_chain.datasets.samples import load_mnist_samples
 from deepring_chain.errors import DeepRingError
+from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.model.checkpoint import shipped_model
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.samples import load_mnist_samples
 from deepring_chain.protocol.events import AuthenticityDerived, LoggedEvent, RestoreReported, VerdictPosted
+from deepring_chain.ring.create import init_ring
+from deepring_chain.ring.deploy import deploy_ring
+from deepring_chain.ring.folder import PARAMS_FILE, Deployment, RingFolder
+from deepring_chain.ring.options import ActorOptions
+from deepring_chain.runtime.processes import RingProcesses
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import Address, RingMode, TensorBytes
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from deepring_chain.actors.logs import LogFormat
 from deepring_chain.errors import ConfigError
+from deepring_chain.telemetry.logs import LogFormat
 
 RingOption = Annotated[
     Path, typer.Option("--ring", envvar="DEEPRING_RING", help="Folder of the ring, as `deepring init` makes it.")

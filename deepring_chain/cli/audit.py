@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from eth_utils import is_address, to_checksum_address
 
-from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.audit.auditor import AuditOptions, AuditReport
 from deepring_chain.audit.auditor import audit as run_audit
 from deepring_chain.audit.chain import BlockSource
@@ -25,6 +24,7 @@ from deepring_chain.cli.clients import open_reader
 from deepring_chain.cli.password import read_password
 from deepring_chain.crypto.keys import SEALING_FILE, load_sealing
 from deepring_chain.errors import ConfigError
+from deepring_chain.ring.folder import RingFolder
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import Address, Digest
 

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from deepring_chain.actors.auditors import AuditorList, parse_auditor
-from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
 from deepring_chain.cli.console import print_line
 from deepring_chain.cli.password import read_password
 from deepring_chain.crypto.keys import create_sealing
 from deepring_chain.crypto.sealing import public_bytes
+from deepring_chain.ring.auditors import AuditorList, parse_auditor
+from deepring_chain.ring.folder import RingFolder
 
 
 def auditor_key(

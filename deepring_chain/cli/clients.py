@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.actors.querent import Querent
-from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.errors import ConfigError
+from deepring_chain.follow.follower import LedgerFollower
+from deepring_chain.ring.folder import Deployment, RingFolder
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import Address
 

@@ -6,11 +6,8 @@ from typing import Annotated
 
 import typer
 
-from deepring_chain.actors.arranger import request_arrangement
-from deepring_chain.actors.deploy import fund_actors, ring_accounts
-from deepring_chain.actors.follower import read_session
+from deepring_chain.actors.ouroboros.arranger import request_arrangement
 from deepring_chain.actors.querent import withdraw_session
-from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import connect
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
@@ -18,6 +15,9 @@ from deepring_chain.cli.console import print_line
 from deepring_chain.cli.password import read_password
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.errors import ConfigError
+from deepring_chain.follow.follower import read_session
+from deepring_chain.ring.deploy import fund_actors, ring_accounts
+from deepring_chain.ring.folder import RingFolder
 from deepring_chain.types import QueryId
 
 

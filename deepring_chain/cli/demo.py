@@ -11,14 +11,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from deepring_chain.actors.deploy import deploy_ring
-from deepring_chain.actors.follower import LedgerFollower
-from deepring_chain.actors.history import read_history
-from deepring_chain.actors.init import init_ring
-from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.querent import QueryResult
-from deepring_chain.actors.ring_folder import Deployment, RingFolder
-from deepring_chain.actors.runtime import RingProcesses
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.cli.arguments import Chain, check_out_folder
 from deepring_chain.cli.clients import member_names, open_querent, open_reader
@@ -26,11 +19,18 @@ from deepring_chain.cli.console import OUT, print_line, print_rule, print_step
 from deepring_chain.cli.pictures import CELL, save_sheet, terminal_row
 from deepring_chain.cli.query import print_progress
 from deepring_chain.cli.trail import print_trail
+from deepring_chain.datasets.idx import LabeledImages
+from deepring_chain.datasets.samples import load_mnist_samples
 from deepring_chain.errors import ChainError, ProtocolError
+from deepring_chain.follow.follower import LedgerFollower
+from deepring_chain.follow.history import read_history
 from deepring_chain.model.checkpoint import shipped_model
-from deepring_chain.model.idx import LabeledImages
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.samples import load_mnist_samples
+from deepring_chain.ring.create import init_ring
+from deepring_chain.ring.deploy import deploy_ring
+from deepring_chain.ring.folder import Deployment, RingFolder
+from deepring_chain.ring.options import ActorOptions
+from deepring_chain.runtime.processes import RingProcesses
 
 ANSWER_SECONDS = 60.0
 ROW_COLUMNS = 120

@@ -13,23 +13,23 @@ from pathlib import Path
 
 from web3.types import RPCEndpoint
 
-from deepring_chain.actors.arranger import request_arrangement
-from deepring_chain.actors.deploy import deploy_ring
-from deepring_chain.actors.follower import LedgerFollower
-from deepring_chain.actors.init import init_ring
-from deepring_chain.actors.options import ActorOptions
-from deepring_chain.actors.ring_folder import PARAMS_FILE, Deployment, RingFolder
-from deepring_chain.actors.runtime import RingProcesses
+from deepring_chain.actors.ouroboros.arranger import request_arrangement
 from deepring_chain.attacks.bit_flip import tensor_places
 from deepring_chain.attacks.orders import LabOrder, Lie, give_order
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.cli.clients import open_querent, open_reader
 from deepring_chain.cli.console import print_step
+from deepring_chain.datasets.samples import load_mnist_samples
 from deepring_chain.errors import ChainError, DeepRingError
+from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.model.checkpoint import shipped_model
-from deepring_chain.model.samples import load_mnist_samples
 from deepring_chain.protocol.events import RestoreReported
+from deepring_chain.ring.create import init_ring
+from deepring_chain.ring.deploy import deploy_ring
+from deepring_chain.ring.folder import PARAMS_FILE, Deployment, RingFolder
+from deepring_chain.ring.options import ActorOptions
+from deepring_chain.runtime.processes import RingProcesses
 from deepring_chain.types import RingMode
 
 LAB_HOST = "deepring_chain.attacks"

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.audit.exporter import export as write_export
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption, check_out_file
@@ -15,6 +14,7 @@ from deepring_chain.cli.audit import FirstBlockOption, LedgerOption, RpcOption, 
 from deepring_chain.cli.clients import open_reader
 from deepring_chain.cli.console import print_line, print_step
 from deepring_chain.errors import ConfigError
+from deepring_chain.ring.folder import RingFolder
 
 STEP_BLOCKS = 1000
 

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from deepring_chain.actors.init import init_ring, new_folder
 from deepring_chain.cli.arguments import DEFAULT_RING, RingOption
 from deepring_chain.cli.console import print_line, print_step
 from deepring_chain.cli.password import read_password
 from deepring_chain.cli.training import quantise_checkpoint, shown_figure
+from deepring_chain.datasets.samples import shipped_model_path
 from deepring_chain.errors import ConfigError
-from deepring_chain.model.calibration import quantise_onnx
+from deepring_chain.importing.calibration import quantise_onnx
 from deepring_chain.model.checkpoint import load_model
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.samples import shipped_model_path
+from deepring_chain.ring.create import init_ring, new_folder
 
 
 def init(

@@ -16,7 +16,6 @@ from typing import Annotated
 
 import typer
 
-from deepring_chain.actors.ring_folder import PARAMS_FILE, RingFolder
 from deepring_chain.attacks.bit_flip import flip_file_bits, tensor_places
 from deepring_chain.attacks.orders import (
     DEVNET_CHAINS,
@@ -36,6 +35,7 @@ from deepring_chain.cli.console import print_line
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.checkpoint import LAYERS_KIND
 from deepring_chain.model.tensor_file import read_tensor_file
+from deepring_chain.ring.folder import PARAMS_FILE, RingFolder
 
 ORDER_SECONDS = 5.0
 

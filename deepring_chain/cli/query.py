@@ -11,16 +11,16 @@ from typing import Annotated
 import typer
 
 from deepring_chain.actors.querent import AnswerLate, Querent, QueryFailed, QueryResult
-from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption, TimeoutOption
 from deepring_chain.cli.clients import open_querent
 from deepring_chain.cli.console import OUT, print_line, print_step, print_step_with_command
 from deepring_chain.cli.password import read_password
 from deepring_chain.cli.tables import Sheet, print_sheet
+from deepring_chain.datasets.images import read_named
 from deepring_chain.errors import DeepRingError
 from deepring_chain.model.card import ModelCard
-from deepring_chain.model.images import read_named
 from deepring_chain.protocol.session import Session
+from deepring_chain.ring.folder import RingFolder
 from deepring_chain.types import QueryId, RingMode
 
 DEFAULT_TIMEOUT = 120.0

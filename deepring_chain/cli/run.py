@@ -10,12 +10,6 @@ from typing import Annotated
 
 import typer
 
-from deepring_chain.actors.actor import load_actor
-from deepring_chain.actors.folder_lock import locked
-from deepring_chain.actors.logs import LogFormat, open_log
-from deepring_chain.actors.metrics_endpoint import published
-from deepring_chain.actors.options import ActorOptions
-from deepring_chain.actors.ring_folder import load_deployment
 from deepring_chain.cli.arguments import (
     ArrangeOption,
     DeviceOption,
@@ -29,6 +23,12 @@ from deepring_chain.cli.arguments import (
 )
 from deepring_chain.cli.console import print_line
 from deepring_chain.cli.password import read_password
+from deepring_chain.ring.folder import load_deployment
+from deepring_chain.ring.folder_lock import locked
+from deepring_chain.ring.options import ActorOptions
+from deepring_chain.runtime.actor import load_actor
+from deepring_chain.telemetry.logs import LogFormat, open_log
+from deepring_chain.telemetry.metrics_endpoint import published
 
 ACTOR_OPTIONS = ActorOptions()
 

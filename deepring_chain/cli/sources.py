@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import typer
 from eth_utils import is_address, to_checksum_address
 
-from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.cli.clients import member_names
 from deepring_chain.errors import ConfigError
 from deepring_chain.explorer.watcher import Source
+from deepring_chain.ring.folder import RingFolder
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import Address
 

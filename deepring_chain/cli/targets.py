@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from eth_utils import is_address, to_checksum_address
 
-from deepring_chain.actors.ring_folder import RingFolder, load_deployment
 from deepring_chain.errors import ConfigError
 from deepring_chain.health.actors import deployment_file
 from deepring_chain.health.snapshot import Target
+from deepring_chain.ring.folder import RingFolder, load_deployment
 from deepring_chain.types import Address
 
 ActorOption = Annotated[

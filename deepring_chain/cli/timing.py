@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deepring_chain.actors.metrics import Phase
-from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.cli.tables import Sheet, print_sheet
 from deepring_chain.errors import ConfigError
 from deepring_chain.health.timings import Timed, read_turns, time_query
+from deepring_chain.ring.folder import RingFolder
+from deepring_chain.telemetry.metrics import Phase
 from deepring_chain.types import QueryId
 
 TIMEOUT_SECONDS = 5.0

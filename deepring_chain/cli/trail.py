@@ -10,8 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from deepring_chain.actors.history import HistoryEntry, read_history
-from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.cli.arguments import DEFAULT_RING, JsonOption, RingOption
 from deepring_chain.cli.clients import member_names, open_reader
 from deepring_chain.cli.console import OUT, print_line
@@ -31,7 +29,9 @@ from deepring_chain.explorer.rows import (
     total_gas,
 )
 from deepring_chain.explorer.text import Names, short, utc
+from deepring_chain.follow.history import HistoryEntry, read_history
 from deepring_chain.protocol.events import RingArranged, query_of
+from deepring_chain.ring.folder import RingFolder
 from deepring_chain.types import QueryId
 
 DIGITS = 6

@@ -13,14 +13,14 @@ from torch import nn
 
 from deepring_chain.cli.arguments import check_out_file
 from deepring_chain.cli.console import ERR, print_line, print_step
+from deepring_chain.datasets.by_name import read_dataset
+from deepring_chain.datasets.idx import LabeledImages
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.checkpoint import save_model
-from deepring_chain.model.datasets import read_dataset
-from deepring_chain.model.evaluate import evaluate_float, load_float, quantise_float, save_float
-from deepring_chain.model.idx import LabeledImages
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.train import PRECISIONS, TrainOptions, TrainReport, check_data, train
-from deepring_chain.model.zoo import ZOO, find_entry
+from deepring_chain.training.evaluate import evaluate_float, load_float, quantise_float, save_float
+from deepring_chain.training.train import PRECISIONS, TrainOptions, TrainReport, check_data, train
+from deepring_chain.training.zoo import ZOO, find_entry
 
 DEFAULTS = TrainOptions()
 MAX_SEED = 2**63 - 1

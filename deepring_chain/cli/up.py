@@ -10,12 +10,6 @@ from typing import Annotated
 
 import typer
 
-from deepring_chain.actors.deploy import check_ring, deploy_ring, find_deployment
-from deepring_chain.actors.device import find_device
-from deepring_chain.actors.logs import LogFormat
-from deepring_chain.actors.options import ActorOptions, free_relay_address
-from deepring_chain.actors.ring_folder import Deployment, RingFolder
-from deepring_chain.actors.runtime import HONEST_HOST, ActorStatus, RingProcesses, owning
 from deepring_chain.attacks.orders import DEVNET_CHAINS
 from deepring_chain.chain.connection import connect, node_errors
 from deepring_chain.chain.deployment import Deadlines
@@ -39,6 +33,12 @@ from deepring_chain.cli.console import print_line, print_step
 from deepring_chain.cli.news import RingNews
 from deepring_chain.cli.password import read_password
 from deepring_chain.errors import ChainError, ConfigError
+from deepring_chain.ring.deploy import check_ring, deploy_ring, find_deployment
+from deepring_chain.ring.folder import Deployment, RingFolder
+from deepring_chain.ring.options import ActorOptions, free_relay_address
+from deepring_chain.runtime.device import find_device
+from deepring_chain.runtime.processes import HONEST_HOST, ActorStatus, RingProcesses, owning
+from deepring_chain.telemetry.logs import LogFormat
 
 WATCH_SECONDS = 0.5
 DEADLINES = Deadlines()

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
-from deepring_chain.actors.arranger import draw_seats
-from deepring_chain.actors.model_owner import Roster
-from deepring_chain.actors.router import route_signers
+from deepring_chain.actors.ouroboros.arranger import draw_seats
+from deepring_chain.actors.ouroboros.model_owner import Roster
+from deepring_chain.actors.ouroboros.router import route_signers
 from deepring_chain.experiments.statistics import wilson_interval
 from deepring_chain.types import Address
 

@@ -13,13 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from deepring_chain.actors.deploy import deploy_ring
-from deepring_chain.actors.follower import LedgerFollower
-from deepring_chain.actors.init import init_ring
-from deepring_chain.actors.options import ActorOptions
 from deepring_chain.actors.querent import Querent
-from deepring_chain.actors.ring_folder import Deployment, RingFolder, WorkerEntry
-from deepring_chain.actors.runtime import RingProcesses
 from deepring_chain.attacks.orders import ORDER_FILE
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.deployment import Deadlines
@@ -27,7 +21,13 @@ from deepring_chain.chain.devnet import Devnet
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.errors import DeepRingError
 from deepring_chain.experiments.findings import Attack, Findings, SeenEvent, find
+from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.model.quantised import QuantisedModel
+from deepring_chain.ring.create import init_ring
+from deepring_chain.ring.deploy import deploy_ring
+from deepring_chain.ring.folder import Deployment, RingFolder, WorkerEntry
+from deepring_chain.ring.options import ActorOptions
+from deepring_chain.runtime.processes import RingProcesses
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import Digest, QueryId, QueryPhase, RingMode, TensorBytes
 

@@ -9,6 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from deepring_chain.datasets.idx import LabeledImages
+from deepring_chain.datasets.pixels import to_float
+from deepring_chain.datasets.samples import load_mnist_samples
 from deepring_chain.errors import ModelError
 from deepring_chain.experiments.lab_ring import ExperimentError, RingSettings
 from deepring_chain.experiments.passes import PassSettings, Progress
@@ -17,13 +20,10 @@ from deepring_chain.experiments.rows import PARTS, Paper, PlainSettings
 from deepring_chain.experiments.run import RowJob, draw_page, result_path, run_row, run_sweep, run_table1
 from deepring_chain.experiments.subject import Subject
 from deepring_chain.experiments.sweeps import SweepSettings
+from deepring_chain.importing.quantise import PIXELS, quantise
 from deepring_chain.model.checkpoint import shipped_model
 from deepring_chain.model.dense import DenseLayer
-from deepring_chain.model.idx import LabeledImages
-from deepring_chain.model.quantise import PIXELS, quantise
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.samples import load_mnist_samples
-from deepring_chain.model.train import to_float
 
 COMMAND = "deepring experiment smoke"
 

@@ -22,7 +22,7 @@ from deepring_chain.attacks.orders import order_input_noise, order_tensors
 from deepring_chain.attacks.weights import with_weight
 from deepring_chain.experiments.lab_ring import ExperimentError, LiveAttack
 from deepring_chain.experiments.subject import Subject, best_class, float_predictions, integer_logits
-from deepring_chain.model.split import split_model
+from deepring_chain.importing.split import split_model
 
 PERTURBED_LAYER = 3
 """The paper perturbs the input of the third layer (section 5)."""

@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from deepring_chain.datasets.by_name import read_dataset
+from deepring_chain.datasets.idx import LabeledImages
+from deepring_chain.datasets.pixels import to_float
 from deepring_chain.experiments.lab_ring import ExperimentError
+from deepring_chain.importing.quantise import CALIBRATION_IMAGES, PIXELS, quantise
 from deepring_chain.model.checkpoint import load_model, save_model
-from deepring_chain.model.datasets import read_dataset
-from deepring_chain.model.evaluate import CALIBRATION_IMAGES, load_float
-from deepring_chain.model.idx import LabeledImages
-from deepring_chain.model.quantise import PIXELS, quantise
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.train import to_float
-from deepring_chain.model.zoo import find_entry
+from deepring_chain.training.evaluate import load_float
+from deepring_chain.training.zoo import find_entry
 from deepring_chain.types import TensorBytes
 
 BATCH = 250

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deepring_chain.actors.history import HistoryEntry
 from deepring_chain.errors import ProtocolError
 from deepring_chain.explorer.rows import arrangement_of
+from deepring_chain.follow.history import HistoryEntry
 from deepring_chain.protocol.audit_step import AuditFailure, Check, Terms, Witness
 from deepring_chain.protocol.events import AuthenticityDerived, RingArranged, query_of
 from deepring_chain.protocol.ledger_state import LedgerState

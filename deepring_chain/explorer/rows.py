@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from deepring_chain.actors.history import HistoryEntry
 from deepring_chain.explorer.text import Names, clean, name_of, short
+from deepring_chain.follow.history import HistoryEntry
 from deepring_chain.protocol.events import (
     AnswerDelivered,
     AuthenticityDerived,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from deepring_chain.actors.history import HistoryEntry
 from deepring_chain.explorer.rows import sides_of
 from deepring_chain.explorer.text import Names, clean, listed, name_of
+from deepring_chain.follow.history import HistoryEntry
 from deepring_chain.protocol.events import (
     AnswerDelivered,
     AuthenticityDerived,

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from deepring_chain.actors.history import HistoryReader
 from deepring_chain.audit.storage import read_terms
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.errors import DeepRingError
@@ -16,6 +15,7 @@ from deepring_chain.explorer.blobs import BlobLooker
 from deepring_chain.explorer.record import Record
 from deepring_chain.explorer.text import Names, clean
 from deepring_chain.explorer.witness import read_witness
+from deepring_chain.follow.history import HistoryReader
 
 LOG = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from eth_typing import HexStr
 
-from deepring_chain.actors.history import HistoryEntry
 from deepring_chain.audit.inputs import restore_leaves
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import node_errors
+from deepring_chain.follow.history import HistoryEntry
 from deepring_chain.protocol.audit_step import Witness
 from deepring_chain.protocol.events import RestoreOrdered
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import requests
 
-from deepring_chain.actors.folder_lock import owners as lock_owners
-from deepring_chain.actors.metrics_endpoint import STALE_SECONDS
-from deepring_chain.actors.ring_folder import (
+from deepring_chain.crypto.keys import ACCOUNT_FILE, PUBLIC_LABEL, SEALING_FILE, read_address
+from deepring_chain.errors import ConfigError
+from deepring_chain.health.snapshot import ActorFacts, HostFacts, Life, ProcessFacts, Role, Target, short_address
+from deepring_chain.ring.folder import (
     DEPLOYMENT_FILE,
     MANIFEST_FILE,
     MODEL_FILE,
@@ -23,10 +24,9 @@ from deepring_chain.actors.ring_folder import (
     RingFolder,
     WorkerEntry,
 )
-from deepring_chain.actors.running import HostRecord, RunningActor, process_start, run_file
-from deepring_chain.crypto.keys import ACCOUNT_FILE, PUBLIC_LABEL, SEALING_FILE, read_address
-from deepring_chain.errors import ConfigError
-from deepring_chain.health.snapshot import ActorFacts, HostFacts, Life, ProcessFacts, Role, Target, short_address
+from deepring_chain.ring.folder_lock import owners as lock_owners
+from deepring_chain.ring.running import HostRecord, RunningActor, process_start, run_file
+from deepring_chain.telemetry.metrics_endpoint import STALE_SECONDS
 from deepring_chain.types import Address, Digest
 
 MAX_ANSWER_BYTES = 1 << 20

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from web3 import Web3
 
-from deepring_chain.actors.ring_folder import MODEL_FILE, RingFolder, journal_name
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import node_errors
 from deepring_chain.chain.probe import (
@@ -32,6 +31,7 @@ from deepring_chain.health.races import find_races, read_draws
 from deepring_chain.health.snapshot import ActorFacts, RingFacts, Role, Snapshot, StoreFacts, Target, short_address
 from deepring_chain.health.store import look_at_store
 from deepring_chain.protocol.ledger_state import LedgerState
+from deepring_chain.ring.folder import MODEL_FILE, RingFolder, journal_name
 from deepring_chain.types import Address, ArrangementId, Digest
 
 ANSWER_SECONDS = 5.0

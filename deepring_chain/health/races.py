@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepring_chain.actors.draws import ArrangementDraw
+from deepring_chain.actors.ouroboros.draws import ArrangementDraw
 from deepring_chain.errors import ProtocolError
 from deepring_chain.types import ArrangementId, Digest
 

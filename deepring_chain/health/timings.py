@@ -10,8 +10,8 @@ from typing import Any
 
 import requests
 
-from deepring_chain.actors.running import RUN_FOLDER, RunningActor
 from deepring_chain.health.actors import MOST_AT_ONCE, fetch_page
+from deepring_chain.ring.running import RUN_FOLDER, RunningActor
 from deepring_chain.types import Attempt, Hop, QueryId
 
 MAX_ANSWER_BYTES = 1 << 22

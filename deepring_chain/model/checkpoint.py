@@ -12,16 +12,15 @@ from typing import Any
 
 import torch
 
+from deepring_chain.datasets.samples import shipped_model_path
 from deepring_chain.encoding import decode_fields, encode_fields
 from deepring_chain.errors import ModelError, ProtocolError
-from deepring_chain.files import write_atomic
+from deepring_chain.files import read_limited, write_atomic
 from deepring_chain.model.card import ModelCard
-from deepring_chain.model.files import read_limited
 from deepring_chain.model.layer import Layer, dtype_name
 from deepring_chain.model.manifest import ManifestSlice, TensorEntry, digest_tensor
 from deepring_chain.model.operators import build_layer
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.samples import shipped_model_path
 from deepring_chain.model.tensor_file import (
     SIZE_LIMIT,
     decode_tensors,

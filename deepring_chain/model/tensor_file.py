@@ -16,8 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from deepring_chain.errors import ModelError
-from deepring_chain.files import write_atomic
-from deepring_chain.model.files import read_limited
+from deepring_chain.files import read_limited, write_atomic
 
 SIZE_LIMIT = 4 * 2**30
 """Largest file in bytes that is read."""

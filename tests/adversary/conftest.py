@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deepring_chain.actors import ouroboros
+from assurance.adversary.outcomes import Outcome
+from assurance.adversary.stepped_ring import SteppedRing
+from deepring_chain.actors.ouroboros import ouroboros
 from deepring_chain.chain.devnet import Devnet
-from tests.adversary.outcomes import Outcome
-from tests.adversary.stepped_ring import SteppedRing
 
 HERE = Path(__file__).parent
 
@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         mark = item.get_closest_marker("attack")
         if mark is None:
-            raise pytest.UsageError(f"{item.nodeid}: says no outcome (tests/adversary/outcomes.py)")
+            raise pytest.UsageError(f"{item.nodeid}: says no outcome (assurance/adversary/outcomes.py)")
         named_so = item.name.startswith("test_not_stopped_")
         if named_so is not (mark.args[0] is Outcome.NOT_STOPPED):
             raise pytest.UsageError(f"{item.nodeid}: its name and its outcome contradict each other")

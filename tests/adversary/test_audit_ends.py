@@ -18,6 +18,9 @@ from typing import Any
 import pytest
 from eth_utils import function_signature_to_4byte_selector
 
+from assurance.adversary.liars import complaining
+from assurance.adversary.outcomes import blamed, refused
+from assurance.adversary.stepped_ring import SteppedRing, WorkerKind
 from deepring_chain.audit.auditor import AuditReport
 from deepring_chain.audit.inputs import DEEPEST
 from deepring_chain.chain.client import LedgerClient
@@ -25,9 +28,6 @@ from deepring_chain.protocol.events import RestoreOrdered, RestoreReported
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.types import Complaint, ComplaintKind, Digest, QueryPhase
-from tests.adversary.liars import complaining
-from tests.adversary.outcomes import blamed, refused
-from tests.adversary.stepped_ring import SteppedRing, WorkerKind
 from tests.adversary.test_stale_attestation import attest_with
 from tests.chain.indirect import delegate, deploy_forwarder, redirect, send_raw
 from tests.chain.ring_driver import account_named, fund, named

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from assurance.adversary.liars import colluders, once
+from assurance.adversary.outcomes import blamed
+from assurance.adversary.stepped_ring import SteppedRing, convicted
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.types import TensorBytes
-from tests.adversary.liars import colluders, once
-from tests.adversary.outcomes import blamed
-from tests.adversary.stepped_ring import SteppedRing, convicted
 
 LIMIT = 2**20
 """Bytes that an envelope of the limited ring may have."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.adversary.catalogue import ELSEWHERE, README, ROOT, RULE, TOLD, Attack, files, outcomes_in, readme, told
+from assurance.adversary.catalogue import ELSEWHERE, README, ROOT, RULE, TOLD, Attack, files, outcomes_in, readme, told
 
 SPECIFICATION = (ROOT / "SPECIFICATION.md").read_text()
 SECURITY = (ROOT / "SECURITY.md").read_text()
@@ -37,4 +37,4 @@ def test_attack_whose_tests_lie_elsewhere_has_them(attack: Attack) -> None:
 
 
 def test_readme_lists_them_all() -> None:
-    assert README.read_text() == readme(), "run: .venv/bin/python -m tests.adversary --table"
+    assert README.read_text() == readme(), "run: .venv/bin/python -m assurance.adversary --table"

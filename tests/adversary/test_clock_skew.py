@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from assurance.adversary.outcomes import blamed, not_stopped, refused
+from assurance.adversary.stepped_ring import SteppedRing
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.types import QueryPhase
-from tests.adversary.outcomes import blamed, not_stopped, refused
-from tests.adversary.stepped_ring import SteppedRing
 
 YEAR = 366 * 24 * 3600
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import pytest
 
+from assurance.adversary.liars import Silent, complaining
+from assurance.adversary.outcomes import blamed, not_stopped, refused
+from assurance.adversary.stepped_ring import SteppedRing
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.types import ComplaintKind, QueryPhase, RejectReason
-from tests.adversary.liars import Silent, complaining
-from tests.adversary.outcomes import blamed, not_stopped, refused
-from tests.adversary.stepped_ring import SteppedRing
 
 BLAMELESS = [ComplaintKind.MISSING, ComplaintKind.UNABLE]
 FLOOD = 10**6

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.adversary.liars import Echo, once
-from tests.adversary.outcomes import blamed
-from tests.adversary.stepped_ring import LAYERS, SteppedRing, convicted
+from assurance.adversary.liars import Echo, once
+from assurance.adversary.outcomes import blamed
+from assurance.adversary.stepped_ring import LAYERS, SteppedRing, convicted
 
 
 @blamed

@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.block import BlockLayers
-from deepring_chain.actors.worker import Worker
+from assurance.adversary.liars import perturbed
+from assurance.adversary.outcomes import refused
+from assurance.adversary.stepped_ring import SteppedRing
+from deepring_chain.actors.worker.block import BlockLayers
+from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import sign_update
 from deepring_chain.types import SignedUpdate, TensorBytes
-from tests.adversary.liars import perturbed
-from tests.adversary.outcomes import refused
-from tests.adversary.stepped_ring import SteppedRing
 
 
 class TwoFaced(Worker):

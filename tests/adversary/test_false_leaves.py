@@ -14,12 +14,12 @@ from contextlib import ExitStack
 
 import pytest
 
+from assurance.adversary.liars import attesting_a_useless_key, attesting_falsely
+from assurance.adversary.outcomes import blamed, refused
+from assurance.adversary.stepped_ring import SteppedRing
 from deepring_chain.protocol.events import RestoreOrdered, RingArranged
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN, ArrangementState
 from deepring_chain.types import Digest, Position, RingMode
-from tests.adversary.liars import attesting_a_useless_key, attesting_falsely
-from tests.adversary.outcomes import blamed, refused
-from tests.adversary.stepped_ring import SteppedRing
 
 QUERIES = 3
 LIARS = ("worker-2", "worker-3")

@@ -13,11 +13,11 @@ import os
 
 import pytest
 
+from assurance.adversary.liars import complaining
+from assurance.adversary.outcomes import blamed, not_stopped
+from assurance.adversary.stepped_ring import SteppedRing, convicted
 from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.types import ComplaintKind, Hop
-from tests.adversary.liars import complaining
-from tests.adversary.outcomes import blamed, not_stopped
-from tests.adversary.stepped_ring import SteppedRing, convicted
 
 ABOUT_CONTENT = [ComplaintKind.ALTERED, ComplaintKind.UNREADABLE]
 

@@ -16,8 +16,11 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.block import BlockLayers
-from deepring_chain.actors.worker import Worker
+from assurance.adversary.liars import BogusNext, expecting, once, sending
+from assurance.adversary.outcomes import blamed, not_stopped
+from assurance.adversary.stepped_ring import LAYERS, SteppedRing, convicted
+from deepring_chain.actors.worker.block import BlockLayers
+from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.crypto.digest import commit_output, sha256
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.crypto.signing import sign_message
@@ -26,9 +29,6 @@ from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.protocol.update import next_update, sign_update
 from deepring_chain.types import Attestation, Digest, QueryId, SignedUpdate, TensorBytes
-from tests.adversary.liars import BogusNext, expecting, once, sending
-from tests.adversary.outcomes import blamed, not_stopped
-from tests.adversary.stepped_ring import LAYERS, SteppedRing, convicted
 
 MALFORMED = {
     "item shape": TensorBytes("int8", (2, 7), bytes(14)),

@@ -17,10 +17,10 @@ import pytest
 from eth_account.signers.local import LocalAccount
 from web3.types import TxReceipt
 
-from deepring_chain.actors.deploy import fund_actors
+from assurance.adversary.outcomes import refused
+from assurance.adversary.stepped_ring import SteppedRing
+from deepring_chain.ring.deploy import fund_actors
 from deepring_chain.types import QueryPhase, RingMode
-from tests.adversary.outcomes import refused
-from tests.adversary.stepped_ring import SteppedRing
 from tests.chain.names import account_named, address_of
 from tests.waiting import FOREVER
 

@@ -13,17 +13,17 @@ from typing import Any
 
 import torch
 
-from deepring_chain.actors.block import BlockLayers
-from deepring_chain.actors.ring_folder import PARAMS_FILE
-from deepring_chain.actors.worker import Worker
+from assurance.adversary.liars import once
+from assurance.adversary.outcomes import blamed
+from assurance.adversary.stepped_ring import SteppedRing, convicted
+from deepring_chain.actors.worker.block import BlockLayers
+from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.attacks.overwrite import overwrite_memory
 from deepring_chain.protocol.events import RestoreReported
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
+from deepring_chain.ring.folder import PARAMS_FILE
 from deepring_chain.types import SignedUpdate, TensorBytes
-from tests.adversary.liars import once
-from tests.adversary.outcomes import blamed
-from tests.adversary.stepped_ring import SteppedRing, convicted
 
 
 def reports(ring: SteppedRing) -> dict[str, str]:

@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.follower import LedgerFollower
+from assurance.adversary.lying_node import about_logs, lying
+from assurance.adversary.outcomes import not_stopped, refused
+from assurance.adversary.stepped_ring import SteppedRing
 from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.errors import DeepRingError
+from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.protocol.envelope import Answer, answer_context, seal_content
 from deepring_chain.protocol.events import AnswerDelivered, LoggedEvent, UpdatePosted
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import Digest, QueryPhase, TensorBytes
-from tests.adversary.lying_node import about_logs, lying
-from tests.adversary.outcomes import not_stopped, refused
-from tests.adversary.stepped_ring import SteppedRing
 
 Logs = list[dict[str, Any]]
 

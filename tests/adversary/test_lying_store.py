@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.keeper import LOOK_SECONDS
+from assurance.adversary.outcomes import not_stopped, refused
+from assurance.adversary.stepped_ring import SteppedRing
 from deepring_chain.actors.leaves import OWN_SECONDS, message_name
+from deepring_chain.actors.ouroboros.keeper import LOOK_SECONDS
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.store.content import BlobMissing, ContentStore
 from deepring_chain.types import Digest, QueryPhase, RingMode
-from tests.adversary.outcomes import not_stopped, refused
-from tests.adversary.stepped_ring import SteppedRing
 
 
 def leave_endless(path: Path) -> None:

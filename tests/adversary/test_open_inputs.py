@@ -12,11 +12,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepring_chain.actors.inputs import QueryInputs
+from assurance.adversary.liars import BogusNext, once
+from assurance.adversary.outcomes import refused
+from assurance.adversary.stepped_ring import SteppedRing, convicted
+from deepring_chain.actors.ouroboros.inputs import QueryInputs
 from deepring_chain.types import QueryId, QueryPhase, RejectReason
-from tests.adversary.liars import BogusNext, once
-from tests.adversary.outcomes import refused
-from tests.adversary.stepped_ring import SteppedRing, convicted
 
 ITEMS = 20_000
 FLOOD = 7

@@ -16,9 +16,12 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.keeper import CARD_SECONDS, LOOK_SECONDS
+from assurance.adversary.liars import Echo, WorkerClass, complaining, once, sending
+from assurance.adversary.outcomes import blamed, not_stopped, refused
+from assurance.adversary.stepped_ring import SteppedRing, convicted
 from deepring_chain.actors.leaves import message_name
-from deepring_chain.actors.referee import GRACE_SECONDS
+from deepring_chain.actors.ouroboros.keeper import CARD_SECONDS, LOOK_SECONDS
+from deepring_chain.actors.ouroboros.referee import GRACE_SECONDS
 from deepring_chain.attacks.bit_flip import flip_memory_bits
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.crypto.digest import sha256
@@ -28,9 +31,6 @@ from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.store.content import BlobBlocked, ContentStore
 from deepring_chain.types import Complaint, ComplaintKind, Digest, QueryId, QueryPhase, RejectReason, RingMode
-from tests.adversary.liars import Echo, WorkerClass, complaining, once, sending
-from tests.adversary.outcomes import blamed, not_stopped, refused
-from tests.adversary.stepped_ring import SteppedRing, convicted
 from tests.e2e.live_ring import random_images
 
 Trap = Callable[[Path], None]

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.worker import Worker
+from assurance.adversary.outcomes import not_stopped, refused
+from assurance.adversary.stepped_ring import SteppedRing
+from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.encoding import encode_fields
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.envelope import query_context, seal_content, seal_output
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.types import Digest, QueryId, RejectReason, TensorBytes
-from tests.adversary.outcomes import not_stopped, refused
-from tests.adversary.stepped_ring import SteppedRing
 from tests.e2e.live_ring import random_images
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from assurance.adversary.outcomes import not_stopped
+from assurance.adversary.stepped_ring import SteppedRing
 from deepring_chain.model.layer import Layer
 from deepring_chain.types import TensorBytes
-from tests.adversary.outcomes import not_stopped
-from tests.adversary.stepped_ring import SteppedRing
 
 
 def read_along(ring: SteppedRing, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[TensorBytes]]:

@@ -13,10 +13,10 @@ from dataclasses import replace
 import pytest
 from eth_account.signers.local import LocalAccount
 
-from deepring_chain.actors.follower import LedgerFollower
+from assurance.adversary.outcomes import not_stopped, refused
+from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.protocol.relayed import MOST_CANDIDATES, RelayedHops
 from deepring_chain.protocol.session import Session
-from tests.adversary.outcomes import not_stopped, refused
 from tests.chain.names import named
 from tests.chain.query_driver import ScriptedQuery
 

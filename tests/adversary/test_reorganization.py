@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from web3.types import RPCEndpoint
 
+from assurance.adversary.liars import WrongOutput
+from assurance.adversary.outcomes import not_stopped, refused
+from assurance.adversary.stepped_ring import SteppedRing, convicted
 from deepring_chain.actors.leaves import OWN_SECONDS
 from deepring_chain.attacks.bit_flip import flip_memory_bits
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.events import AuthenticityDerived
 from deepring_chain.types import QueryPhase, RingMode
-from tests.adversary.liars import WrongOutput
-from tests.adversary.outcomes import not_stopped, refused
-from tests.adversary.stepped_ring import SteppedRing, convicted
 from tests.e2e.live_ring import random_images
 
 OTHERS_IMAGES = random_images(3, seed=4)

@@ -12,14 +12,14 @@ from dataclasses import replace
 
 import pytest
 
+from assurance.adversary.outcomes import refused
+from assurance.adversary.stepped_ring import SteppedRing
 from deepring_chain.actors.leaves import message_name
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import BlockAttested
 from deepring_chain.protocol.update import closing_delivery, encode_entry
 from deepring_chain.types import Digest, QueryId, QueryPhase, RejectReason
-from tests.adversary.outcomes import refused
-from tests.adversary.stepped_ring import SteppedRing
 from tests.e2e.live_ring import random_images
 
 OTHER_IMAGES = random_images(2, seed=9)

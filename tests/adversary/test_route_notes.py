@@ -13,13 +13,13 @@ from collections.abc import Callable
 
 import pytest
 
+from assurance.adversary.outcomes import refused
+from assurance.adversary.stepped_ring import SteppedRing
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.protocol.notes import open_notes, seal_notes
 from deepring_chain.protocol.route import RouteNote, route_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import Digest, Hop
-from tests.adversary.outcomes import refused
-from tests.adversary.stepped_ring import SteppedRing
 
 
 def note_of(ring: SteppedRing, session: Session, name: str) -> RouteNote:

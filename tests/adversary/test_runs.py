@@ -16,11 +16,11 @@ from dataclasses import replace
 import pytest
 from eth_account.signers.local import LocalAccount
 
+from assurance.adversary.outcomes import not_stopped, refused
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.chain.settlement import Settlement
 from deepring_chain.errors import ProtocolError
 from deepring_chain.types import Attempt, Hop, QueryPhase, SignedUpdate
-from tests.adversary.outcomes import not_stopped, refused
 from tests.chain.names import named
 from tests.chain.query_driver import ScriptedQuery, settle
 from tests.chain.ring_driver import ScriptedRing

@@ -13,13 +13,13 @@ import shutil
 
 import pytest
 
+from assurance.adversary.liars import Echo, WrongOutput, once
+from assurance.adversary.outcomes import blamed, refused
+from assurance.adversary.stepped_ring import SteppedRing, convicted
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.types import QueryId, QueryPhase, Verdict
-from tests.adversary.liars import Echo, WrongOutput, once
-from tests.adversary.outcomes import blamed, refused
-from tests.adversary.stepped_ring import SteppedRing, convicted
 
 
 def caught(ring: SteppedRing) -> QueryId:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import pytest
 
+from assurance.adversary.liars import complaining, once, sending
+from assurance.adversary.outcomes import blamed, refused
+from assurance.adversary.stepped_ring import SteppedRing, convicted
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import ComplaintKind, Digest, Hop, QueryId, QueryPhase, RejectReason
-from tests.adversary.liars import complaining, once, sending
-from tests.adversary.outcomes import blamed, refused
-from tests.adversary.stepped_ring import SteppedRing, convicted
 
 
 def convict_splicer(ring: SteppedRing, query: QueryId, pointer: Digest, liar: int = 2) -> None:

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.block import BlockLayers
-from deepring_chain.actors.worker import Worker
+from assurance.adversary.outcomes import blamed, not_stopped, refused
+from assurance.adversary.stepped_ring import SteppedRing, convicted
+from deepring_chain.actors.worker.block import BlockLayers
+from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.attacks.bit_flip import flip_memory_bits
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.crypto.signing import sign_message
@@ -22,8 +24,6 @@ from deepring_chain.encoding import TAG_LEAF
 from deepring_chain.protocol.block_hash import block_leaf
 from deepring_chain.protocol.events import AuthenticityDerived, RestoreOrdered
 from deepring_chain.types import Attestation, Digest, LayerContent
-from tests.adversary.outcomes import blamed, not_stopped, refused
-from tests.adversary.stepped_ring import SteppedRing, convicted
 
 LIAR = "worker-2"
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from deepring_chain.actors.actor import Actor
-from deepring_chain.actors.keeper import LOOK_SECONDS
+from assurance.adversary.outcomes import not_stopped, refused
+from assurance.adversary.stepped_ring import SteppedRing
+from deepring_chain.actors.ouroboros.keeper import LOOK_SECONDS
+from deepring_chain.runtime.actor import Actor
 from deepring_chain.types import QueryPhase, RingMode
-from tests.adversary.outcomes import not_stopped, refused
-from tests.adversary.stepped_ring import SteppedRing
 
 
 def copied(ring: SteppedRing, to: Path) -> Path:

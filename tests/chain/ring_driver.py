@@ -13,12 +13,12 @@ from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.types import TxReceipt
 
-from deepring_chain.actors.follower import LedgerFollower
 from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.deployment import Deadlines, deploy_ledger
 from deepring_chain.chain.settlement import LedgerCall
 from deepring_chain.crypto.signing import sign_message
+from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.events import Event
 from deepring_chain.protocol.query_state import QueryState, stored_word

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.cli.main import main
+from deepring_chain.ring.folder import Deployment, RingFolder
 from deepring_chain.types import ComplaintKind
 from tests.chain.recorded import export_of, read_lines, write_lines
 from tests.chain.ring_driver import named

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from eth_account.signers.local import LocalAccount
 
+from assurance.adversary.lying_node import lying
 from deepring_chain.errors import ChainError
-from tests.adversary.lying_node import lying
 from tests.chain.names import named
 from tests.chain.ring_driver import ScriptedRing
 

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from deepring_chain.actors.running import RunningActor
 from deepring_chain.chain import probe
 from deepring_chain.cli.main import main
 from deepring_chain.health import actors, collect
+from deepring_chain.ring.running import RunningActor
 from tests.e2e.live_ring import NO_DEADLINES, PASSWORD, await_ended
 from tests.waiting import FOREVER
 

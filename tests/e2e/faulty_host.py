@@ -14,14 +14,15 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from deepring_chain.actors import relay_client, settler
-from deepring_chain.actors.block import Block
-from deepring_chain.actors.host import main
 from deepring_chain.actors.journal import Journal
-from deepring_chain.actors.relay import Relay
-from deepring_chain.actors.relay_client import RelayClient
+from deepring_chain.actors.relay import client as relay_client
+from deepring_chain.actors.relay import settler
+from deepring_chain.actors.relay.client import RelayClient
+from deepring_chain.actors.relay.relay import Relay
+from deepring_chain.actors.worker.block import Block
 from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.chain.client import LedgerClient
+from deepring_chain.runtime.host import main
 from deepring_chain.store.content import ContentStore
 from tests.waiting import FOREVER
 

@@ -7,12 +7,12 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deepring_chain.actors.arranger import request_arrangement
-from deepring_chain.actors.ring_folder import PARAMS_FILE
+from deepring_chain.actors.ouroboros.arranger import request_arrangement
 from deepring_chain.attacks.bit_flip import flip_file_bit
 from deepring_chain.attacks.orders import ORDER_FILE, LabOrder, Lie, give_order
 from deepring_chain.protocol.events import AuthenticityDerived, Event, RestoreReported, RouteOpened, UpdatePosted
 from deepring_chain.protocol.session import FaultKind
+from deepring_chain.ring.folder import PARAMS_FILE
 from deepring_chain.types import Digest, Hop, QueryId, RingMode
 from tests.e2e.live_ring import LiveRing
 from tests.waiting import wait_until

@@ -14,14 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from deepring_chain.actors.deploy import deploy_ring, fund_actors
-from deepring_chain.actors.follower import LedgerFollower
-from deepring_chain.actors.init import init_ring
 from deepring_chain.actors.journal import Journal
-from deepring_chain.actors.options import ActorOptions, free_relay_address
 from deepring_chain.actors.querent import Querent, QueryResult
-from deepring_chain.actors.ring_folder import Deployment, RingFolder
-from deepring_chain.actors.runtime import HONEST_HOST, ActorStatus, RingProcesses
 from deepring_chain.audit.auditor import AuditReport, audit
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import connect
@@ -29,10 +23,16 @@ from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.chain.node_command import NodeKind
 from deepring_chain.crypto.keys import create_keys, load_keys
-from deepring_chain.model.quantise import PIXELS, quantise
+from deepring_chain.follow.follower import LedgerFollower
+from deepring_chain.importing.quantise import PIXELS, quantise
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.session import Session
+from deepring_chain.ring.create import init_ring
+from deepring_chain.ring.deploy import deploy_ring, fund_actors
+from deepring_chain.ring.folder import Deployment, RingFolder
+from deepring_chain.ring.options import ActorOptions, free_relay_address
+from deepring_chain.runtime.processes import HONEST_HOST, ActorStatus, RingProcesses
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import QueryId, RingMode, TensorBytes
 from tests.chain.clock import Clock

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 
-from deepring_chain.actors.block import BlockLayers
-from deepring_chain.actors.host import main
-from deepring_chain.actors.worker import Worker
+from deepring_chain.actors.worker.block import BlockLayers
+from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
+from deepring_chain.runtime.host import main
 from deepring_chain.types import SignedUpdate
 
 

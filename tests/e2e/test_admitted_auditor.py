@@ -6,8 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from deepring_chain.actors.ring_folder import MODEL_FILE
 from deepring_chain.attacks.orders import Lie
+from deepring_chain.ring.folder import MODEL_FILE
 from deepring_chain.types import RingMode
 from tests.e2e.command import Terminal
 from tests.e2e.incidents import order

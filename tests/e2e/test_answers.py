@@ -12,8 +12,8 @@ import pytest
 from deepring_chain.actors.querent import QueryFailed
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.crypto.sealing import SealBroken
+from deepring_chain.datasets.samples import load_mnist_samples
 from deepring_chain.model.checkpoint import shipped_model
-from deepring_chain.model.samples import load_mnist_samples
 from deepring_chain.protocol.envelope import answer_context, open_content
 from deepring_chain.types import Hop, QueryPhase
 from tests.e2e.live_ring import PASSWORD, LiveRing, random_images, running_ring, tiny_model, wait_for

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepring_chain.actors.ring_folder import PARAMS_FILE
 from deepring_chain.attacks.bit_search import random_flips
 from deepring_chain.attacks.input_noise import run_with_input_noise
 from deepring_chain.attacks.orders import ORDER_FILE, TENSORS_FILE, order_flips, order_input_noise, order_tensors
@@ -16,6 +15,7 @@ from deepring_chain.attacks.overwrite import add_weight_noise, overwrite_file
 from deepring_chain.attacks.weights import BitFlip, apply_flips, is_legal, weight_tensors, with_weight
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.protocol.session import Session
+from deepring_chain.ring.folder import PARAMS_FILE
 from deepring_chain.types import RingMode
 from tests.e2e.incidents import (
     await_restored,

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.chain.devnet import Devnet
-from deepring_chain.model.samples import load_mnist_samples
+from deepring_chain.datasets.samples import load_mnist_samples
+from deepring_chain.ring.folder import RingFolder
 from tests.e2e.live_ring import PASSWORD, ROOT
 
 Output = subprocess.CompletedProcess[str]

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.chain.devnet import Devnet
+from deepring_chain.datasets.samples import load_mnist_samples
 from deepring_chain.model.checkpoint import shipped_model
-from deepring_chain.model.samples import load_mnist_samples
+from deepring_chain.ring.folder import RingFolder
 from tests.e2e.command import DEEPRING, Terminal, environment, ring_up, said
 from tests.e2e.live_ring import LiveRing, random_images, wait_for
 

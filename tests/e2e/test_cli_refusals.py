@@ -16,15 +16,15 @@ from eth_utils import to_checksum_address
 from PIL import Image
 from torch import nn
 
-from deepring_chain.actors.actor import load_actor
-from deepring_chain.actors.deploy import deploy_ring
-from deepring_chain.actors.options import ActorOptions
-from deepring_chain.actors.ring_folder import RingFolder
-from deepring_chain.actors.runtime import ActorStatus
 from deepring_chain.cli.up import StatusPrinter
 from deepring_chain.errors import ConfigError, ModelError, StoreError
+from deepring_chain.importing.quantise import quantise
 from deepring_chain.model.checkpoint import save_model
-from deepring_chain.model.quantise import quantise
+from deepring_chain.ring.deploy import deploy_ring
+from deepring_chain.ring.folder import RingFolder
+from deepring_chain.ring.options import ActorOptions
+from deepring_chain.runtime.actor import load_actor
+from deepring_chain.runtime.processes import ActorStatus
 from tests.e2e.command import Terminal, refusal
 from tests.e2e.live_ring import PASSWORD, LiveRing, no_step, random_images, tiny_model
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from web3.types import RPCEndpoint
 
-from deepring_chain.actors.ring_folder import PARAMS_FILE
 from deepring_chain.attacks.bit_flip import flip_file_bit
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
+from deepring_chain.ring.folder import PARAMS_FILE
 from deepring_chain.types import Digest, Hop, QueryId, RingMode
 from tests.e2e.command import Hurry, Terminal
 from tests.e2e.incidents import arrange, stopped

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from deepring_chain.cli import lab
-from deepring_chain.model.samples import load_mnist_samples
+from deepring_chain.datasets.samples import load_mnist_samples
 from tests.e2e.command import Terminal, ring_up, said
 from tests.waiting import FOREVER, wait_until
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from deepring_chain.actors.arranger import request_arrangement
-from deepring_chain.actors.folder_lock import LOCK_FILE
-from deepring_chain.actors.init import init_ring
-from deepring_chain.actors.ring_folder import DEPLOYMENT_FILE, RingFolder
-from deepring_chain.actors.runtime import RingProcesses
+from deepring_chain.actors.ouroboros.arranger import request_arrangement
 from deepring_chain.errors import ConfigError
+from deepring_chain.ring.create import init_ring
+from deepring_chain.ring.folder import DEPLOYMENT_FILE, RingFolder
+from deepring_chain.ring.folder_lock import LOCK_FILE
+from deepring_chain.runtime.processes import RingProcesses
 from tests.e2e.command import DEEPRING, Terminal, environment, refusal, ring_up
 from tests.e2e.live_ring import PASSWORD, LiveRing, await_ended, no_step, random_images, running_ring, tiny_model
 from tests.waiting import wait_until

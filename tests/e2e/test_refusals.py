@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from deepring_chain.actors.actor import load_actor
-from deepring_chain.actors.init import init_ring
 from deepring_chain.actors.querent import QueryFailed
-from deepring_chain.actors.ring_folder import Deployment, RingFolder
-from deepring_chain.actors.runtime import RingProcesses
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.errors import ConfigError, DeepRingError
 from deepring_chain.model.checkpoint import load_layers
 from deepring_chain.protocol.envelope import query_context, seal_content, seal_output
+from deepring_chain.ring.create import init_ring
+from deepring_chain.ring.folder import Deployment, RingFolder
+from deepring_chain.runtime.actor import load_actor
+from deepring_chain.runtime.processes import RingProcesses
 from deepring_chain.types import Digest, QueryId, TensorBytes
 from tests.e2e.live_ring import PASSWORD, LiveRing, await_ended, no_step, random_images, tiny_model, wait_for
 

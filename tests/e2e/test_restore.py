@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from deepring_chain.actors.ring_folder import MODEL_FILE, PARAMS_FILE
 from deepring_chain.attacks.bit_flip import flip_file_bit, tensor_places
 from deepring_chain.model.checkpoint import load_layers
+from deepring_chain.ring.folder import MODEL_FILE, PARAMS_FILE
 from deepring_chain.types import QueryPhase, RingMode
 from tests.e2e.incidents import (
     arrange,

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from deepring_chain.actors.running import HostRecord
+from assurance.faults.disk import allow_writing, forbid_writing
+from deepring_chain.ring.running import HostRecord
 from tests.e2e.live_ring import LiveRing, random_images, running_ring, tiny_model
-from tests.faults.disk import allow_writing, forbid_writing
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from deepring_chain.actors.querent import QueryResult
 from deepring_chain.chain.connection import connect
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.crypto.sealing import SealBroken
+from deepring_chain.datasets.samples import load_mnist_samples
 from deepring_chain.model.checkpoint import load_layers
 from deepring_chain.model.layer import run_layer
-from deepring_chain.model.samples import load_mnist_samples
 from deepring_chain.protocol.envelope import hop_context, open_output
 from deepring_chain.types import Attempt, Hop
 from tests.e2e.live_ring import PASSWORD, LiveRing

@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, Page
 
 from deepring_chain.attacks.orders import Lie
 from deepring_chain.cli.explorer_demo import mine_slowly
+from deepring_chain.datasets.samples import load_mnist_samples
 from deepring_chain.model.checkpoint import shipped_model
-from deepring_chain.model.samples import load_mnist_samples
 from deepring_chain.types import QueryId, RingMode
 from tests.e2e.incidents import arrange, flip_in_memory, order
 from tests.e2e.live_ring import LiveRing, running_ring, wait_for

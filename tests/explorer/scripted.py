@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from deepring_chain.actors.history import HistoryEntry
 from deepring_chain.explorer.blobs import BlobLooker
 from deepring_chain.explorer.pages import Context
 from deepring_chain.explorer.record import Record
+from deepring_chain.follow.history import HistoryEntry
 from deepring_chain.protocol.audit_step import Witness
 from deepring_chain.protocol.events import query_of
 from deepring_chain.types import Address, Digest, QueryId

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deepring_chain.actors.ring_folder import Deployment, RingFolder
+from deepring_chain.ring.folder import Deployment, RingFolder
 from deepring_chain.types import ComplaintKind
 from tests.chain.ring_driver import named
 from tests.chain.stored_ring import StoredRing, answer_one, open_client

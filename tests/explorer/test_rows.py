@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from deepring_chain.actors.history import HistoryEntry
 from deepring_chain.cli.tables import print_sheet
 from deepring_chain.cli.trail import query_sheet
 from deepring_chain.explorer.query_view import view_line, view_query
 from deepring_chain.explorer.rows import QueryRow, gas_summary, query_rows, shared_gas, total_gas
+from deepring_chain.follow.history import HistoryEntry
 from deepring_chain.protocol.events import query_of
 from deepring_chain.types import Digest, QueryId
 from tests.explorer.scripted import GAS, NAMES, ScriptedTrail, entries_of, record_of, ring

@@ -11,11 +11,11 @@ from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.types import RPCEndpoint
 
-from deepring_chain.actors.history import HistoryReader, read_history
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.errors import ChainError
 from deepring_chain.explorer.blobs import BlobLooker
 from deepring_chain.explorer.watcher import RecordReader, Source, Watcher
+from deepring_chain.follow.history import HistoryReader, read_history
 from deepring_chain.protocol.audit_step import Check
 from deepring_chain.types import RingMode
 from tests.chain.ring_driver import ScriptedRing
@@ -68,7 +68,7 @@ def test_history_read_in_small_pieces_is_the_same(
     ring.submit(querent).compute().deliver()
     source = source_of(ring)
     whole = read_history(source.client, source.first_block)
-    monkeypatch.setattr("deepring_chain.actors.history.BLOCKS_AT_ONCE", 2)
+    monkeypatch.setattr("deepring_chain.follow.history.BLOCKS_AT_ONCE", 2)
     pieces = list(HistoryReader(source.client, source.first_block).read())
     assert len(pieces) > 3
     assert [entry for piece in pieces for entry in piece] == whole

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from assurance.faults.disk import NAMESPACE, Disk, allow_writing, forbid_writing
 from tests.e2e.live_ring import ROOT
-from tests.faults.disk import NAMESPACE, Disk, allow_writing, forbid_writing
 
 WRITER = """
 import sys
@@ -55,7 +55,7 @@ def test_disk_of_its_own_is_filled_and_emptied_where_the_system_allows_one(tmp_p
     module = tmp_path / "filler.py"
     module.write_text(
         "from pathlib import Path\n"
-        "from tests.faults.disk import Disk, enter_namespace\n"
+        "from assurance.faults.disk import Disk, enter_namespace\n"
         "enter_namespace('filler')\n"
         f"with Disk(Path({str(tmp_path / 'disk')!r}), 2) as disk:\n"
         "    if disk.reason:\n"

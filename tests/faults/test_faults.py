@@ -11,7 +11,7 @@ from tests.waiting import FOREVER
 
 def run(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", f"tests.faults.{module}", *map(str, arguments)],
+        [sys.executable, "-m", f"assurance.faults.{module}", *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.checks import check_logs
-from tests.faults.plan import AT_ACCOUNT, AT_ACTOR, Kind, draw_plan
-from tests.faults.sampling import Sample, take_sample, trend
+from assurance.faults.checks import check_logs
+from assurance.faults.plan import AT_ACCOUNT, AT_ACTOR, Kind, draw_plan
+from assurance.faults.sampling import Sample, take_sample, trend
 
 ACTORS, QUERENTS = ("ouroboros", "worker-1"), ("querent-1",)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.proxy import Proxy, Road
+from assurance.faults.proxy import Proxy, Road
 from tests.waiting import wait_until
 
 GREETING = b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz.registry import CORPUS, all_targets, corpus_of
-from tests.fuzz.target import Outcome, Target, examine, warm_up
+from assurance.fuzz.registry import CORPUS, all_targets, corpus_of
+from assurance.fuzz.target import Outcome, Target, examine, warm_up
 
 TARGETS = {target.name: target for target in all_targets()}
 MOST_BYTES = 1_000_000
@@ -30,7 +30,7 @@ def test_valid_inputs_are_accepted(target: Target) -> None:
 
 def test_the_committed_inputs_are_taken_as_declared(target: Target) -> None:
     inputs = corpus_of(target.name)
-    assert inputs, f"no corpus: python -m tests.fuzz corpus --target {target.name}"
+    assert inputs, f"no corpus: python -m assurance.fuzz corpus --target {target.name}"
     for data in inputs:
         examine(target, data, measured=True)
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import run
-from tests.fuzz.broken_targets import TARGETS, Refusal
-from tests.fuzz.codecs import CBOR, GZIP_JSON_LINES, JSON, JSON_LINES, RLP, Codec
-from tests.fuzz.edits import edit_bytes, edit_value
-from tests.fuzz.engine import make_input
-from tests.fuzz.minimize import minimize
-from tests.fuzz.progress import Progress
-from tests.fuzz.registry import find_target
-from tests.fuzz.target import Limits, Outcome, Target, Violation, examine
+from assurance.fuzz import run
+from assurance.fuzz.broken_targets import TARGETS, Refusal
+from assurance.fuzz.codecs import CBOR, GZIP_JSON_LINES, JSON, JSON_LINES, RLP, Codec
+from assurance.fuzz.edits import edit_bytes, edit_value
+from assurance.fuzz.engine import make_input
+from assurance.fuzz.minimize import minimize
+from assurance.fuzz.progress import Progress
+from assurance.fuzz.registry import find_target
+from assurance.fuzz.target import Limits, Outcome, Target, Violation, examine
 from tests.waiting import FOREVER
 
 PLANTED = {target.name: target for target in TARGETS}

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.edits import INTEGERS, INTERESTING, LARGE, edit_value
-from tests.fuzz.registry import all_targets
-from tests.fuzz.target import Target, examine, warm_up
+from assurance.fuzz.edits import INTEGERS, INTERESTING, LARGE, edit_value
+from assurance.fuzz.registry import all_targets
+from assurance.fuzz.target import Target, examine, warm_up
 
 TARGETS = {target.name: target for target in all_targets()}
 EXAMPLES = {"command-line": 8, "node-blocks": 10, "node-probe": 10}

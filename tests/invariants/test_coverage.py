@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from assurance.invariants.coverage import JUMPI, Branch, Coverage, _instructions, _unpacked, cover, report
 from deepring_chain.chain.artifact import load_artifact
-from tests.invariants.coverage import JUMPI, Branch, Coverage, _instructions, _unpacked, cover, report
 
 
 def step(counter: int, op: str, depth: int = 1) -> dict[str, object]:

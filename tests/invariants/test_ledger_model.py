@@ -10,16 +10,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from assurance.invariants import __main__ as command
+from assurance.invariants.calls import Call, spoil
+from assurance.invariants.director import ORDINARY, STRANGE, Director
+from assurance.invariants.machine import HOP_SECONDS, PHASES, START, WITHDRAW_SECONDS, Counts, Run, play
+from assurance.invariants.players import Players
+from assurance.invariants.properties import Violation
+from assurance.invariants.query_model import Phase
+from assurance.invariants.ring_model import Mode, RingModel
+from assurance.invariants.shrink import kind_of, replay, shrink
 from deepring_chain.chain.artifact import Artifact, load_artifact
-from tests.invariants import __main__ as command
-from tests.invariants.calls import Call, spoil
-from tests.invariants.director import ORDINARY, STRANGE, Director
-from tests.invariants.machine import HOP_SECONDS, PHASES, START, WITHDRAW_SECONDS, Counts, Run, play
-from tests.invariants.players import Players
-from tests.invariants.properties import Violation
-from tests.invariants.query_model import Phase
-from tests.invariants.ring_model import Mode, RingModel
-from tests.invariants.shrink import kind_of, replay, shrink
 
 RUNS = ((1, ORDINARY, 1_300), (2, STRANGE, 700), *((seed, STRANGE, 150) for seed in range(3, 9)))
 """Seed, style and number of calls of each run of the test."""

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.explained import PAGE, read_explained
-from tests.mutants.mutant import Mutant, StaleMutant
-from tests.mutants.python_mutants import emptied_functions, python_mutants
-from tests.mutants.rules import PREFIX
-from tests.mutants.targets import TARGETS, all_mutants
+from assurance.mutants.explained import PAGE, read_explained
+from assurance.mutants.mutant import Mutant, StaleMutant
+from assurance.mutants.python_mutants import emptied_functions, python_mutants
+from assurance.mutants.rules import PREFIX
+from assurance.mutants.targets import TARGETS, all_mutants
 
 ROOT = Path(__file__).resolve().parents[2]
 ATTACKS = ("tamper", "perturb", "kill")
@@ -74,7 +74,7 @@ class Worker:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.mutants", "--no-baseline", "--jobs", "1", *arguments]
+    command = [sys.executable, "-m", "assurance.mutants", "--no-baseline", "--jobs", "1", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -162,12 +162,12 @@ def test_each_survivor_that_was_found_by_hand_is_generated() -> None:
         "contracts/Ledger.sol, withdrawQuery, caller replaced: msg.sender",
         "contracts/RingBook.sol, onlyOuroboros, caller replaced: msg.sender",
         "contracts/RingBook.sol, reportRestore, caller replaced: msg.sender",
-        "deepring_chain/actors/worker.py, Worker._note_due, operand dropped: "
+        "deepring_chain/actors/worker/worker.py, Worker._note_due, operand dropped: "
         "route_link(me, note.salt, note.next_route) == session.route",
         "deepring_chain/cli/lab.py, _devnet_folder, raise dropped: chain not in DEVNET_CHAINS",
         *(f"deepring_chain/cli/lab.py, {name}, guard passed over: _devnet_folder(ring)" for name in ATTACKS),
         "deepring_chain/cli/up.py, choose_host, raise dropped: chain not in DEVNET_CHAINS",
-        "deepring_chain/model/array_pickle.py, _check_steps, raise dropped: "
+        "deepring_chain/datasets/array_pickle.py, _check_steps, raise dropped: "
         'step.name == "LONG_BINPUT" and int(argument or 0) > 2 * MANY',
     }
     assert by_hand - names == set()

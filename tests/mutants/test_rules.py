@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import ROOT, _summarize_claims
-from tests.mutants.judge import Judgement, run_tests
-from tests.mutants.mutant import Mutant
-from tests.mutants.python_mutants import python_mutants
-from tests.mutants.reach import Entered, nearest_tests, read_record
-from tests.mutants.rules import Claim, read_claims, with_tests_of_rules
+from assurance.mutants.__main__ import ROOT, _summarize_claims
+from assurance.mutants.judge import Judgement, run_tests
+from assurance.mutants.mutant import Mutant
+from assurance.mutants.python_mutants import python_mutants
+from assurance.mutants.reach import Entered, nearest_tests, read_record
+from assurance.mutants.rules import Claim, read_claims, with_tests_of_rules
 from tests.specification import PAGE, Rule, read_rules
 
 SOURCE = """class Worker:

@@ -10,7 +10,8 @@ import pytest
 
 from tests.waiting import FOREVER
 
-TESTS = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
+HELD = (ROOT / "tests", ROOT / "assurance")
 
 CLOCKS = {"sleep", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "time", "time_ns", "wait_for"}
 """Of the modules `time` and `asyncio`. Processor time is none: what others do does not count in it."""
@@ -50,7 +51,7 @@ EXPLAINED = {
     "mutants/judge.py": "a mutant that hangs is killed by that",
     "mutants/reach.py": "the quickest tests judge first",
 }
-"""Files that may look at a clock, and why that decides no test."""
+"""Files of tests and assurance that may look at a clock, and why that decides no test."""
 
 
 def clocks_in(source: str) -> Iterator[tuple[int, str]]:
@@ -81,8 +82,10 @@ def _bounds(call: ast.Call, name: str) -> Iterator[tuple[int, str]]:
 @pytest.fixture(scope="module")
 def found() -> dict[str, list[tuple[int, str]]]:
     """What there is in each file."""
-    paths = sorted(TESTS.rglob("*.py"))
-    return {str(path.relative_to(TESTS)): list(clocks_in(path.read_text())) for path in paths}
+    paths = [(path, top) for top in HELD for path in sorted(top.rglob("*.py"))]
+    return {
+        str(path.relative_to(top)): list(clocks_in(path.read_text())) for path, top in paths if path.stem != "__init__"
+    }
 
 
 def test_no_test_looks_at_a_clock(found: dict[str, list[tuple[int, str]]]) -> None:

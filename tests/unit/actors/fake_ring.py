@@ -14,25 +14,25 @@ from eth_account import Account
 from numpy.typing import NDArray
 from torch import nn
 
-from deepring_chain.actors.arranger import Arranger
-from deepring_chain.actors.block import Block
-from deepring_chain.actors.follower import LedgerFollower
-from deepring_chain.actors.inputs import QueryInputs
 from deepring_chain.actors.journal import Journal
 from deepring_chain.actors.leaves import LeafSender
 from deepring_chain.actors.member import Member
-from deepring_chain.actors.model_owner import ModelOwner, Roster
-from deepring_chain.actors.ouroboros import Ouroboros
+from deepring_chain.actors.ouroboros.arranger import Arranger
+from deepring_chain.actors.ouroboros.inputs import QueryInputs
+from deepring_chain.actors.ouroboros.model_owner import ModelOwner, Roster
+from deepring_chain.actors.ouroboros.ouroboros import Ouroboros
+from deepring_chain.actors.ouroboros.router import Router
+from deepring_chain.actors.ouroboros.tracker import Tracker
 from deepring_chain.actors.querent import Querent
-from deepring_chain.actors.ring_folder import MODEL_FILE, PARAMS_FILE
-from deepring_chain.actors.router import Router
-from deepring_chain.actors.tracker import Tracker
-from deepring_chain.actors.worker import Worker
+from deepring_chain.actors.worker.block import Block
+from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.crypto.keys import ActorKeys
+from deepring_chain.follow.follower import LedgerFollower
+from deepring_chain.importing.quantise import quantise
 from deepring_chain.model.checkpoint import save_layers, save_model
-from deepring_chain.model.quantise import quantise
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.protocol.session import Session
+from deepring_chain.ring.folder import MODEL_FILE, PARAMS_FILE
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import Digest, Domain, QueryId
 from tests.unit.actors.fake_client import FakeClient

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from deepring_chain.actors.arranger import request_arrangement
-from deepring_chain.actors.worker import Worker
+from deepring_chain.actors.ouroboros.arranger import request_arrangement
+from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.attacks.bit_flip import flip_memory_bit
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN
 from deepring_chain.types import Digest, QueryPhase, RingMode

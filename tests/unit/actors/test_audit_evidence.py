@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from deepring_chain.actors import referee as referee_module
-from deepring_chain.actors.referee import GRACE_SECONDS, Finding, Referee
-from deepring_chain.actors.router import Router
+from assurance.adversary.liars import colluders, once
+from deepring_chain.actors.ouroboros import referee as referee_module
+from deepring_chain.actors.ouroboros.referee import GRACE_SECONDS, Finding, Referee
+from deepring_chain.actors.ouroboros.router import Router
 from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, give_order
 from deepring_chain.audit.evidence import Admission, EvidenceAuditor, EvidenceState
@@ -31,7 +32,6 @@ from deepring_chain.protocol.events import (
 from deepring_chain.protocol.evidence import Evidence, seal_shared
 from deepring_chain.protocol.plain import from_plain, to_plain
 from deepring_chain.types import ZERO, Digest, TensorBytes
-from tests.adversary.liars import colluders, once
 from tests.unit.actors.fake_ledger import DOMAIN
 from tests.unit.actors.fake_ring import IMAGES, FakeRing
 

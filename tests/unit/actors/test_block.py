@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepring_chain.actors.block import Block
-from deepring_chain.actors.ring_folder import PARAMS_FILE
+from deepring_chain.actors.worker.block import Block
 from deepring_chain.attacks.bit_flip import flip_file_bit, flip_memory_bit
 from deepring_chain.errors import ConfigError, ModelError
 from deepring_chain.model.checkpoint import encode_layers, save_layers
 from deepring_chain.model.dense import DenseLayer
 from deepring_chain.model.quantised import QuantisedModel
+from deepring_chain.ring.folder import PARAMS_FILE
 from deepring_chain.types import LayerContent
 from tests.unit.actors.fake_ring import CPU
 

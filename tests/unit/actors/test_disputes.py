@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deepring_chain.actors.worker import Worker
+from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.envelope import hop_context, seal_output
 from deepring_chain.protocol.events import EnvelopeDisputed

@@ -7,10 +7,10 @@ import logging
 import pytest
 
 from deepring_chain.actors.guard import OVERTAKEN, SessionGuard
-from deepring_chain.actors.metrics import ActorMetrics
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.errors import ChainError, ConfigError, ModelError, ProtocolError, StoreError
 from deepring_chain.protocol.session import Session
+from deepring_chain.telemetry.metrics import ActorMetrics
 from deepring_chain.types import ZERO, Address, QueryId
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.worker import Worker
+from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.errors import ChainError, ConfigError, ProtocolError, StoreError
 from deepring_chain.protocol.envelope import query_context, seal_output
 from deepring_chain.protocol.events import QuerySubmitted

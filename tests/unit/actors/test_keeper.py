@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deepring_chain.actors.journal import Journal
-from deepring_chain.actors.keeper import LOOK_SECONDS, BlobKeeper
+from deepring_chain.actors.ouroboros.keeper import LOOK_SECONDS, BlobKeeper
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.store.content import BlobBlocked, ContentStore

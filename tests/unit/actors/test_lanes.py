@@ -12,10 +12,10 @@ import pytest
 
 from deepring_chain.actors import lanes as module
 from deepring_chain.actors.lanes import Bell, QueryLanes
-from deepring_chain.actors.metrics import ActorMetrics
 from deepring_chain.chain.errors import LedgerReverted, NodeUnreachable, TransactionFailed
 from deepring_chain.errors import StoreError
 from deepring_chain.protocol.session import Session
+from deepring_chain.telemetry.metrics import ActorMetrics
 from deepring_chain.types import ZERO, Address, Digest, QueryId
 from tests.waiting import FOREVER
 

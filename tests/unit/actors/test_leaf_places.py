@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from deepring_chain.actors.arranger import request_arrangement
 from deepring_chain.actors.leaves import (
     COLLECT_SECONDS,
     OWN_SECONDS,
@@ -18,6 +17,7 @@ from deepring_chain.actors.leaves import (
     place_of,
 )
 from deepring_chain.actors.member import Member
+from deepring_chain.actors.ouroboros.arranger import request_arrangement
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.update import decode_entry, encode_entry
 from deepring_chain.types import Attestation, Digest, Position

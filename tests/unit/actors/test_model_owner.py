@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepring_chain.actors.model_owner import ModelOwner
-from deepring_chain.actors.ring_folder import MODEL_FILE
+from deepring_chain.actors.ouroboros.model_owner import ModelOwner
 from deepring_chain.errors import ModelError
 from deepring_chain.model.checkpoint import save_model
+from deepring_chain.ring.folder import MODEL_FILE
 from tests.e2e.live_ring import tiny_model
 
 MODEL = tiny_model()

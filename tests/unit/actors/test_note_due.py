@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from deepring_chain.actors.worker import _place
+from deepring_chain.actors.worker.worker import _place
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.types import Digest, Hop, QueryId
 from tests.unit.actors.fake_ring import FakeRing, ask_up_to, client_of, posts, session_of

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from deepring_chain.actors import member as member_module
-from deepring_chain.actors.arranger import request_arrangement
 from deepring_chain.actors.member import Member
-from deepring_chain.actors.ouroboros import MAX_ATTEMPTS, TIMEOUT_RETRY_SECONDS
+from deepring_chain.actors.ouroboros.arranger import request_arrangement
+from deepring_chain.actors.ouroboros.ouroboros import MAX_ATTEMPTS, TIMEOUT_RETRY_SECONDS
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import Attempt, ComplaintKind, QueryId, QueryPhase, RejectReason, RingMode

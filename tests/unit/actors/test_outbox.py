@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deepring_chain.actors.outbox import Outbox
 from deepring_chain.actors.threads import beside
+from deepring_chain.actors.worker.outbox import Outbox
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.errors import ConfigError
 from deepring_chain.types import QueryId

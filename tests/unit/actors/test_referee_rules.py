@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deepring_chain.actors.referee import Finding, Referee
+from deepring_chain.actors.ouroboros.referee import Finding, Referee
 from deepring_chain.attacks.orders import Lie
 from deepring_chain.protocol.events import EnvelopeDisputed, OutputDisputed
 from deepring_chain.protocol.evidence import Evidence, open_shared

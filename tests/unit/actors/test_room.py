@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepring_chain.actors.inputs import QueryInputs
-from deepring_chain.actors.ouroboros import ROOM
-from deepring_chain.actors.room import LEAST_BYTES, Asked, Room, TensorCache
+from deepring_chain.actors.ouroboros.inputs import QueryInputs
+from deepring_chain.actors.ouroboros.ouroboros import ROOM
+from deepring_chain.actors.ouroboros.room import LEAST_BYTES, Asked, Room, TensorCache
 from deepring_chain.errors import ProtocolError
 from deepring_chain.store.content import BlobTooLarge
 from deepring_chain.types import Digest, QueryId, QueryPhase, RejectReason, TensorBytes

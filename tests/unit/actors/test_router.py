@@ -7,14 +7,14 @@ from types import MappingProxyType
 
 import pytest
 
-from deepring_chain.actors.arranger import Arranger
-from deepring_chain.actors.draws import RouteDraw
-from deepring_chain.actors.inputs import QueryInputs
-from deepring_chain.actors.model_owner import Roster
-from deepring_chain.actors.ouroboros import Ouroboros
-from deepring_chain.actors.router import Router
-from deepring_chain.actors.tracker import Tracker
-from deepring_chain.actors.worker import Worker
+from deepring_chain.actors.ouroboros.arranger import Arranger
+from deepring_chain.actors.ouroboros.draws import RouteDraw
+from deepring_chain.actors.ouroboros.inputs import QueryInputs
+from deepring_chain.actors.ouroboros.model_owner import Roster
+from deepring_chain.actors.ouroboros.ouroboros import Ouroboros
+from deepring_chain.actors.ouroboros.router import Router
+from deepring_chain.actors.ouroboros.tracker import Tracker
+from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.attacks.orders import LabOrder, Lie, give_order
 from deepring_chain.crypto.signing import sign_message

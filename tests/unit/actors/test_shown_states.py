@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from deepring_chain.actors.follower import read_session
 from deepring_chain.actors.querent import withdraw_session
 from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.attacks.orders import LabOrder, Lie, give_order
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.errors import ChainError
+from deepring_chain.follow.follower import read_session
 from deepring_chain.protocol.events import OutputDisputed, RouteOpened, VerdictPosted
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import QueryId, QueryPhase

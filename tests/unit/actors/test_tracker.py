@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.ring_folder import MODEL_FILE
 from deepring_chain.attacks.bit_flip import flip_file_bit, flip_memory_bit
 from deepring_chain.errors import ChainError, ModelError
 from deepring_chain.model.dense import DenseLayer
 from deepring_chain.protocol.events import RestoreOrdered, RestoreReported
 from deepring_chain.protocol.restore import RestoreNote
+from deepring_chain.ring.folder import MODEL_FILE
 from deepring_chain.types import QueryPhase, RingMode
 from tests.unit.actors.fake_ring import FakeRing, client_of, session_of
 

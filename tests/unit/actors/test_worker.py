@@ -11,7 +11,7 @@ import pytest
 
 from deepring_chain.actors import member as member_module
 from deepring_chain.actors.member import Member
-from deepring_chain.actors.worker import Worker
+from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.crypto.signing import recover_signer
 from deepring_chain.errors import ChainError, ProtocolError
 from deepring_chain.model.dense import DenseLayer

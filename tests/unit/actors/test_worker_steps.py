@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.worker import REPORT_BYTES, Worker
+from deepring_chain.actors.worker.worker import REPORT_BYTES, Worker
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.envelope import open_content
 from deepring_chain.protocol.events import EnvelopeDisputed, OutputDisputed, RestoreOrdered, RestoreReported

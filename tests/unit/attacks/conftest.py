@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from deepring_chain.model.idx import LabeledImages
-from deepring_chain.model.quantise import PIXELS, quantise
+from deepring_chain.datasets.idx import LabeledImages
+from deepring_chain.datasets.pixels import to_float
+from deepring_chain.importing.quantise import PIXELS, quantise
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.train import to_float
 
 
 @dataclass(frozen=True)

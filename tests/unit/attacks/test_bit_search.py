@@ -8,9 +8,9 @@ import torch
 from deepring_chain.attacks.bit_search import FoundFlip, flipped_tensors, progressive_flips, random_flips
 from deepring_chain.attacks.gradient import weight_gradients
 from deepring_chain.attacks.weights import BitFlip, apply_flips, weight_tensors
+from deepring_chain.datasets.idx import LabeledImages
 from deepring_chain.errors import ModelError
-from deepring_chain.model.evaluate import evaluate_quantised
-from deepring_chain.model.idx import LabeledImages
+from deepring_chain.training.evaluate import evaluate_quantised
 from tests.unit.attacks.conftest import Victim, bright_quarters
 
 SEEN = bright_quarters(200, 5)

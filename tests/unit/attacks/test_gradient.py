@@ -12,15 +12,15 @@ from deepring_chain.attacks.importance import add_noise, affine_places, noisy_we
 from deepring_chain.attacks.input_noise import activation_scale
 from deepring_chain.attacks.weights import WIDE_KERNEL, apply_flips, copy_model, with_weight
 from deepring_chain.attacks.weights import weight_tensors as weights_of
+from deepring_chain.datasets.idx import LabeledImages
 from deepring_chain.errors import ModelError
-from deepring_chain.model.blocks import Residual
-from deepring_chain.model.evaluate import evaluate_quantised
-from deepring_chain.model.idx import LabeledImages
+from deepring_chain.importing.blocks import Residual
+from deepring_chain.importing.quantise import PIXELS, quantise
+from deepring_chain.importing.split import split_model
 from deepring_chain.model.layer import Layer
 from deepring_chain.model.operators import OPERATORS
-from deepring_chain.model.quantise import PIXELS, quantise
 from deepring_chain.model.quantised import QuantisedModel
-from deepring_chain.model.split import split_model
+from deepring_chain.training.evaluate import evaluate_quantised
 
 SHAPE = (2, 16, 16)
 

@@ -13,8 +13,8 @@ from deepring_chain.attacks.input_noise import (
     with_input_noise,
 )
 from deepring_chain.errors import ModelError
-from deepring_chain.model.evaluate import evaluate_float, evaluate_quantised
 from deepring_chain.model.layer import run_layer
+from deepring_chain.training.evaluate import evaluate_float, evaluate_quantised
 from deepring_chain.types import TensorBytes
 from tests.unit.attacks.conftest import Victim
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import requests
 
-from deepring_chain.actors.ring_folder import DEPLOYMENT_FILE, Deployment
 from deepring_chain.chain.connection import node_errors
 from deepring_chain.errors import ChainError
+from deepring_chain.ring.folder import DEPLOYMENT_FILE, Deployment
 
 
 @pytest.mark.parametrize("error", [requests.exceptions.ReadTimeout(), requests.exceptions.ConnectionError()])

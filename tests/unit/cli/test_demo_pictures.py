@@ -10,9 +10,9 @@ from rich.console import Console
 
 from deepring_chain.actors.querent import QueryResult
 from deepring_chain.cli import demo
+from deepring_chain.datasets.idx import LabeledImages
+from deepring_chain.datasets.samples import load_mnist_samples
 from deepring_chain.model.checkpoint import shipped_model
-from deepring_chain.model.idx import LabeledImages
-from deepring_chain.model.samples import load_mnist_samples
 from deepring_chain.types import QueryId, TensorBytes
 
 

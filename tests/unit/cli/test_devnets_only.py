@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 
 import pytest
 
-from deepring_chain.actors.ring_folder import PARAMS_FILE, Deployment, RingFolder
-from deepring_chain.actors.runtime import HONEST_HOST
 from deepring_chain.cli import lab, up
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.checkpoint import save_layers
+from deepring_chain.ring.folder import PARAMS_FILE, Deployment, RingFolder
+from deepring_chain.runtime.processes import HONEST_HOST
 from deepring_chain.types import Address
 from tests.e2e.command import Terminal
 from tests.e2e.live_ring import tiny_model

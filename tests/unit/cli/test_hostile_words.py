@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from assurance.fuzz.chain_targets import HEADER, _lines
+from assurance.fuzz.fake_node import URL, answering
 from deepring_chain.chain.connection import connect, node_errors, shown_url
 from deepring_chain.chain.errors import NodeUnreachable
 from deepring_chain.chain.node_blocks import NodeBlocks
@@ -13,8 +15,6 @@ from deepring_chain.cli import main
 from deepring_chain.cli.console import print_error
 from deepring_chain.errors import ChainError
 from deepring_chain.types import Address
-from tests.fuzz.chain_targets import HEADER, _lines
-from tests.fuzz.fake_node import URL, answering
 
 ADDRESS = Address("0x52908400098527886E0F7030069857D2E4169EE7")
 

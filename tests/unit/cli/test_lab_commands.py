@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepring_chain.actors.ring_folder import PARAMS_FILE
 from deepring_chain.attacks.orders import ORDER_FILE, TENSORS_FILE, LabOrder, Lie, take_order, take_tensors
 from deepring_chain.cli import lab
 from deepring_chain.model.checkpoint import LAYERS_KIND
 from deepring_chain.model.tensor_file import read_tensor_file
+from deepring_chain.ring.folder import PARAMS_FILE
 from tests.e2e.command import Terminal
 from tests.unit.cli.test_devnets_only import make_ring
 

@@ -14,7 +14,6 @@ import typer.main
 from rich.console import Console
 from typer.testing import CliRunner
 
-from deepring_chain.actors.history import HistoryEntry
 from deepring_chain.actors.querent import QueryResult
 from deepring_chain.cli import console, status, tables
 from deepring_chain.cli.app import app
@@ -23,6 +22,7 @@ from deepring_chain.cli.query import print_result
 from deepring_chain.cli.tables import Sheet, print_sheet
 from deepring_chain.cli.timing import timing_sheet
 from deepring_chain.cli.trail import print_trail
+from deepring_chain.follow.history import HistoryEntry
 from deepring_chain.health.timings import Timed, Turn
 from deepring_chain.model.checkpoint import shipped_model
 from deepring_chain.types import Attempt, Digest, Hop, QueryId, TensorBytes

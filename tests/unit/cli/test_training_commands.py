@@ -13,11 +13,11 @@ import pytest
 
 from deepring_chain.cli import training
 from deepring_chain.model.checkpoint import load_model
-from deepring_chain.model.evaluate import load_float
-from deepring_chain.model.train import TrainReport
+from deepring_chain.training.evaluate import load_float
+from deepring_chain.training.train import TrainReport
 from tests.e2e.command import DEEPRING, Terminal, environment
-from tests.unit.model.data_files import write_idx, write_mnist
-from tests.unit.model.onnx_tools import Writer, exported, images, saved, vgg
+from tests.unit.datasets.data_files import write_idx, write_mnist
+from tests.unit.importing.onnx_tools import Writer, exported, images, saved, vgg
 
 
 def train(data: Path, out: Path, *more: object) -> tuple[object, ...]:

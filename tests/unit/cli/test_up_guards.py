@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from deepring_chain.actors.ring_folder import RingFolder
 from deepring_chain.cli import up
 from deepring_chain.errors import ChainError, ConfigError
+from deepring_chain.ring.folder import RingFolder
 from tests.e2e.command import Terminal
 
 NO_NEWS: Any = SimpleNamespace(look=lambda: None)

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from deepring_chain.actors.ring_folder import Deployment, RingFolder
 from deepring_chain.cli import control
+from deepring_chain.ring.folder import Deployment, RingFolder
 from deepring_chain.types import QueryPhase
 from tests.e2e.command import Terminal
 from tests.unit.actors.fake_client import FakeClient

@@ -6,7 +6,7 @@ import math
 import random
 from collections import Counter
 
-from deepring_chain.actors.arranger import draw_seats
+from deepring_chain.actors.ouroboros.arranger import draw_seats
 from deepring_chain.experiments.guessing import LAYERS, count_guesses
 from deepring_chain.types import Address
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepring_chain.datasets.idx import LabeledImages
 from deepring_chain.errors import ModelError
 from deepring_chain.experiments.lab_ring import ExperimentError
 from deepring_chain.experiments.passes import PassSettings
@@ -24,7 +25,6 @@ from deepring_chain.experiments.subject import (
     integer_logits,
     load_subject,
 )
-from deepring_chain.model.idx import LabeledImages
 from deepring_chain.types import TensorBytes
 
 

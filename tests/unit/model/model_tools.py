@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from deepring_chain.importing.quantise import quantise
 from deepring_chain.model.dense import DenseLayer
-from deepring_chain.model.quantise import quantise
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.types import LayerIndex, TensorBytes
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deepring_chain.actors.settler import Settler
+from deepring_chain.actors.relay.settler import Settler
 from deepring_chain.chain.settlement import Settlement
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.query_state import QueryState

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from deepring_chain.actors import relay_client, relay_server
 from deepring_chain.actors.journal import Journal
-from deepring_chain.actors.options import free_relay_address, relay_place
-from deepring_chain.actors.relay import LARGEST_UPDATE, MOST_AT_ONCE, Relay, decode_news, encode_news
-from deepring_chain.actors.relay_client import RelayClient
-from deepring_chain.actors.relay_server import RelayServer, _bind
+from deepring_chain.actors.relay import client as relay_client
+from deepring_chain.actors.relay import server as relay_server
+from deepring_chain.actors.relay.client import RelayClient
+from deepring_chain.actors.relay.relay import LARGEST_UPDATE, MOST_AT_ONCE, Relay, decode_news, encode_news
+from deepring_chain.actors.relay.server import RelayServer, _bind
 from deepring_chain.errors import ConfigError, ProtocolError
 from deepring_chain.host_header import REFUSAL
 from deepring_chain.protocol import relayed as relayed_module
@@ -25,6 +25,7 @@ from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.relayed import RelayedHops
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import encode_signed_update
+from deepring_chain.ring.options import free_relay_address, relay_place
 from deepring_chain.types import Address, QueryPhase, SignedUpdate
 from tests.unit.relay.relay_script import DOMAIN, HOPS, address, digest, relayed, routed, signed_for, state_of
 from tests.waiting import FOREVER

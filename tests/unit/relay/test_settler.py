@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deepring_chain.actors.settler import BYTES_PER_HOP, BYTES_PER_QUERY, GATHER_SECONDS, MOST_BYTES
+from deepring_chain.actors.relay.settler import BYTES_PER_HOP, BYTES_PER_QUERY, GATHER_SECONDS, MOST_BYTES
 from deepring_chain.chain.errors import LedgerReverted, NodeUnreachable
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import QueryId

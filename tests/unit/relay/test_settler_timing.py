@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from deepring_chain.actors import settler
-from deepring_chain.actors.settler import (
+from deepring_chain.actors.relay import settler
+from deepring_chain.actors.relay.settler import (
     BYTES_PER_HOP,
     BYTES_PER_QUERY,
     GATHER_SECONDS,

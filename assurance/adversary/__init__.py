@@ -1,0 +1,1 @@
+"""Attacks on the protocol: what they are told and tried with."""

@@ -1,0 +1,1 @@
+"""Rings of processes in which things go wrong."""

@@ -1,0 +1,1 @@
+"""Every parser, searched for undeclared errors, hangs and memory."""

@@ -1,0 +1,1 @@
+"""The ledger beside a model of it, in random calls."""

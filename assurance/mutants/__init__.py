@@ -1,0 +1,1 @@
+"""Checks taken out in turn: a test must fail for each."""

@@ -1,0 +1,1 @@
+"""The ouroboros: the model's owner, start and end of every query."""

@@ -1,0 +1,1 @@
+"""Following the ledger: what it tells, block by block, into a `LedgerState`."""

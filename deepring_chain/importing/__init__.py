@@ -1,0 +1,1 @@
+"""Networks from outside, cut into layers and brought to exact integers."""

@@ -1,0 +1,1 @@
+"""What an actor tells of itself: metrics and their endpoint, logs, timings."""

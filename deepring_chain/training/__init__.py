@@ -1,0 +1,1 @@
+"""The networks that the package trains itself, and their accuracies."""
