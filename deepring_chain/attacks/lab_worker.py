@@ -17,10 +17,11 @@ from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, take_order
 from deepring_chain.attacks.overwrite import overwrite_memory
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.encoding import decode_fields, encode_fields
+from deepring_chain.protocol.decide.hop import Question, Receive, Turn
 from deepring_chain.protocol.envelope import hop_context, seal_output
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import ComplaintKind, Digest, SignedUpdate, TensorBytes
+from deepring_chain.types import ComplaintKind, Digest, TensorBytes
 
 LOG = logging.getLogger(__name__)
 
@@ -66,20 +67,26 @@ class LabWorker(Worker):
         else:
             flip_memory_bits(live, order.flips or ((order.tensor, order.bit),))
 
-    def _compute_turn(self, session: Session, note: RouteNote, layers: BlockLayers) -> SignedUpdate | None:
-        if self._order is not None and self._order.lie is Lie.SILENCE:
+    def _answer(self, turn: Turn, question: Question, layers: BlockLayers | None) -> Turn | None:
+        is_told_here = isinstance(question, Receive) and self._tells_instead(turn, question.note)
+        return None if is_told_here else super()._answer(turn, question, layers)
+
+    def _tells_instead(self, turn: Turn, note: RouteNote) -> bool:
+        """Whether the order is to fall silent or to complain, instead of reading what the hop before sent."""
+        session, order = turn.session, self._order
+        if order is not None and order.lie is Lie.SILENCE:
             # Until the process is started again or another order comes.
-            return None
-        if self._order is not None and self._order.lie in COMPLAINTS and self._member.posting.settle_first(session):
+            return True
+        if order is not None and order.lie in COMPLAINTS and turn.is_ahead:
             # Like an honest complaint, a false one is taken of what the ledger knows: it waits until then.
-            return None
-        if self._obeys(Lie.FALSE_COMPLAINT):
+            self._member.posting.settle_first(session)
+        elif self._obeys(Lie.FALSE_COMPLAINT):
             self._complain(session, note, ComplaintKind.ALTERED, "a lie")
-            return None
-        if self._obeys(Lie.COMPLAINT_WITHOUT_KEY):
+        elif self._obeys(Lie.COMPLAINT_WITHOUT_KEY):
             self._complain(session, note, ComplaintKind.UNREADABLE, "a lie", key=os.urandom(32))
-            return None
-        return super()._compute_turn(session, note, layers)
+        else:
+            return False
+        return True
 
     def _receive(self, session: Session, note: RouteNote) -> TensorBytes:
         received, order = super()._receive(session, note), self._order
