@@ -187,9 +187,12 @@ experiments: setup  ## run the paper's experiments: DATA=FOLDER [MODELS=FOLDER];
 experiments-smoke: setup  ## run every experiment small, without data
 	@$(EXPERIMENT) smoke
 
-.PHONY: bench
+.PHONY: bench bench-against
 
 # ezkl and EAS's contracts are fetched into build/bench when they are first needed.
 ONLY ?=
 bench: setup  ## measure: ONLY="query hop" for some, QUICK=1 small; writes benchmarks/results
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks $(ONLY)
+
+bench-against: setup  ## measure queries and hops of this checkout and of COMMIT=REF in turns; writes benchmarks/results/against.md
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.bench_against $(COMMIT)
