@@ -22,7 +22,8 @@ from deepring_chain.model.front.nodes import (
     shape_of,
     with_weights,
 )
-from deepring_chain.model.operators import NODES, merged
+from deepring_chain.model.operators import NODES
+from deepring_chain.registry import merged
 
 
 def refuse_node(graph: Graph, node: Node, reason: str = "") -> UnsupportedModule:

@@ -26,8 +26,9 @@ from deepring_chain.model.front.modules import (
 from deepring_chain.model.front.splitting import Splitting, ring_shape
 from deepring_chain.model.front.units import Affine, ConvUnit, ResidualUnit, Unit, is_bare
 from deepring_chain.model.operator import Take
-from deepring_chain.model.operators import MODULES, merged
+from deepring_chain.model.operators import MODULES
 from deepring_chain.model.pooling import AVERAGE, Pool
+from deepring_chain.registry import merged
 
 __all__ = ["SUPPORTED", "SplitModel", "UnsupportedModule", "ring_shape", "split_model", "to_ring"]
 

@@ -6,11 +6,8 @@ quantiser, the twins for gradients, the formulas in docs/formats.md. Nothing els
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from importlib import import_module
-from pkgutil import iter_modules
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TypeVar
 
 import torch
 from torch import nn
@@ -20,35 +17,12 @@ from deepring_chain.model.front.nodes import ToModules
 from deepring_chain.model.front.units import Unit
 from deepring_chain.model.layer import Layer
 from deepring_chain.model.operator import FloatForm, Operator, Take, Twin
+from deepring_chain.registry import constants_in, merged
 from deepring_chain.types import LayerIndex
 
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
-
-
-def merged(*tables: Mapping[_Key, _Value]) -> Mapping[_Key, _Value]:
-    """One table of several.
-
-    Raises:
-        ValueError: two of them have an entry under one key.
-    """
-    found: dict[_Key, _Value] = {}
-    for table in tables:
-        twice = [str(key) for key in table if key in found]
-        if twice:
-            raise ValueError(f"two operators claim {', '.join(twice)}; rename or remove one")
-        found |= table
-    return MappingProxyType(found)
-
-
-def _find() -> Iterable[Operator]:
-    """The operators of all files of this folder, in the order of the files' names."""
-    for name in sorted(module.name for module in iter_modules(__path__)):
-        found: Operator = import_module(f"{__name__}.{name}").OPERATOR
-        yield found
-
-
-OPERATORS: Mapping[str, Operator] = merged(*({operator.name: operator} for operator in _find()))
+OPERATORS: Mapping[str, Operator] = merged(
+    *({operator.name: operator} for operator in constants_in(__name__, __path__, "OPERATOR"))
+)
 """All of them, by the name that is bound into a layer's content."""
 
 _FORMS = {name: operator.floats for name, operator in OPERATORS.items() if operator.floats is not None}

@@ -7,7 +7,8 @@ import pytest
 from deepring_chain.importing.onnx_modules import HANDLERS as NODES_TAKEN
 from deepring_chain.importing.split import HANDLERS, SUPPORTED
 from deepring_chain.model.operator import FloatForm
-from deepring_chain.model.operators import MODULES, NODES, OPERATORS, merged
+from deepring_chain.model.operators import MODULES, NODES, OPERATORS
+from deepring_chain.registry import merged
 from tests.unit.model.operator_checks import check_example, check_layers
 from tests.unit.model.operator_formulas import FORMATS, formulas, with_formulas
 
@@ -47,7 +48,7 @@ def test_formats_hold_the_formulas() -> None:
 
 
 def test_two_operators_cannot_claim_one_module_or_node() -> None:
-    with pytest.raises(ValueError, match=r"two operators claim .*Linear"):
+    with pytest.raises(ValueError, match=r"two files claim .*Linear"):
         merged(MODULES, MODULES)
-    with pytest.raises(ValueError, match=r"two operators claim Conv; rename or remove one"):
+    with pytest.raises(ValueError, match=r"two files claim Conv; rename or remove one"):
         merged(NODES, {"Conv": NODES["Conv"]})
