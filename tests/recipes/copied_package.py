@@ -20,6 +20,7 @@ def run_with(folder: Path, recipe: str, place: str, check: str) -> None:
         AssertionError: it fails; with what it printed.
     """
     shutil.copytree(ROOT / PACKAGE, folder / PACKAGE)
+    (folder / "node_modules").symlink_to(ROOT / "node_modules")
     new = folder / place
     assert not new.exists(), f"{place} is there already"
     assert new.parent.is_dir(), f"no folder for {place}"
