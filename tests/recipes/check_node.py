@@ -43,9 +43,9 @@ def main() -> None:
     assert "cancun" in [chain.value for chain in arguments.Chain]
     shown = CliRunner().invoke(app, ["up", "--help"], env={"COLUMNS": "200"}).output
     assert "cancun" in shown, shown
-    assert "replaced by the sequencer" in pending.TAKEN
-    assert -32004 in node_blocks.METHOD_NOT_FOUND
-    assert "output" in sender.REVERT_KEYS
+    assert "replaced by the sequencer" in vars(pending)["TAKEN"]
+    assert -32004 in vars(node_blocks)["METHOD_NOT_FOUND"]
+    assert "output" in vars(sender)["REVERT_KEYS"]
     check_query()
 
 
