@@ -1,4 +1,4 @@
-"""A copy of the package with one file more, in which a program runs: so a recipe that needs a second file fails."""
+"""A copy of a package with one file more, in which a program runs: so a recipe that needs a second file fails."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = Path(__file__).parent
-PACKAGE = "deepring_chain"
+BESIDE = ("node_modules", "pyproject.toml", "SPECIFICATION.md", "SECURITY.md")
+"""What the copied code looks for in the folder above it."""
 
 
-def run_with(folder: Path, recipe: str, place: str, check: str) -> None:
+def run_with(folder: Path, recipe: str, place: str, check: str, copied: tuple[str, ...] = ("deepring_chain",)) -> None:
     """Runs `tests.recipes.<check>` where `recipe` of this folder stands as `place`, a file that was not there.
 
     Raises:
         AssertionError: it fails; with what it printed.
     """
-    shutil.copytree(ROOT / PACKAGE, folder / PACKAGE)
-    (folder / "node_modules").symlink_to(ROOT / "node_modules")
+    for package in copied:
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("corpus"))
+    for name in BESIDE:
+        (folder / name).symlink_to(ROOT / name)
     new = folder / place
     assert not new.exists(), f"{place} is there already"
     assert new.parent.is_dir(), f"no folder for {place}"
