@@ -13,3 +13,7 @@ def test_a_pointwise_operator_is_one_new_file(tmp_path: Path) -> None:
 
 def test_a_store_is_one_new_file(tmp_path: Path) -> None:
     run_with(tmp_path, "sqlite_store.py", "deepring_chain/store/kinds/sqlite_store.py", "check_store")
+
+
+def test_a_lie_is_one_new_file(tmp_path: Path) -> None:
+    run_with(tmp_path, "zero_input.py", "deepring_chain/attacks/lies/zero_input.py", "check_lie")
