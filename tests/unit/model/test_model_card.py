@@ -111,7 +111,9 @@ def test_card_with_unusable_values_is_refused(changes: dict[str, Any]) -> None:
         replace(CARD, **changes)
 
 
-@pytest.mark.parametrize("module", ["card", "manifest", "idx", "images", "samples", "files"])
+@pytest.mark.parametrize(
+    "module", ["model.card", "model.manifest", "datasets.idx", "datasets.images", "datasets.samples", "files"]
+)
 def test_module_does_not_import_torch(module: str) -> None:
-    code = f"import sys, deepring_chain.model.{module}; sys.exit('torch' in sys.modules)"
+    code = f"import sys, deepring_chain.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
