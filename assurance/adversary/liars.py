@@ -15,13 +15,14 @@ from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.model.layer import run_layer
+from deepring_chain.protocol.decide.hop import Compute, Question, Receive, Turn
 from deepring_chain.protocol.envelope import hop_context, seal_output
 from deepring_chain.protocol.ledger_state import ArrangementState
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import next_update, sign_update
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import ComplaintKind, Digest, Position, SignedUpdate, TensorBytes
+from deepring_chain.types import Attempt, ComplaintKind, Digest, Position, QueryId, SignedUpdate, TensorBytes
 
 WorkerClass = Callable[[Member, Block, torch.device], Worker]
 
@@ -78,13 +79,13 @@ def complaining(
     class Complainer(Worker):
         complaints = 0
 
-        def _compute_turn(self, session: Session, note: RouteNote, layers: BlockLayers) -> SignedUpdate | None:
-            if self.complaints >= times:
-                return super()._compute_turn(session, note, layers)
+        def _answer(self, turn: Turn, question: Question, layers: BlockLayers | None) -> Turn | None:
+            if self.complaints >= times or not isinstance(question, Receive):
+                return super()._answer(turn, question, layers)
             self.complaints += 1
             if before is not None:
-                before(session)
-            self._complain(session, note, kind, "a lie", key=key)
+                before(turn.session)
+            self._complain(turn.session, question.note, kind, "a lie", key=key)
             return None
 
     return Complainer
@@ -130,22 +131,24 @@ def colluders(value: TensorBytes, signed_for: int | None = None) -> tuple[type[W
 class Silent(Worker):
     """Attests, and never computes."""
 
-    def _compute_turn(self, *_turn: object) -> SignedUpdate | None:
-        return None
+    def _answer(self, turn: Turn, question: Question, layers: BlockLayers | None) -> Turn | None:
+        return None if isinstance(question, Receive) else super()._answer(turn, question, layers)
 
 
 def once(kind: type[Worker]) -> type[Worker]:
     """The same lie, told in one turn only."""
 
     class Once(kind):  # type: ignore[misc, valid-type]
-        told = False
+        told: tuple[QueryId, Attempt] | None = None
 
-        def _compute_turn(self, session: Session, note: RouteNote, layers: BlockLayers) -> SignedUpdate | None:
-            if self.told:
+        def _answer(self, turn: Turn, question: Question, layers: BlockLayers | None) -> Turn | None:
+            place = (turn.session.query, turn.session.attempt)
+            if isinstance(question, Receive) and self.told is None:
+                self.told = place
+            if isinstance(question, Receive | Compute) and self.told != place:
                 honest: Any = Worker(self._member, self._block, self._device)
-                return honest._compute_turn(session, note, layers)  # type: ignore[no-any-return]
-            self.told = True
-            return super()._compute_turn(session, note, layers)  # type: ignore[no-any-return]
+                return honest._answer(turn, question, layers)  # type: ignore[no-any-return]
+            return super()._answer(turn, question, layers)  # type: ignore[no-any-return]
 
     return Once
 
@@ -156,7 +159,7 @@ def attesting_falsely(lies: Callable[[ArrangementState, Position], bool]) -> typ
     class FalseLeaf(Worker):
         def _attest_if_due(self) -> bool:
             seat = self._member.seat_due()
-            if seat is None or self._leaves.is_waiting(seat) or not lies(self._member.arranged(), seat):
+            if seat is None or self._leaves.handed_in == seat or not lies(self._member.arranged(), seat.position):
                 return super()._attest_if_due()
             self._leaves.hand_in(self._member.sign_leaf(seat, Digest(os.urandom(32)), *self._block.contents()))
             return True
@@ -170,7 +173,7 @@ def attesting_a_useless_key(key: Digest) -> type[Worker]:
     class Keyless(Worker):
         def _attest_if_due(self) -> bool:
             member, seat = self._member, self._member.seat_due()
-            if seat is None or self._leaves.is_waiting(seat):
+            if seat is None or self._leaves.handed_in == seat:
                 return super()._attest_if_due()
             leaf, _ = member.sign_leaf(seat, member.read_challenge(seat), *self._block.contents())
             weak = replace(leaf, sealing_key=key)

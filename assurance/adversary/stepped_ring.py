@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepring_chain.actors.leaves import OWN_SECONDS
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.ouroboros.arranger import request_arrangement
 from deepring_chain.actors.querent import Querent
@@ -30,6 +29,7 @@ from deepring_chain.chain.devnet import Devnet
 from deepring_chain.crypto.keys import create_keys, load_keys
 from deepring_chain.errors import DeepRingError
 from deepring_chain.follow.follower import LedgerFollower
+from deepring_chain.protocol.decide.seat import OWN_SECONDS
 from deepring_chain.protocol.events import LoggedEvent, UpdatePosted
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.session import Fault, FaultKind, Session

@@ -15,6 +15,7 @@ from assurance.mutants.python_mutants import python_mutants
 from assurance.mutants.solidity_mutants import CALLER_REPLACED, Node, children, descendants, solidity_mutants
 
 PROTOCOL = "deepring_chain/protocol"
+DECIDE = f"{PROTOCOL}/decide"
 ACTORS = "deepring_chain/actors"
 WORKER, OUROBOROS, RELAY = f"{ACTORS}/worker", f"{ACTORS}/ouroboros", f"{ACTORS}/relay"
 UNIT = "tests/unit"
@@ -46,6 +47,12 @@ def unit(part: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{UNIT}/{part}/test_{name}.py" for name in names)
 
 
+def decision(name: str) -> Target:
+    """A module of decisions: its table alone must notice everything."""
+    tests = unit("protocol/decide", name)
+    return Target(f"{DECIDE}/{name}.py", tests, branches=True, state=True, guards=True)
+
+
 FORGERIES = tuple(f"{part}_forgeries" for part in ("query", "attempt", "dispute", "restore", "ring"))
 VERIFIER_TESTS = unit(
     "protocol",
@@ -75,16 +82,22 @@ TARGETS = (
     Target(f"{PROTOCOL}/block_hash.py", unit("protocol", "block_hash") + LIBRARY_TESTS[:1], branches=True),
     Target(f"{PROTOCOL}/relayed.py", unit("relay", "relayed", "posting"), branches=True),
     Target(f"{PROTOCOL}/tracking.py", unit("actors", "tracker") + unit("protocol", "restore"), branches=True),
+    *(decision(name) for name in ("answer", "hop", "seat")),
     Target("deepring_chain/encoding.py", ENCODING_TESTS, branches=True),
     Target("deepring_chain/crypto/signing.py", unit("crypto", "signing"), branches=True),
-    Target("deepring_chain/store/content.py", unit("store", "messages", "content", "store_away")),
+    Target("deepring_chain/store/content.py", unit("store", "messages", "content", "store_away", "obstacles")),
     Target(
         f"{ACTORS}/member.py",
         unit("actors", "leaf_places", "ouroboros_steps", "refusals", "worker", "disputes"),
         guards=True,
     ),
-    Target(
-        f"{WORKER}/worker.py", unit("actors", "note_due", "worker_steps", "refusals", "worker", "disputes"), guards=True
+    *(
+        Target(
+            f"{WORKER}/{name}.py",
+            unit("actors", "note_due", "worker_steps", "refusals", "worker", "disputes"),
+            guards=True,
+        )
+        for name in ("worker", "hop")
     ),
     Target(f"{WORKER}/block.py", unit("actors", "block", "worker"), guards=True),
     Target(f"{ACTORS}/leaves.py", unit("actors", "leaf_places", "refusals", "leaves", "forged_leaves"), guards=True),

@@ -1,19 +1,21 @@
 """Queries side by side: each has a lane of its own, so that one that waits or is disputed holds up no other.
 
-A lane is a query's line of steps, one at a time. What concerns the whole ring stays in the actor's main loop; it
-decides which step is due, and the lanes run it.
+A lane is a query's line of steps, one at a time. What concerns the whole ring stays in the actor's loop; it decides
+which step is due, and the lanes run it. A step touches what it was given, and what is safe for threads; what it found
+out comes to the loop when it has ended.
 """
 
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Callable, Iterator, Set
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from deepring_chain.actors.guard import SessionGuard
+from deepring_chain.actors.pool import Pool
 from deepring_chain.chain.errors import NodeUnreachable
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.session import Session
@@ -55,6 +57,10 @@ class Bell:
         return True
 
 
+def _nothing() -> None:
+    """Take no notice of an ended step."""
+
+
 @dataclass
 class _Lane:
     """What is known of a query's steps.
@@ -62,11 +68,13 @@ class _Lane:
     Attributes:
         seen: the query as the last step saw it.
         is_busy: a step runs, or has ended since the last `settle`.
+        after: called on the loop when the step has ended, whatever came of it.
         retry_at, pause: when the same step may be tried again, and how long that took last.
     """
 
     seen: Session
     is_busy: bool = False
+    after: Callable[[], None] = _nothing
     retry_at: float = 0.0
     pause: float = 0.0
 
@@ -83,7 +91,7 @@ class _Ended:
 class QueryLanes:
     """Runs the steps of queries: at once where it is called, or after `opened` in threads of their own.
 
-    All methods are for the actor's main loop.
+    All methods are for the actor's loop.
 
     Args:
         metrics: told what fails, and when it is well again.
@@ -94,12 +102,14 @@ class QueryLanes:
         self._guard = SessionGuard(metrics)
         self._clock = clock
         self._lanes: dict[QueryId, _Lane] = {}
-        self._pool: _Pool | None = None
+        self._pool: Pool | None = None
+        self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
+        self._bell = Bell()
 
     @contextmanager
     def opened(self, bell: Bell, threads: int = LANES) -> Iterator[None]:
         """Steps run in up to `threads` threads as long as the block does; each end rings the bell."""
-        self._pool = _Pool(threads, bell)
+        self._pool, self._bell = Pool(threads, "lane"), bell
         try:
             yield
         finally:
@@ -111,18 +121,32 @@ class QueryLanes:
         """Whether no step runs."""
         return not any(lane.is_busy for lane in self._lanes.values())
 
-    def run(self, session: Session, step: Step) -> bool:
+    def is_busy(self, query: QueryId) -> bool:
+        """Whether a step of this query runs, or has ended since the last `settle`."""
+        lane = self._lanes.get(query)
+        return lane is not None and lane.is_busy
+
+    def run(self, session: Session, step: Step, after: Callable[[], None] = _nothing) -> bool:
         """Runs `step`, and returns whether it did something; or has it run in a thread, whose end rings the bell.
 
         A step that came to nothing is not tried again at once, unless there is news of its query.
+
+        Args:
+            session: of the query.
+            step: what is due for it.
+            after: takes over what the step found out; called on the loop when it has ended, whatever came of it.
         """
         lane = self._lanes.setdefault(session.query, _Lane(session))
         if self._pool is None:
-            return self._guard.run(session, step)
+            try:
+                return self._guard.run(session, step)
+            finally:
+                after()
         if lane.is_busy or (lane.seen is session and self._clock() < lane.retry_at):
             return False
-        lane.is_busy, lane.seen = True, session
-        self._pool.submit(session.query, lambda: self._guard.run(session, step))
+        lane.is_busy, lane.seen, lane.after = True, session, after
+        future = self._pool.submit(lambda: self._guard.run(session, step))
+        future.add_done_callback(lambda done: self._end(session.query, done))
         return False
 
     def settle(self) -> bool:
@@ -134,7 +158,7 @@ class QueryLanes:
             NodeUnreachable: what a step raised; the others are freed all the same. Any other error of the chain is that
                 query's own trouble, and an error that is none of ours ends the actor, as it would in its main loop.
         """
-        ended = self._pool.collect() if self._pool is not None else []
+        ended = [self._ended.get() for _ in range(self._ended.qsize())]
         for outcome in ended:
             self._free(outcome)
         grave = [outcome.error for outcome in ended if outcome.error is not None and self._concerns_all(outcome)]
@@ -148,9 +172,16 @@ class QueryLanes:
             del self._lanes[query]
             self._guard.forget(query)
 
+    def _end(self, query: QueryId, done: Future[bool]) -> None:
+        """On the step's thread: tells the loop."""
+        error = done.exception()
+        self._ended.put(_Ended(query, error=error) if error else _Ended(query, done.result()))
+        self._bell.ring()
+
     def _free(self, outcome: _Ended) -> None:
         lane = self._lanes[outcome.query]
         lane.is_busy = False
+        lane.after()
         lane.pause = 0.0 if outcome.moved else min(max(SHORTEST_PAUSE, 2 * lane.pause), LONGEST_PAUSE)
         lane.retry_at = self._clock() + lane.pause
 
@@ -161,49 +192,3 @@ class QueryLanes:
             return True
         self._guard.report(outcome.query, error)
         return False
-
-
-class _Pool:
-    """Threads that come as they are needed. They never keep the process from ending."""
-
-    def __init__(self, threads: int, bell: Bell) -> None:
-        self._limit = threads
-        self._bell = bell
-        self._tasks: queue.SimpleQueue[tuple[QueryId, Callable[[], bool]] | None] = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self._running = 0
-
-    def submit(self, query: QueryId, task: Callable[[], bool]) -> None:
-        self._running += 1
-        if len(self._threads) < min(self._running, self._limit):
-            thread = threading.Thread(target=self._work, name=f"lane {len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        self._tasks.put((query, task))
-
-    def collect(self) -> list[_Ended]:
-        found = [self._ended.get() for _ in range(self._ended.qsize())]
-        self._running -= len(found)
-        return found
-
-    def stop(self, seconds: float) -> None:
-        """Lets running steps end; those that have not begun do not begin."""
-        with suppress(queue.Empty):
-            while True:
-                self._tasks.get_nowait()
-        for _ in self._threads:
-            self._tasks.put(None)
-        deadline = time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-
-    def _work(self) -> None:
-        while (item := self._tasks.get()) is not None:
-            query, task = item
-            try:
-                outcome = _Ended(query, task())
-            except BaseException as error:  # noqa: BLE001 - carried to the main loop, which raises it
-                outcome = _Ended(query, error=error)
-            self._ended.put(outcome)
-            self._bell.ring()

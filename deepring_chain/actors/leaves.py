@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 
 from deepring_chain.actors.member import Member
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.signing import recover_signer
 from deepring_chain.errors import ProtocolError, StoreError
+from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.ledger_state import ArrangementState
 from deepring_chain.protocol.update import decode_entry, encode_entry
 from deepring_chain.types import Address, Attestation, Position
@@ -22,24 +24,19 @@ LOG = logging.getLogger(__name__)
 COLLECT_SECONDS = 0.5
 """The ouroboros waits so long for the next leaf before it posts those that it has."""
 
-OWN_SECONDS = 2.0
-"""After so long a worker posts its leaf itself."""
-
 SETTLED = frozenset({"AlreadyAttested", "StaleArrangement", "UnexpectedRound"})
 
 SignedLeaf = tuple[Attestation, bytes]
-Place = tuple[int, int, int]
-"""Arrangement, seat, round."""
 
 
-def place_of(leaf: Attestation) -> Place:
+def place_of(leaf: Attestation) -> LeafPlace:
     """Where a leaf belongs."""
-    return leaf.arrangement, leaf.position, leaf.round
+    return LeafPlace(leaf.arrangement, leaf.position, leaf.round)
 
 
-def message_name(ledger: Address, place: Place) -> str:
+def message_name(ledger: Address, place: LeafPlace) -> str:
     """Where a leaf is left in the store."""
-    return "-".join(["leaf", ledger[2:].lower(), *map(str, place)])
+    return "-".join(["leaf", ledger[2:].lower(), *map(str, astuple(place))])
 
 
 def post_leaves(member: Member, leaves: Sequence[SignedLeaf]) -> bool:
@@ -67,11 +64,15 @@ class LeafSender:
         self._clock = clock
         self._sent: tuple[SignedLeaf, float] | None = None
 
-    def is_waiting(self, position: Position) -> bool:
-        """Whether the leaf for this seat and round was handed in."""
-        current = self._member.arranged()
-        place = (current.arranged.arrangement, position, current.round_of(position))
-        return self._sent is not None and place_of(self._sent[0][0]) == place
+    @property
+    def handed_in(self) -> LeafPlace | None:
+        """The leaf that was handed in last, if any."""
+        return place_of(self._sent[0][0]) if self._sent else None
+
+    @property
+    def waited(self) -> float:
+        """Seconds since then, or since it was posted last."""
+        return self._clock() - self._sent[1] if self._sent else 0.0
 
     def hand_in(self, leaf: SignedLeaf) -> None:
         """Leaves a signed leaf for the ouroboros; posts it at once if the store does not take it."""
@@ -84,14 +85,12 @@ class LeafSender:
             LOG.warning("%s; the leaf is posted directly", error)
             post_leaves(self._member, [leaf])
 
-    def post_if_left_out(self) -> bool:
-        """Posts the leaf directly once it waited long enough."""
-        if self._sent is None or self._clock() - self._sent[1] < OWN_SECONDS:
-            return False
-        leaf, _ = self._sent
-        self._sent = (leaf, self._clock())
-        post_leaves(self._member, [leaf])
-        return True
+    def post_again(self) -> None:
+        """Posts the leaf past the ouroboros."""
+        if self._sent is not None:
+            leaf, _ = self._sent
+            self._sent = (leaf, self._clock())
+            post_leaves(self._member, [leaf])
 
 
 class LeafCollector:
@@ -103,7 +102,7 @@ class LeafCollector:
         self._own: SignedLeaf | None = None
         self._since: tuple[int, int, float] | None = None
 
-    def holds(self, place: Place) -> bool:
+    def holds(self, place: LeafPlace) -> bool:
         """Whether the ouroboros's own leaf for this place is at hand."""
         return self._own is not None and place_of(self._own[0]) == place
 
@@ -135,7 +134,7 @@ class LeafCollector:
 
     def _find(self, current: ArrangementState, position: Position) -> SignedLeaf | None:
         """The leaf for a seat, if a good one is there: one bad leaf would have the ledger refuse them all."""
-        place = (current.arranged.arrangement, position, current.round_of(position))
+        place = LeafPlace(current.arranged.arrangement, position, current.round_of(position))
         if self._own is not None and place_of(self._own[0]) == place:
             return self._own
         message = self._member.store.pick_up(message_name(self._member.client.domain.ledger, place))

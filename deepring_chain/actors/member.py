@@ -20,6 +20,7 @@ from deepring_chain.crypto.signing import sign_message
 from deepring_chain.errors import ConfigError, ProtocolError
 from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.protocol.block_hash import block_leaf
+from deepring_chain.protocol.decide.seat import LeafPlace, find_challenge, seat_of
 from deepring_chain.protocol.envelope import hop_context, open_output
 from deepring_chain.protocol.ledger_state import ArrangementState, LedgerState
 from deepring_chain.protocol.notes import open_notes
@@ -30,7 +31,7 @@ from deepring_chain.protocol.update import Entry, decode_entry, encode_entry
 from deepring_chain.protocol.validation import check_items, check_received
 from deepring_chain.store.content import ContentStore
 from deepring_chain.telemetry.metrics import ActorMetrics, Phase
-from deepring_chain.types import ArrangementId, Attestation, Digest, LayerContent, Position, TensorBytes, Update
+from deepring_chain.types import ArrangementId, Attestation, Digest, LayerContent, TensorBytes, Update
 
 LOG = logging.getLogger(__name__)
 
@@ -162,47 +163,30 @@ class Member:
 
         return decode_entry(self.journal.record_once(key, sign), kind)
 
-    def seat_due(self) -> Position | None:
-        """This block's seat, if the current arrangement waits for its attestation."""
-        current = self.state.arrangement
-        position = current.position_of(self.keys.address) if current else None
-        if current is None or position is None or position in current.attestations:
-            return None
-        return position
+    def seat_due(self) -> LeafPlace | None:
+        """Which leaf the current arrangement awaits of this block, if any."""
+        return seat_of(self.keys.address, self.state.arrangement)
 
-    def read_challenge(self, position: Position) -> Digest:
-        """The current arrangement's challenge, from the note that was sealed to this block for its seat.
-
-        It may open others: a member that was admitted with this one's public key has its own sealed to it, too.
+    def read_challenge(self, place: LeafPlace) -> Digest:
+        """The arrangement's challenge, from the note that was sealed to this block for its seat.
 
         Raises:
             StoreError: the notes are not to be had.
             ProtocolError: there is no note for this block in this seat.
         """
-        arranged = self.arranged().arranged
-        info = arrangement_context(self.client.domain, arranged.arrangement)
-        opened = open_notes(self.store.get(arranged.notes), self.keys.sealing, info)
-        notes = [ArrangementNote.decode(each) for each in opened]
-        for note in notes:
-            if note.position == position:
-                return note.challenge
-        others = ", ".join(str(note.position) for note in notes) or "none"
-        raise ProtocolError(
-            f"arrangement {arranged.arrangement}: no note for {self.keys.address} in seat {position}; "
-            f"its notes are for seats: {others}"
-        )
+        info = arrangement_context(self.client.domain, place.arrangement)
+        opened = open_notes(self.store.get(self.arranged().arranged.notes), self.keys.sealing, info)
+        return find_challenge(self.keys.address, place, [ArrangementNote.decode(each) for each in opened])
 
     def sign_leaf(
-        self, position: Position, challenge: Digest, own: LayerContent, following: LayerContent
+        self, place: LeafPlace, challenge: Digest, own: LayerContent, following: LayerContent
     ) -> tuple[Attestation, bytes]:
         """This block's signed leaf over the tensors in use (eq. 1)."""
-        current = self.arranged()
-        arrangement = current.arranged.arrangement
         leaf = block_leaf(challenge, own, following)
-        key = public_bytes(self.sealing_key(arrangement))
-        attestation = Attestation(arrangement, position, current.round_of(position), leaf, key)
+        key = public_bytes(self.sealing_key(place.arrangement))
+        attestation = Attestation(place.arrangement, place.position, place.round, leaf, key)
         self.forget_old_keys()
-        LOG.info("arrangement %d: leaf of seat %d signed", arrangement, position)
+        LOG.info("arrangement %d: leaf of seat %d signed", place.arrangement, place.position)
         return attestation, sign_message(self.keys.account, self.client.domain, attestation)
 
     def arranged(self) -> ArrangementState:

@@ -40,6 +40,9 @@ class Posting(Protocol):
     def settle_first(self, session: Session) -> bool:
         """Posts what the ledger does not know yet of a session; returns whether there was anything."""
 
+    def is_ahead(self, session: Session) -> bool:
+        """Whether there are hops of a session that the ledger does not know yet."""
+
     def is_stuck(self, session: Session) -> bool:
         """Whether this actor's own updates have waited for the ledger for too long."""
 
@@ -72,6 +75,10 @@ class DirectPosting:
 
     def settle_first(self, session: Session) -> bool:  # noqa: ARG002
         """Nothing ever waits."""
+        return False
+
+    def is_ahead(self, session: Session) -> bool:  # noqa: ARG002
+        """Never."""
         return False
 
     def is_stuck(self, session: Session) -> bool:  # noqa: ARG002
@@ -151,6 +158,11 @@ class RelayedPosting:
     def settle_first(self, session: Session) -> bool:
         """Posts the relayed hops, if the ledger does not have them."""
         return self._settle(session)
+
+    def is_ahead(self, session: Session) -> bool:
+        """Whether relayed hops wait for the ledger."""
+        chain = self._state().sessions.get(session.query)
+        return chain is not None and bool(self._hops.pending(chain))
 
     def is_stuck(self, session: Session) -> bool:
         """Whether relayed hops, one of this actor's among them, stand still. The signer of the last one goes first."""

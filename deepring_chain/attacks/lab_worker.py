@@ -15,10 +15,11 @@ from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.attacks.lie import LieKind
 from deepring_chain.attacks.lies import LIES
 from deepring_chain.attacks.orders import LabOrder, take_order, take_tensors
+from deepring_chain.protocol.decide.hop import Question, Receive, Turn
 from deepring_chain.protocol.envelope import hop_context, seal_output
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import Digest, SignedUpdate, TensorBytes
+from deepring_chain.types import Digest, TensorBytes
 
 LOG = logging.getLogger(__name__)
 
@@ -66,20 +67,26 @@ class LabWorker(Worker):
         strike, order = obeyed
         strike((layers.own, layers.following), order, lambda: take_tensors(self._block.folder))
 
-    def _compute_turn(self, session: Session, note: RouteNote, layers: BlockLayers) -> SignedUpdate | None:
+    def _answer(self, turn: Turn, question: Question, layers: BlockLayers | None) -> Turn | None:
+        is_told_here = isinstance(question, Receive) and self._tells_instead(turn, question.note)
+        return None if is_told_here else super()._answer(turn, question, layers)
+
+    def _tells_instead(self, turn: Turn, note: RouteNote) -> bool:
+        """Whether the order is to fall silent or to complain, instead of reading what the hop before sent."""
         lie = self._lie
         if lie is not None and lie.is_silent:
             # Until the process is started again or another order comes.
-            return None
-        if lie is not None and lie.complain is not None and self._member.posting.settle_first(session):
+            return True
+        if lie is not None and lie.complain is not None and turn.is_ahead:
             # Like an honest complaint, a false one is taken of what the ledger knows: it waits until then.
-            return None
+            self._member.posting.settle_first(turn.session)
+            return True
         obeyed = self._obeyed(lambda kind: kind.complain)
         if obeyed is None:
-            return super()._compute_turn(session, note, layers)
+            return False
         complaint, _ = obeyed
-        self._complain(session, note, complaint.kind, "a lie", key=complaint.key() if complaint.key else None)
-        return None
+        self._complain(turn.session, note, complaint.kind, "a lie", key=complaint.key() if complaint.key else None)
+        return True
 
     def _receive(self, session: Session, note: RouteNote) -> TensorBytes:
         received = super()._receive(session, note)

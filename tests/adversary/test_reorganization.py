@@ -19,9 +19,9 @@ from web3.types import RPCEndpoint
 from assurance.adversary.liars import WrongOutput
 from assurance.adversary.outcomes import not_stopped, refused
 from assurance.adversary.stepped_ring import SteppedRing, convicted
-from deepring_chain.actors.leaves import OWN_SECONDS
 from deepring_chain.attacks.bit_flip import flip_memory_bits
 from deepring_chain.crypto.signing import sign_message
+from deepring_chain.protocol.decide.seat import OWN_SECONDS
 from deepring_chain.protocol.events import AuthenticityDerived
 from deepring_chain.types import QueryPhase, RingMode
 from tests.e2e.live_ring import random_images

@@ -43,8 +43,9 @@ def place_notes(ring: SteppedRing, session: Session, *forged: RouteNote, to: str
     decoded = tuple(
         RouteNote.decode(note) for note in open_notes(bundle, member.sealing_key(session.arrangement), info)
     )
-    honest = worker._notes_of
-    worker._notes_of = lambda asked: decoded if asked.query == session.query else honest(asked)
+    honest = worker._open_notes
+    worker._open_notes = lambda asked: decoded if asked.query == session.query else honest(asked)
+    worker._notes.clear()
 
 
 def other_hop(true: RouteNote) -> RouteNote:

@@ -118,11 +118,12 @@ def test_leaf_cannot_be_begun_before_the_challenge_is_known(own_ring: SteppedRin
 class TwoCopies(Worker):
     """Attests with a good copy of its parameters, and computes with a changed one."""
 
-    def _compute_turn(self, session: Any, note: Any, layers: BlockLayers) -> Any:
+    def _answer(self, turn: Any, question: Any, layers: BlockLayers | None) -> Any:
+        assert layers is not None
         contents = {name: tensor.clone() for name, tensor in layers.own.tensors.items()}
         flip_memory_bits((layers.own,), (("layer.2.bias", 28),))
         try:
-            return super()._compute_turn(session, note, layers)
+            return super()._answer(turn, question, layers)
         finally:
             for name, tensor in layers.own.tensors.items():
                 tensor.copy_(contents[name])

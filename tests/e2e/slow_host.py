@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import time
 
-from deepring_chain.actors.worker.block import BlockLayers
 from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
 from deepring_chain.runtime.host import main
-from deepring_chain.types import SignedUpdate
+from deepring_chain.types import TensorBytes
 
 
 class SlowWorker(Worker):
     """Honest, and slow on demand."""
 
-    def _compute_turn(self, session: Session, note: RouteNote, layers: BlockLayers) -> SignedUpdate | None:
+    def _receive(self, session: Session, note: RouteNote) -> TensorBytes:
         hold = self._block.folder / f"hold-{session.query}"
         while hold.exists():
             (self._block.folder / f"held-{session.query}").touch()
             time.sleep(0.01)
-        return super()._compute_turn(session, note, layers)
+        return super()._receive(session, note)
 
 
 if __name__ == "__main__":

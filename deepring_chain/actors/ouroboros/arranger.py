@@ -17,6 +17,7 @@ from deepring_chain.actors.ouroboros.keeper import BlobKeeper, CardKeeper
 from deepring_chain.actors.ouroboros.model_owner import ModelOwner, Roster
 from deepring_chain.files import write_atomic
 from deepring_chain.protocol.block_hash import fold_leaves
+from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN, ArrangementState
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
@@ -123,18 +124,17 @@ class Arranger:
         ):
             self._arrange()
             return True
-        position = self._member.seat_due()
-        if position is not None:
-            self._attest_own(position)
+        place = self._member.seat_due()
+        if place is not None:
+            self._attest_own(place)
         return self.leaves.act() or self.keeper.act() or self._card.act()
 
-    def _attest_own(self, position: Position) -> None:
+    def _attest_own(self, place: LeafPlace) -> None:
         """Signs the leaf of the ouroboros's own seat; after a restore that is the tracker's matter."""
-        arrangement = self._member.arranged().arranged.arrangement
-        if self._member.arranged().round_of(position) > 0 or self.leaves.holds((arrangement, position, 0)):
+        if place.round > 0 or self.leaves.holds(place):
             return
-        challenge = self.draw_of(arrangement).challenge
-        self.leaves.hold(self._member.sign_leaf(position, challenge, *self._owner.own_contents()))
+        challenge = self.draw_of(place.arrangement).challenge
+        self.leaves.hold(self._member.sign_leaf(place, challenge, *self._owner.own_contents()))
 
     def draw_of(self, arrangement: ArrangementId) -> ArrangementDraw:
         """The draw of an arrangement; made and recorded when first asked for."""

@@ -12,6 +12,7 @@ from deepring_chain.actors.ouroboros.arranger import Arranger
 from deepring_chain.actors.ouroboros.draws import RestoreDraw
 from deepring_chain.actors.ouroboros.model_owner import ModelOwner, Roster
 from deepring_chain.protocol.block_hash import fold_leaves
+from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.envelope import seal_content
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN, ArrangementState
 from deepring_chain.protocol.restore import RestoreNote, restore_context
@@ -54,9 +55,9 @@ class Tracker:
         current = self._member.state.arrangement
         if current is None:
             return False
-        position = self._member.seat_due()
-        if position is not None and current.round_of(position) > 0:
-            self._attest_own(current, position)
+        place = self._member.seat_due()
+        if place is not None and place.round > 0:
+            self._attest_own(current, place)
         if self._member.state.mode is not RingMode.TRACKING:
             return False
         return self._order(current)
@@ -111,10 +112,9 @@ class Tracker:
         blob = keeper.put_for_arrangement(arrangement, lambda: seal_content(key, note.encode(), place))
         return RestoreDraw(challenge, leaf, blob)
 
-    def _attest_own(self, current: ArrangementState, position: Position) -> None:
-        round_ = current.round_of(position)
-        if self._arranger.leaves.holds((current.arranged.arrangement, position, round_)):
+    def _attest_own(self, current: ArrangementState, place: LeafPlace) -> None:
+        if self._arranger.leaves.holds(place):
             return
         self._owner.verified()
-        challenge = self._draw_of(current, position, round_).challenge
-        self._arranger.leaves.hold(self._member.sign_leaf(position, challenge, *self._owner.own_contents()))
+        challenge = self._draw_of(current, place.position, place.round).challenge
+        self._arranger.leaves.hold(self._member.sign_leaf(place, challenge, *self._owner.own_contents()))
