@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from assurance.fuzz import model_targets
+from deepring_chain.attacks.gradient import weight_gradients
 from deepring_chain.errors import ModelError
 from deepring_chain.importing.onnx_import import import_onnx
 from deepring_chain.importing.onnx_modules import HANDLERS
-from deepring_chain.importing.quantise import quantise
+from deepring_chain.importing.quantise import PIXELS, quantise
 from deepring_chain.importing.split import SUPPORTED
 from deepring_chain.model import operators
 from deepring_chain.model.checkpoint import load_model, save_model
@@ -21,6 +22,7 @@ from deepring_chain.model.layer import Layer
 from deepring_chain.model.operators import OPERATORS
 from deepring_chain.model.quantised import QuantisedModel
 from tests.recipes.copied_package import is_copied
+from tests.unit.actors.fake_ring import IMAGES, FakeRing, session_of
 from tests.unit.importing.onnx_tools import Writer, saved, seeded
 from tests.unit.model.model_reference import dense_batch
 from tests.unit.model.operator_checks import check_example, check_layers
@@ -71,6 +73,28 @@ def check_places() -> None:
             quantise(nn.Sequential(*modules).eval(), torch.rand(9, 8), name="refused")
 
 
+def check_gradient(model: QuantisedModel) -> None:
+    """Attacks find their way back through it."""
+    x = torch.randint(-128, 128, (50, 6), generator=torch.Generator().manual_seed(8)).to(torch.int8)
+    gradients = weight_gradients(model, x, torch.arange(50) % 3)
+    assert all(float(gradient.abs().max()) > 0 for gradient in gradients.values())
+    assert list(gradients) == ["layer.1.weight", "layer.3.weight", "layer.5.weight"]
+
+
+def check_ring() -> None:
+    """A worker of its own computes and attests it."""
+    layers = (nn.Flatten(), nn.Linear(12, 8), nn.Sigmoid(), nn.Linear(8, 3))
+    inputs = torch.rand(20, 3, 4, generator=torch.Generator().manual_seed(6))
+    model = quantise(seeded(nn.Sequential(*layers)), inputs, name="ring", input_grid=PIXELS)
+    ring = FakeRing.make(Path.cwd() / "ring", model)
+    ring.settle()
+    query = ring.ask()
+    ring.settle()
+    assert not session_of(ring, query).faults
+    answer = ring.querent.wait(query, 0, lambda _session, _mode: None).output
+    assert answer == model.run(model.card.quantise_input(IMAGES))
+
+
 def main() -> None:
     assert is_copied(operators.__file__)
     form = OPERATORS["sigmoid"].floats
@@ -93,6 +117,8 @@ def main() -> None:
     check_example("sigmoid", form)
     check_layers(form)
     check_places()
+    check_gradient(model)
+    check_ring()
 
 
 if __name__ == "__main__":

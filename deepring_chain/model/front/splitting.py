@@ -68,7 +68,10 @@ class Splitting(ABC):
             UnsupportedModule: a batch normalization before it found no affine map.
         """
         if self.waiting is not None:
-            raise refuse(place, module, f"it follows the BatchNorm at '{self.waiting_place}', which no Linear precedes")
+            reason = (
+                f"it follows the BatchNorm at '{self.waiting_place}', which folds only into the next Linear or Conv2d"
+            )
+            raise refuse(place, module, reason)
         shape, flattened = self.shape, self.flattened
         self.append(make(ring_shape(flattened or shape)))
         self.shape, self.flattened = shape, flattened

@@ -1,4 +1,4 @@
-"""Every operator by what its file says: example, bytes, twin, formula; two of one name are refused."""
+"""Every operator by what its file says: example, bytes, twin, formula."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import pytest
 from deepring_chain.importing.onnx_modules import HANDLERS as NODES_TAKEN
 from deepring_chain.importing.split import HANDLERS, SUPPORTED
 from deepring_chain.model.operator import FloatForm
-from deepring_chain.model.operators import MODULES, NODES, OPERATORS
-from deepring_chain.registry import merged
+from deepring_chain.model.operators import OPERATORS
 from tests.unit.model.operator_checks import check_example, check_layers
 from tests.unit.model.operator_formulas import FORMATS, formulas, with_formulas
 
@@ -45,10 +44,3 @@ def test_formats_hold_the_formulas() -> None:
     assert with_formulas(text) == text, "make formats"
     for name in OPERATORS:
         assert f"- Operator `{name}`: " in formulas()
-
-
-def test_two_operators_cannot_claim_one_module_or_node() -> None:
-    with pytest.raises(ValueError, match=r"two files claim .*Linear"):
-        merged(MODULES, MODULES)
-    with pytest.raises(ValueError, match=r"two files claim Conv; rename or remove one"):
-        merged(NODES, {"Conv": NODES["Conv"]})
