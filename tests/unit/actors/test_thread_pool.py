@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from deepring_chain.actors.pool import Pool
+from deepring_chain.actors.thread_pool import ThreadPool
 from deepring_chain.errors import ConfigError
 from tests.waiting import FOREVER
 
@@ -16,14 +16,14 @@ QUERY: ContextVar[int] = ContextVar("query", default=0)
 
 
 def test_work_gives_its_result() -> None:
-    assert Pool(1, "test").submit(lambda: 3).result(FOREVER) == 3
+    assert ThreadPool(1, "test").submit(lambda: 3).result(FOREVER) == 3
 
 
 def test_error_is_raised_where_the_result_is_wanted() -> None:
     def fail() -> None:
         raise ConfigError("no room")
 
-    pool = Pool(1, "test")
+    pool = ThreadPool(1, "test")
     failed = pool.submit(fail)
     with pytest.raises(ConfigError, match="no room"):
         failed.result(FOREVER)
@@ -31,7 +31,7 @@ def test_error_is_raised_where_the_result_is_wanted() -> None:
 
 
 def test_one_thread_does_one_thing_at_a_time_in_order() -> None:
-    pool, order = Pool(1, "test"), list[int]()
+    pool, order = ThreadPool(1, "test"), list[int]()
     begun, go_on = threading.Event(), threading.Event()
 
     def first() -> None:
@@ -48,19 +48,19 @@ def test_one_thread_does_one_thing_at_a_time_in_order() -> None:
 
 
 def test_thread_that_is_free_is_used_again() -> None:
-    pool = Pool(4, "test")
+    pool = ThreadPool(4, "test")
     names = {pool.submit(lambda: threading.current_thread().name).result(FOREVER) for _ in range(10)}
     assert names == {"test 0"}
 
 
 def test_work_side_by_side_gets_threads_up_to_the_limit() -> None:
-    pool, together = Pool(3, "test"), threading.Barrier(3)
+    pool, together = ThreadPool(3, "test"), threading.Barrier(3)
     works = [pool.submit(lambda: together.wait(FOREVER)) for _ in range(9)]
     assert sorted(work.result(FOREVER) for work in works) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
 def test_work_knows_the_query_of_who_submitted_it() -> None:
-    pool = Pool(1, "test")
+    pool = ThreadPool(1, "test")
     assert pool.submit(QUERY.get).result(FOREVER) == 0
     token = QUERY.set(7)
     work = pool.submit(QUERY.get)
@@ -69,7 +69,7 @@ def test_work_knows_the_query_of_who_submitted_it() -> None:
 
 
 def test_stop_lets_running_work_end_and_begins_no_other() -> None:
-    pool = Pool(1, "test")
+    pool = ThreadPool(1, "test")
     begun, go_on, stopped = threading.Event(), threading.Event(), threading.Event()
 
     def run() -> bool:
@@ -92,4 +92,4 @@ def test_stop_lets_running_work_end_and_begins_no_other() -> None:
 
 
 def test_threads_are_daemons() -> None:
-    assert Pool(1, "test").submit(lambda: threading.current_thread().daemon).result(FOREVER)
+    assert ThreadPool(1, "test").submit(lambda: threading.current_thread().daemon).result(FOREVER)
