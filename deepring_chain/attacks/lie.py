@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from deepring_chain.model.layer import Layer
-from deepring_chain.store.content import ContentStore
+from deepring_chain.store.ports import BlobStore
 from deepring_chain.types import ComplaintKind, Digest, TensorBytes
 
 
@@ -74,7 +74,7 @@ class LieKind:
     receive: Callable[[TensorBytes, Told], TensorBytes] | None = None
     expect: Callable[[Digest], Digest] | None = None
     send: Callable[[TensorBytes], TensorBytes] | None = None
-    store: Callable[[ContentStore, bytes], Digest] | None = None
+    store: Callable[[BlobStore, bytes], Digest] | None = None
     complain: FalseComplaint | None = None
     is_silent: bool = False
 
