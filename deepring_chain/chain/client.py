@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from eth_abi.exceptions import EncodingError
 from eth_account.signers.local import LocalAccount
 from eth_typing import ChecksumAddress
+from eth_utils import to_checksum_address
 from web3 import Web3
 from web3.contract import Contract
 from web3.logs import DISCARD
@@ -21,7 +22,7 @@ from deepring_chain.chain.calldata import CallEncoder
 from deepring_chain.chain.connection import connect, node_errors, shown_url
 from deepring_chain.chain.errors import ContractMissing, LedgerReverted, RevertDecoder
 from deepring_chain.chain.events import EventDecoder, forgiving_codec
-from deepring_chain.chain.raw_request import read_logs, request
+from deepring_chain.chain.raw_request import call_view, read_logs, request
 from deepring_chain.chain.sender import TransactionSender
 from deepring_chain.chain.settlement import Settlement, deliver_call, post_call, settlement_calls
 from deepring_chain.crypto.signing import as_struct
@@ -96,9 +97,9 @@ class LedgerClient:
             self._check_code(artifact, address)
             self.domain = Domain(web3.eth.chain_id, address)
             self._decoder = EventDecoder(self._contract, self.domain)
-            self.ouroboros = Address(self._contract.functions.ouroboros().call())
-            self.hop_seconds = int(self._contract.functions.hopSeconds().call())
-            self.withdraw_seconds = int(self._contract.functions.withdrawSeconds().call())
+            self.ouroboros = Address(to_checksum_address(self._read("ouroboros")))
+            self.hop_seconds = int(self._read("hopSeconds"))
+            self.withdraw_seconds = int(self._read("withdrawSeconds"))
 
     @classmethod
     def open(
@@ -181,7 +182,7 @@ class LedgerClient:
     def mode(self) -> RingMode:
         """The ring's mode as the ledger derives it now."""
         with node_errors(self.url):
-            return RingMode(self._contract.functions.mode().call())
+            return RingMode(self._read("mode"))
 
     # ------------------------------------------------------------------ transactions
 
@@ -303,9 +304,12 @@ class LedgerClient:
     def state_of(self, query: QueryId) -> Digest:
         """`ILedger.stateOf`: the word that stands for a query's state."""
         with node_errors(self.url):
-            return Digest(bytes(self._contract.functions.stateOf(query).call()))
+            return Digest(self._read("stateOf", query))
 
     # ------------------------------------------------------------------ inside
+
+    def _read(self, function: str, *arguments: object) -> Any:
+        return call_view(self.web3, self.domain.ledger, self._encoder, function, *arguments)
 
     def _send(self, function: str, *arguments: object, extra_gas: int = 0, fixed_gas: int | None = None) -> TxReceipt:
         if self._sender is None:

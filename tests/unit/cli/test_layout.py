@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ APP = make_app()
 PAGES = list(commands(typer.main.get_command(APP)))
 
 
+@cache
 def page(path: tuple[str, ...], columns: int) -> str:
     shown = CliRunner().invoke(APP, [*path, "--help"], env={"COLUMNS": str(columns), "NO_COLOR": "1"})
     assert shown.exit_code == 0, shown.output
