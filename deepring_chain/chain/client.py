@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import astuple
-from typing import cast
+from typing import Any, cast
 
 from eth_abi.exceptions import EncodingError
 from eth_account.signers.local import LocalAccount
@@ -23,7 +23,7 @@ from deepring_chain.chain.deployed import contract_at, read_terms
 from deepring_chain.chain.errors import LedgerReverted, RevertDecoder
 from deepring_chain.chain.events import EventDecoder, forgiving_codec
 from deepring_chain.chain.ports import TransactionObserver
-from deepring_chain.chain.raw_request import read_logs, request
+from deepring_chain.chain.raw_request import call_view, read_logs, request
 from deepring_chain.chain.sender import TransactionSender
 from deepring_chain.chain.settlement import Settlement, deliver_call, post_call, settlement_calls
 from deepring_chain.chain.subscription import follow_heads
@@ -176,11 +176,7 @@ class LedgerClient:
         return [logged for log in logs for logged in self._decoder.decode(log)]
 
     def balance(self) -> int:
-        """What this connection's account has, in wei.
-
-        Raises:
-            ChainError: the connection has no account.
-        """
+        """What this connection's account has, in wei; a ChainError if it has none."""
         if self._sender is None:
             raise ChainError("balance: this connection has no account")
         with node_errors(self.url):
@@ -188,8 +184,7 @@ class LedgerClient:
 
     def mode(self) -> RingMode:
         """The ring's mode as the ledger derives it now."""
-        with node_errors(self.url):
-            return RingMode(self._contract.functions.mode().call())
+        return RingMode(self._read("mode"))
 
     # ------------------------------------------------------------------ transactions
 
@@ -310,10 +305,13 @@ class LedgerClient:
 
     def state_of(self, query: QueryId) -> Digest:
         """`ILedger.stateOf`: the word that stands for a query's state."""
-        with node_errors(self.url):
-            return Digest(bytes(self._contract.functions.stateOf(query).call()))
+        return Digest(self._read("stateOf", query))
 
     # ------------------------------------------------------------------ inside
+
+    def _read(self, function: str, *arguments: object) -> Any:
+        with node_errors(self.url):
+            return call_view(self.web3, self.domain.ledger, self._encoder, function, *arguments)
 
     def _send(self, function: str, *arguments: object, extra_gas: int = 0, fixed_gas: int | None = None) -> TxReceipt:
         if self._sender is None:

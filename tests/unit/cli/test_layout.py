@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from deepring_chain.actors.querent import QueryResult
 from deepring_chain.cli import console, status, tables
-from deepring_chain.cli.app import app
+from deepring_chain.cli.app import make_app
 from deepring_chain.cli.console import PIPE_WIDTH, print_line, print_step_with_command
 from deepring_chain.cli.query import print_result
 from deepring_chain.cli.tables import Sheet, print_sheet
@@ -42,11 +43,13 @@ def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
         yield from commands(inner, *path, name)
 
 
-PAGES = list(commands(typer.main.get_command(app)))
+APP = make_app()
+PAGES = list(commands(typer.main.get_command(APP)))
 
 
+@cache
 def page(path: tuple[str, ...], columns: int) -> str:
-    shown = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": str(columns), "NO_COLOR": "1"})
+    shown = CliRunner().invoke(APP, [*path, "--help"], env={"COLUMNS": str(columns), "NO_COLOR": "1"})
     assert shown.exit_code == 0, shown.output
     return re.sub(r"\x1b\[[0-9;]*m", "", shown.output)
 
