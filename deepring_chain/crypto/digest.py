@@ -32,11 +32,13 @@ def hop_key(commitment_key: Digest, hop: Hop) -> Digest:
 
 
 def commit_output(key: Digest, output: TensorBytes) -> Digest:
-    """Keyed commitment to a layer's output: the hash of eq. 8 and 13, HMAC-SHA256 over dtype, shape and bytes.
+    """Keyed commitment to a layer's output, HMAC-SHA256 over dtype, shape and bytes. Implements eq. (8).
+
+    Layer i commits to its own output so, and with H_i to what it computed with layer i + 1; eq. 13 compares the two.
 
     Args:
         key: `hop_key` of the hop that produces `output`.
-        output: O_i.
+        output: O_i, or what layer i + 1 makes of it.
     """
     mac = hmac.new(key, TAG_OUTPUT + tensor_prefix(output.dtype, output.shape), "sha256")
     mac.update(output.data)

@@ -27,7 +27,7 @@ def block_leaf(challenge: Digest, own: LayerContent, following: LayerContent) ->
 
 
 def fold_leaves(leaves: Sequence[Digest], after: Digest | None = None) -> list[Digest]:
-    """HASH_0 = SHA-256(tag, leaf_0) (eq. 2), then HASH_j = SHA-256(tag, HASH_{j-1}, leaf_j) (eq. 1).
+    """HASH_0 = SHA-256(tag, leaf_0), then HASH_j = SHA-256(tag, HASH_{j-1}, leaf_j). Implements eq. (1), eq. (2).
 
     Args:
         leaves: in ring order, the ouroboros's first.

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from deepring_chain.crypto.signing import message_digest, recover_signer
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import UpdatePosted
-from deepring_chain.protocol.route import route_link
+from deepring_chain.protocol.route import is_turn_of
 from deepring_chain.protocol.session import Moment, Session
 from deepring_chain.protocol.trail import extend_trail
+from deepring_chain.protocol.validation import agrees
 from deepring_chain.types import Digest, Domain, QueryId, QueryPhase, SignedUpdate
 
 MOST_CANDIDATES = 4
@@ -143,9 +144,9 @@ def why_not(session: Session, event: UpdatePosted) -> str:
         return f"signed for {update.items} items, the query has {session.items}"
     if update.trail != session.trail:
         return "signed over another history"
-    if route_link(event.signer, event.signed.salt, event.signed.next_route) != session.route:
+    if not is_turn_of(event.signer, event.signed.salt, event.signed.next_route, session.route):
         return f"not the turn of {event.signer}"
-    if update.hop and update.output != session.expected_output:
+    if not agrees(update.hop, update.output, session.expected_output):
         return "its output is not what the hop before expects (eq. 13): post it to the ledger"
     return ""
 

@@ -31,6 +31,20 @@ def route_link(signer: Address, salt: Digest, rest: Digest) -> Digest:
     return keccak256(abi_encode(["bytes32", "address", "bytes32", "bytes32"], [TAG_ROUTE, signer, salt, rest]))
 
 
+def is_turn_of(signer: Address, salt: Digest, rest: Digest, link: Digest) -> bool:
+    """Whether the committed route names who signed an entry as the layer that is due. Implements eq. (9).
+
+    The paper decrypts S_i with the public key of the layer before; `signing.recover_signer` gives the signer of S_i.
+
+    Args:
+        signer: of the entry.
+        salt: opens the link.
+        rest: what is left of the route after it.
+        link: of the route, as the ledger has it before the entry.
+    """
+    return route_link(signer, salt, rest) == link
+
+
 def build_route(signers: Sequence[Address], salts: Sequence[Digest]) -> list[Digest]:
     """Commits to a route.
 

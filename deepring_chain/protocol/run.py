@@ -16,6 +16,7 @@ from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import UpdatePosted
 from deepring_chain.protocol.route import route_link
 from deepring_chain.protocol.trail import extend_trail
+from deepring_chain.protocol.validation import agrees
 from deepring_chain.types import Address, Attempt, Digest, Domain, Hop, QueryId, SignedUpdate, Update
 
 
@@ -69,8 +70,8 @@ class Run:
         if not updates:
             raise ProtocolError("a run of updates has at least one hop")
         for before, after in pairwise(updates):
-            expected = before.update.hop + 1, before.update.items, before.update.next_output
-            if (after.update.hop, after.update.items, after.update.output) != expected:
+            is_next = (after.update.hop, after.update.items) == (before.update.hop + 1, before.update.items)
+            if not is_next or not agrees(after.update.hop, after.update.output, before.update.next_output):
                 raise ProtocolError(f"query {after.update.query}, hop {after.update.hop}: does not continue the run")
         first = updates[0].update
         entries = tuple(_entry(signed) for signed in updates)

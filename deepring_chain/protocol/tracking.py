@@ -10,6 +10,8 @@ from deepring_chain.types import Digest, Position
 def find_first_mismatch(recorded: Sequence[Digest], recomputed: Sequence[Digest]) -> Position | None:
     """The first seat whose recomputed hash differs from the record; None while all that are there agree.
 
+    Implements 3.4.4.
+
     Args:
         recorded: HASH_0 .. HASH_n that the ouroboros expects.
         recomputed: the hashes that the ledger derived so far, a prefix of the ring.

@@ -18,6 +18,19 @@ class UnexpectedOutput(ProtocolError):
         self.query, self.hop, self.expected, self.actual = query, hop, expected, actual
 
 
+def agrees(hop: Hop, output: Digest, expected: Digest) -> bool:
+    """Whether the output of `hop` is what the hop before it expects. Implements eq. (13) for all actors.
+
+    The ledger holds the same (contracts/QueryBook.sol), and so does the verifier, by lines of its own.
+
+    Args:
+        hop: whose entry it is; of hop 0 nothing is expected.
+        output: the hop's own commitment, to O_i.
+        expected: H_{i-1}, the commitment of the hop before to what it computed with this hop's layer.
+    """
+    return hop == 0 or output == expected
+
+
 def check_form(query: QueryId, hop: Hop, received: TensorBytes, honest: TensorBytes) -> None:
     """Whether `hop` sent a tensor such as its layer gives, right or wrong: otherwise the next layer cannot take it.
 

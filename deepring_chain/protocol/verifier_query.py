@@ -93,7 +93,7 @@ class QueryVerifier:
 
     @classmethod
     def submitted(cls, step: Step, event: QuerySubmitted) -> QueryVerifier:
-        """A new query: with a usable key, and the right first trail hash."""
+        """A new query: with a usable key, and the right first trail hash. Implements eq. (3)."""
         query = cls(event.query, event.querent, step.time, event.trail, step.time)
         step.nonzero(Check.REGISTRATION, query._subject(), "sealing_key", event.sealing_key)
         trail = start_trail(event.query, event.querent, Question(event.sealed_input, event.sealing_key, step.time))
@@ -196,7 +196,10 @@ class QueryVerifier:
             self.phase, self.touched_at = QueryPhase.COMPUTED, 0
 
     def deliver(self, step: Step, event: AnswerDelivered, model_version: int) -> None:
-        """The closing entry (eq. 12): by the ouroboros, over the whole history; then eq. 13 for the last layer."""
+        """The closing entry: by the ouroboros, over the whole history; then eq. 13 for the last layer.
+
+        Implements eq. (12).
+        """
         self._check_phase(step, {QueryPhase.COMPUTED})
         self._check_model(step, model_version)
         subject = f"{self._subject()}, delivery"
@@ -311,6 +314,7 @@ class QueryVerifier:
     def _check_route(
         self, step: Step, subject: str, signer: Address, salt: Digest, next_route: Digest, path: str
     ) -> None:
+        """The route names the signer, which `Step.signed` has checked. Implements eq. (9)."""
         field = f"{path}salt, {path}next_route, signer (their route link)"
         step.equal(Check.ROUTE, subject, field, self.route, route_link(signer, salt, next_route))
         is_last = self.next_hop + 1 == self.hops
@@ -332,6 +336,7 @@ class QueryVerifier:
         step.equal(Check.TRAIL, subject, "trail", self.trail, found)
 
     def _violates_validation(self, step: Step, hop: Hop, actual: Digest) -> bool:
+        """Whether the output of `hop` is another than the hop before it expects. Implements eq. (13)."""
         step.count(Check.VALIDATION)
         if actual == self.expected_output:
             return False

@@ -76,7 +76,7 @@ class RingVerifier:
 
     @property
     def mode(self) -> RingMode:
-        """The mode that the events amount to."""
+        """The mode that the events amount to. Implements 3.3: authenticity is origHASH_prev == HASH_prev."""
         seating = self.seating
         if seating is None or self.model is None or seating.arranged.model_version != self.model.version:
             return RingMode.SETUP
@@ -170,7 +170,10 @@ class RingVerifier:
         seating.leaves[position] = attestation.leaf
 
     def order_restore(self, step: Step, event: RestoreOrdered) -> None:
-        """A restore: in tracking, of the first block that differs, as the owner's evidence shows; folding restarts."""
+        """A restore: in tracking, of the first block that differs, as the owner's evidence shows; folding restarts.
+
+        Implements 3.4.4.
+        """
         seating, subject = self._find_seat(step, event.arrangement, event.position)
         position = event.position
         step.equal(Check.MODE, subject, "event (the ring's mode)", RingMode.TRACKING, self.mode)
@@ -253,5 +256,5 @@ def _check_renewed(step: Step, subject: str, event: RestoreOrdered) -> None:
 
 
 def _next_hash(hashes: Sequence[Digest], leaf: Digest) -> Digest:
-    """HASH_0 = SHA-256(tag, leaf_0) (eq. 2); HASH_j = SHA-256(tag, HASH_{j-1}, leaf_j) (eq. 1)."""
+    """HASH_0 = SHA-256(tag, leaf_0); HASH_j = SHA-256(tag, HASH_{j-1}, leaf_j). Implements eq. (1), eq. (2)."""
     return sha256(TAG_BLOCK_HASH + (hashes[-1] if hashes else b"") + leaf)

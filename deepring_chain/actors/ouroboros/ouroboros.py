@@ -20,13 +20,7 @@ from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output, hop_key
 from deepring_chain.crypto.sealing import SealBroken, is_usable_key
 from deepring_chain.errors import ProtocolError
-from deepring_chain.protocol.envelope import (
-    Answer,
-    answer_context,
-    hop_context,
-    seal_content,
-    seal_output,
-)
+from deepring_chain.protocol.envelope import Answer, answer_context, hop_context, seal_output
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import (
     closing_delivery,
@@ -307,7 +301,7 @@ class Ouroboros:
         place = answer_context(self._member.client.domain, session.query, session.sealing_key)
 
         def seal() -> bytes:
-            return seal_content(session.sealing_key, Answer(output, answer_key).encode(), place)
+            return Answer(output, answer_key).seal(session.sealing_key, place)
 
         answer, _ = self._member.store.put_sealed(seal(), seal)
         return closing_delivery(session, answer, commit_output(answer_key, output))

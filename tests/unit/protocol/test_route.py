@@ -18,6 +18,7 @@ from deepring_chain.protocol.route import (
     RouteNote,
     arrangement_context,
     build_route,
+    is_turn_of,
     route_context,
     route_link,
 )
@@ -43,6 +44,15 @@ def test_route_opens_link_by_link() -> None:
     assert links[-1] == ZERO
     for hop, (signer, salt) in enumerate(zip(SIGNERS, SALTS, strict=True)):
         assert links[hop] == route_link(signer, salt, links[hop + 1])
+
+
+def test_link_names_its_signer_and_nobody_else() -> None:
+    links = build_route(SIGNERS, SALTS)
+    assert is_turn_of(SIGNERS[0], SALTS[0], links[1], links[0])
+    assert not is_turn_of(SIGNERS[1], SALTS[0], links[1], links[0])
+    assert not is_turn_of(SIGNERS[0], SALTS[1], links[1], links[0])
+    assert not is_turn_of(SIGNERS[0], SALTS[0], links[2], links[0])
+    assert not is_turn_of(SIGNERS[0], SALTS[0], links[1], links[1])
 
 
 def test_route_of_no_hops_is_zero() -> None:
