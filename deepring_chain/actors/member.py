@@ -30,7 +30,16 @@ from deepring_chain.protocol.update import Entry, decode_entry, encode_entry
 from deepring_chain.protocol.validation import check_items, check_received
 from deepring_chain.store.content import ContentStore
 from deepring_chain.telemetry.metrics import ActorMetrics, Phase
-from deepring_chain.types import ArrangementId, Attestation, Digest, LayerContent, Position, TensorBytes, Update
+from deepring_chain.types import (
+    ArrangementId,
+    Attestation,
+    Challenge,
+    Digest,
+    LayerContent,
+    Position,
+    TensorBytes,
+    Update,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -170,7 +179,7 @@ class Member:
             return None
         return position
 
-    def read_challenge(self, position: Position) -> Digest:
+    def read_challenge(self, position: Position) -> Challenge:
         """The current arrangement's challenge, from the note that was sealed to this block for its seat.
 
         It may open others: a member that was admitted with this one's public key has its own sealed to it, too.
@@ -193,7 +202,7 @@ class Member:
         )
 
     def sign_leaf(
-        self, position: Position, challenge: Digest, own: LayerContent, following: LayerContent
+        self, position: Position, challenge: Challenge, own: LayerContent, following: LayerContent
     ) -> tuple[Attestation, bytes]:
         """This block's signed leaf over the tensors in use (eq. 1)."""
         current = self.arranged()

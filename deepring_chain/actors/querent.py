@@ -25,7 +25,7 @@ from deepring_chain.protocol.history import all_entries
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.validation import UnexpectedOutput, check_items
 from deepring_chain.store.content import BlobFault, ContentStore
-from deepring_chain.types import Digest, Hop, QueryId, QueryPhase, RingMode, TensorBytes
+from deepring_chain.types import Hop, Pointer, QueryId, QueryPhase, RingMode, TensorBytes
 
 POLL_SECONDS = 0.02
 LOOK_SECONDS = 1.0
@@ -48,7 +48,7 @@ class AnswerLate(QueryFailed):
 class _Sent:
     """What this querent asked: pointer to the input, and the number of items in it."""
 
-    sealed_input: Digest
+    sealed_input: Pointer
     items: int
 
 

@@ -20,7 +20,7 @@ from deepring_chain.encoding import decode_fields, encode_fields
 from deepring_chain.protocol.envelope import hop_context, seal_output
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import ComplaintKind, Digest, SignedUpdate, TensorBytes
+from deepring_chain.types import ComplaintKind, Digest, OutputCommitment, Pointer, SignedUpdate, TensorBytes
 
 LOG = logging.getLogger(__name__)
 
@@ -87,17 +87,19 @@ class LabWorker(Worker):
             return add_input_noise(received, order.steps, order.seed)
         return _perturbed(received) if self._obeys(Lie.PERTURBED_INPUT) else received
 
-    def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
+    def _commitments(
+        self, note: RouteNote, output: TensorBytes, following: TensorBytes
+    ) -> tuple[OutputCommitment, OutputCommitment]:
         own, after = super()._commitments(note, output, following)
-        return own, Digest(os.urandom(32)) if self._obeys(Lie.BOGUS_NEXT) else after
+        return own, OutputCommitment(Digest(os.urandom(32))) if self._obeys(Lie.BOGUS_NEXT) else after
 
-    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
+    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Pointer:
         if self._obeys(Lie.ECHO):
             return super()._send_output(session, note, _perturbed(output))
         place = hop_context(self._member.client.domain, session.query, session.attempt, note.hop)
         envelope = seal_output(note.next_sealing_key, output, place)
         if self._obeys(Lie.MISSING_BLOB):
-            return sha256(envelope)
+            return Pointer(sha256(envelope))
         if self._obeys(Lie.TRUNCATED_BLOB):
             return self._member.store.put(envelope[: len(envelope) // 2])
         wrapped_key, ciphertext = decode_fields(envelope, "envelope", [bytes, bytes])

@@ -26,12 +26,12 @@ from deepring_chain.encoding import (
     tensor_head,
 )
 from deepring_chain.errors import ProtocolError
-from deepring_chain.types import Address, Attempt, Digest, Domain, Hop, QueryId, TensorBytes
+from deepring_chain.types import Address, Attempt, Digest, Domain, Hop, QueryId, SealingKey, TensorBytes
 
 CONTENT_KEY_BYTES = 32
 
 
-def seal_content(recipient: Digest, plaintext: bytes, place: bytes) -> bytes:
+def seal_content(recipient: SealingKey, plaintext: bytes, place: bytes) -> bytes:
     """K_i and X_i in one blob: a fresh AES key sealed to `recipient`, and the content under that key.
 
     Args:
@@ -42,7 +42,7 @@ def seal_content(recipient: Digest, plaintext: bytes, place: bytes) -> bytes:
     return _seal_parts(recipient, [plaintext], place)
 
 
-def _seal_parts(recipient: Digest, plaintext: Sequence[bytes | memoryview], place: bytes) -> bytes:
+def _seal_parts(recipient: SealingKey, plaintext: Sequence[bytes | memoryview], place: bytes) -> bytes:
     """`seal_content` of a plaintext in several parts. Implements eq. (5), eq. (7).
 
     Each byte is encrypted where it lies, and copied once.
@@ -99,7 +99,7 @@ def hop_context(domain: Domain, query: QueryId, attempt: Attempt, hop: Hop) -> b
     return context("hop", domain, query, attempt, hop)
 
 
-def seal_output(recipient: Digest, output: TensorBytes, place: bytes) -> bytes:
+def seal_output(recipient: SealingKey, output: TensorBytes, place: bytes) -> bytes:
     """Envelope with a layer's output for the next layer alone."""
     return _seal_parts(recipient, [tensor_head(output), output.data], place)
 
@@ -113,12 +113,12 @@ def open_output(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> Tenso
     return decode_tensor(_open(recipient, blob, place))
 
 
-def query_context(domain: Domain, querent: Address, sealing_key: Digest) -> bytes:
+def query_context(domain: Domain, querent: Address, sealing_key: SealingKey) -> bytes:
     """Place of a query's input (eq. 3): nobody can post another's sealed input with a key of its own and read on."""
     return context("query", domain, bytes.fromhex(querent[2:]), sealing_key)
 
 
-def answer_context(domain: Domain, query: QueryId, sealing_key: Digest) -> bytes:
+def answer_context(domain: Domain, query: QueryId, sealing_key: SealingKey) -> bytes:
     """Place of a query's answer (eq. 12)."""
     return context("answer", domain, query, sealing_key)
 
@@ -130,7 +130,7 @@ class Answer:
     output: TensorBytes
     commitment_key: Digest
 
-    def seal(self, recipient: Digest, place: bytes) -> bytes:
+    def seal(self, recipient: SealingKey, place: bytes) -> bytes:
         """Seal the answer to the querent. Implements eq. (12).
 
         Args:

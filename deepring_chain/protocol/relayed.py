@@ -12,7 +12,7 @@ from deepring_chain.protocol.route import is_turn_of
 from deepring_chain.protocol.session import Moment, Session
 from deepring_chain.protocol.trail import extend_trail
 from deepring_chain.protocol.validation import agrees
-from deepring_chain.types import Digest, Domain, QueryId, QueryPhase, SignedUpdate
+from deepring_chain.types import Domain, QueryId, QueryPhase, SignedUpdate, TrailHash
 
 MOST_CANDIDATES = 4
 """Different updates over the same history that are kept: a relay may pass on anything."""
@@ -43,7 +43,7 @@ class RelayedHops:
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
         self._lock = threading.Lock()
-        self._updates: dict[QueryId, dict[Digest, list[UpdatePosted]]] = {}
+        self._updates: dict[QueryId, dict[TrailHash, list[UpdatePosted]]] = {}
         self._views: dict[QueryId, _View] = {}
 
     def read(self, signed: SignedUpdate) -> UpdatePosted:

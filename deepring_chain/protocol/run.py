@@ -17,15 +17,28 @@ from deepring_chain.protocol.events import UpdatePosted
 from deepring_chain.protocol.route import route_link
 from deepring_chain.protocol.trail import extend_trail
 from deepring_chain.protocol.validation import agrees
-from deepring_chain.types import Address, Attempt, Digest, Domain, Hop, QueryId, SignedUpdate, Update
+from deepring_chain.types import (
+    Address,
+    Attempt,
+    Digest,
+    Domain,
+    Hop,
+    OutputCommitment,
+    Pointer,
+    QueryId,
+    RouteLink,
+    SignedUpdate,
+    TrailHash,
+    Update,
+)
 
 
 @dataclass(frozen=True)
 class HopEntry:
     """`ILedger.HopEntry`; `r` and `vs` are the signature in the form of EIP-2098."""
 
-    envelope: Digest
-    next_output: Digest
+    envelope: Pointer
+    next_output: OutputCommitment
     salt: Digest
     r: Digest
     vs: Digest
@@ -54,9 +67,9 @@ class Run:
     attempt: Attempt
     hop: Hop
     items: int
-    trail: Digest
-    output: Digest
-    rest: Digest
+    trail: TrailHash
+    output: OutputCommitment
+    rest: RouteLink
     entries: tuple[HopEntry, ...]
 
     @classmethod
@@ -105,7 +118,7 @@ class Run:
             )
         ]
 
-    def _links(self, signers: Sequence[Address]) -> list[Digest]:
+    def _links(self, signers: Sequence[Address]) -> list[RouteLink]:
         links = [self.rest]
         for signer, entry in zip(reversed(signers), reversed(self.entries), strict=True):
             links.append(route_link(signer, entry.salt, links[-1]))

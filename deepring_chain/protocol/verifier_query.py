@@ -23,6 +23,8 @@ from deepring_chain.protocol.route import route_link
 from deepring_chain.protocol.trail import RENEWAL, VIOLATION, extend_trail, mark_trail, start_trail
 from deepring_chain.types import (
     MAX_ITEMS,
+    NO_OUTPUT,
+    NO_ROUTE,
     ZERO,
     Address,
     Attempt,
@@ -30,9 +32,12 @@ from deepring_chain.types import (
     Delivery,
     Digest,
     Hop,
+    OutputCommitment,
     QueryId,
     QueryPhase,
     Question,
+    RouteLink,
+    TrailHash,
     Update,
     Verdict,
 )
@@ -53,7 +58,7 @@ class _Anchor:
 
     attempt: Attempt
     signer: Address
-    next_output: Digest
+    next_output: OutputCommitment
 
 
 @dataclass
@@ -75,15 +80,15 @@ class QueryVerifier:
     query: QueryId
     querent: Address
     submitted_at: int
-    trail: Digest
+    trail: TrailHash
     touched_at: int
     phase: QueryPhase = QueryPhase.SUBMITTED
     attempt: Attempt = Attempt(0)
     next_hop: Hop = Hop(0)
     hops: int = 0
     items: int = 0
-    route: Digest = ZERO
-    expected_output: Digest = ZERO
+    route: RouteLink = NO_ROUTE
+    expected_output: OutputCommitment = NO_OUTPUT
     model_version: int = 0
     _workers: frozenset[Address] = frozenset()
     _signers: dict[Address, Hop] = field(default_factory=dict)
@@ -264,7 +269,7 @@ class QueryVerifier:
         if self.attempt and self.model_version != model_version:
             self.trail = mark_trail(self.trail, RENEWAL)
             self._accepted.clear()
-        self.expected_output = ZERO
+        self.expected_output = NO_OUTPUT
 
     def _check_model(self, step: Step, model_version: int) -> None:
         wanted = f"model version {self.model_version}, which the route was opened for"
@@ -312,7 +317,7 @@ class QueryVerifier:
         step.require(Check.SEAT, subject, field, is_first, "an account that signed no other hop", signer)
 
     def _check_route(
-        self, step: Step, subject: str, signer: Address, salt: Digest, next_route: Digest, path: str
+        self, step: Step, subject: str, signer: Address, salt: Digest, next_route: RouteLink, path: str
     ) -> None:
         """The route names the signer, which `Step.signed` has checked. Implements eq. (9)."""
         field = f"{path}salt, {path}next_route, signer (their route link)"
@@ -330,12 +335,17 @@ class QueryVerifier:
         step.require(Check.VERDICT, subject, "verdict (its finding)", holds, wanted, "nobody")
 
     def _extend(
-        self, step: Step, subject: str, message: Update | Delivery | Complaint | Verdict, signer: Address, found: Digest
+        self,
+        step: Step,
+        subject: str,
+        message: Update | Delivery | Complaint | Verdict,
+        signer: Address,
+        found: TrailHash,
     ) -> None:
         self.trail = extend_trail(self.trail, step.digest(message), signer)
         step.equal(Check.TRAIL, subject, "trail", self.trail, found)
 
-    def _violates_validation(self, step: Step, hop: Hop, actual: Digest) -> bool:
+    def _violates_validation(self, step: Step, hop: Hop, actual: OutputCommitment) -> bool:
         """Whether the output of `hop` is another than the hop before it expects. Implements eq. (13)."""
         step.count(Check.VALIDATION)
         if actual == self.expected_output:

@@ -19,7 +19,7 @@ from deepring_chain.protocol.events import (
     RingArranged,
     WorkerAdmitted,
 )
-from deepring_chain.types import ZERO, Address, ArrangementId, Digest, Position, RingMode
+from deepring_chain.types import ZERO, Address, ArrangementId, BlockHash, Leaf, Position, RingMode, SealingKey
 
 MAX_LAYERS = 127
 """The ledger seats no larger ring."""
@@ -43,17 +43,17 @@ class Seating:
     """
 
     arranged: RingArranged
-    recorded_hash: Digest
-    leaves: dict[Position, Digest] = field(default_factory=dict)
-    hashes: list[Digest] = field(default_factory=list)
+    recorded_hash: BlockHash
+    leaves: dict[Position, Leaf] = field(default_factory=dict)
+    hashes: list[BlockHash] = field(default_factory=list)
     authentic_since: int = 0
     rounds: Counter[Position] = field(default_factory=Counter)
     reported: Counter[Position] = field(default_factory=Counter)
 
     @property
-    def current_hash(self) -> Digest:
+    def current_hash(self) -> BlockHash:
         """HASH_j of the last folded seat; zero before the first."""
-        return self.hashes[-1] if self.hashes else ZERO
+        return self.hashes[-1] if self.hashes else BlockHash(ZERO)
 
 
 @dataclass
@@ -70,7 +70,7 @@ class RingVerifier:
     ouroboros: Address
     seating: Seating | None = None
     model: ModelRegistered | None = None
-    sealing_keys: dict[Address, Digest] = field(default_factory=dict)
+    sealing_keys: dict[Address, SealingKey] = field(default_factory=dict)
 
     # ------------------------------------------------------------------ what follows
 
@@ -255,6 +255,6 @@ def _check_renewed(step: Step, subject: str, event: RestoreOrdered) -> None:
     step.equal(Check.RESTORE, subject, "recorded_last", hashes[-1], event.recorded_last)
 
 
-def _next_hash(hashes: Sequence[Digest], leaf: Digest) -> Digest:
+def _next_hash(hashes: Sequence[BlockHash], leaf: Leaf) -> BlockHash:
     """HASH_0 = SHA-256(tag, leaf_0); HASH_j = SHA-256(tag, HASH_{j-1}, leaf_j). Implements eq. (1), eq. (2)."""
-    return sha256(TAG_BLOCK_HASH + (hashes[-1] if hashes else b"") + leaf)
+    return BlockHash(sha256(TAG_BLOCK_HASH + (hashes[-1] if hashes else b"") + leaf))

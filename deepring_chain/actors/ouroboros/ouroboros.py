@@ -32,6 +32,8 @@ from deepring_chain.protocol.update import (
 from deepring_chain.store.content import BlobFault
 from deepring_chain.telemetry.metrics import Phase
 from deepring_chain.types import (
+    NO_BLOB,
+    NO_ROUTE,
     ZERO,
     Complaint,
     ComplaintKind,
@@ -42,6 +44,7 @@ from deepring_chain.types import (
     QueryPhase,
     RejectReason,
     RingMode,
+    SealingKey,
     SignedUpdate,
     TensorBytes,
 )
@@ -84,7 +87,7 @@ class Ouroboros:
         arranger: Arranger,
         tracker: Tracker,
         clock: Callable[[], float] = time.monotonic,
-        auditors: Callable[[], Sequence[Digest]] = tuple,
+        auditors: Callable[[], Sequence[SealingKey]] = tuple,
         settler: Settler | None = None,
     ) -> None:
         self._member = member
@@ -309,9 +312,9 @@ class Ouroboros:
     def _complain(self, session: Session, kind: ComplaintKind) -> bool:
         if self._member.posting.settle_first(session):
             return True  # The ledger takes a complaint of what it knows; the next look finds the same reason.
-        made = Complaint(session.query, session.attempt, Hop(session.hops), kind, ZERO, session.trail)
+        made = Complaint(session.query, session.attempt, Hop(session.hops), kind, NO_BLOB, session.trail)
         key = f"complaint/{session.query}/{session.attempt}/{session.trail.hex()}"
         complaint, signature = self._member.sign_once(key, lambda: made, Complaint)
-        self._member.client.complain(self._member.shown(session), complaint, ZERO, ZERO, signature)
+        self._member.client.complain(self._member.shown(session), complaint, ZERO, NO_ROUTE, signature)
         self._member.metrics.complained(kind)
         return True

@@ -29,10 +29,13 @@ from deepring_chain.store.content import BlobFault
 from deepring_chain.telemetry.metrics import Phase
 from deepring_chain.types import (
     Attempt,
+    Challenge,
     Complaint,
     ComplaintKind,
     Digest,
     Hop,
+    OutputCommitment,
+    Pointer,
     Position,
     QueryId,
     QueryPhase,
@@ -120,7 +123,7 @@ class Worker:
         self._leaves.hand_in(self._member.sign_leaf(position, challenge, *self._block.contents()))
         return True
 
-    def _restore(self, position: Position) -> Digest:
+    def _restore(self, position: Position) -> Challenge:
         """Takes the parameters that the ouroboros sent, names what had changed, and gets the fresh challenge."""
         current = self._member.arranged()
         order = current.restores[position]
@@ -245,11 +248,13 @@ class Worker:
         with self._computing, self._member.metrics.phase(Phase.COMPUTE):
             return run_layer(layer, tensor, self._device)
 
-    def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
+    def _commitments(
+        self, note: RouteNote, output: TensorBytes, following: TensorBytes
+    ) -> tuple[OutputCommitment, OutputCommitment]:
         """O_i's own commitment, and H_i (eq. 8)."""
         return commit_output(note.own_key, output), commit_output(note.next_key, following)
 
-    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
+    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Pointer:
         place = hop_context(self._member.client.domain, session.query, session.attempt, note.hop)
 
         def seal() -> bytes:
@@ -291,7 +296,7 @@ class Worker:
         self._outbox.keep(session.query, evidence, blob)
         return Complaint(session.query, session.attempt, note.hop, kind, evidence, session.trail)
 
-    def _owed(self, session: Session) -> Digest | None:
+    def _owed(self, session: Session) -> Pointer | None:
         """What the referee of a disputed envelope needs of this block: its envelope, or its complaint's evidence.
 
         Whatever the complaint says: a recipient may delete what it then calls unreadable, and a sender the evidence.
