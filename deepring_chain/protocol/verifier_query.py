@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from deepring_chain.crypto.signing import SignedMessage
 from deepring_chain.protocol.audit_step import Check, Step
 from deepring_chain.protocol.events import (
     AnswerDelivered,
@@ -29,7 +30,6 @@ from deepring_chain.types import (
     Address,
     Attempt,
     Complaint,
-    Delivery,
     Digest,
     Hop,
     OutputCommitment,
@@ -201,10 +201,7 @@ class QueryVerifier:
             self.phase, self.touched_at = QueryPhase.COMPUTED, 0
 
     def deliver(self, step: Step, event: AnswerDelivered, model_version: int) -> None:
-        """The closing entry: by the ouroboros, over the whole history; then eq. 13 for the last layer.
-
-        Implements eq. (12).
-        """
+        """The ouroboros's closing entry over the whole history; eq. 13 for the last layer. Implements eq. (12)."""
         self._check_phase(step, {QueryPhase.COMPUTED})
         self._check_model(step, model_version)
         subject = f"{self._subject()}, delivery"
@@ -334,14 +331,7 @@ class QueryVerifier:
         wanted = "a guilty side, since eq. 13 failed between them"
         step.require(Check.VERDICT, subject, "verdict (its finding)", holds, wanted, "nobody")
 
-    def _extend(
-        self,
-        step: Step,
-        subject: str,
-        message: Update | Delivery | Complaint | Verdict,
-        signer: Address,
-        found: TrailHash,
-    ) -> None:
+    def _extend(self, step: Step, subject: str, message: SignedMessage, signer: Address, found: TrailHash) -> None:
         self.trail = extend_trail(self.trail, step.digest(message), signer)
         step.equal(Check.TRAIL, subject, "trail", self.trail, found)
 

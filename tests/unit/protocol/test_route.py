@@ -23,7 +23,19 @@ from deepring_chain.protocol.route import (
     route_link,
 )
 from deepring_chain.protocol.trail import extend_trail, start_trail
-from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, Digest, Hop, Position, QueryId, Question
+from deepring_chain.types import (
+    NO_ROUTE,
+    ZERO,
+    Address,
+    ArrangementId,
+    Attempt,
+    Digest,
+    Hop,
+    Position,
+    QueryId,
+    Question,
+    TrailHash,
+)
 from tests.unit.protocol.protocol_tools import DOMAIN, address, digest
 
 SIGNERS = [address(number) for number in range(1, 5)]
@@ -35,7 +47,7 @@ SALTS = [digest(number) for number in range(11, 15)]
 
 def test_link_is_the_documented_hash() -> None:
     covered = b"deepring/v1/route".ljust(32, b"\0") + bytes(12) + bytes.fromhex(SIGNERS[0][2:]) + SALTS[0] + ZERO
-    assert route_link(SIGNERS[0], SALTS[0], ZERO) == keccak256(covered)
+    assert route_link(SIGNERS[0], SALTS[0], NO_ROUTE) == keccak256(covered)
 
 
 def test_route_opens_link_by_link() -> None:
@@ -116,7 +128,7 @@ def test_trail_depends_on_every_entry_and_their_order() -> None:
     def told(*entries: tuple[Digest, Address]) -> Digest:
         trail = ZERO
         for entry, signer in entries:
-            trail = extend_trail(trail, entry, signer)
+            trail = extend_trail(TrailHash(trail), entry, signer)
         return trail
 
     first, second = (SALTS[0], SIGNERS[0]), (SALTS[1], SIGNERS[1])
