@@ -43,7 +43,7 @@ from deepring_chain.ring.options import ActorOptions
 from deepring_chain.runtime import actor as loading
 from deepring_chain.runtime.actor import Actor, load_actor
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import ArrangementId, Digest, Hop, QueryId, QueryPhase, RejectReason, RingMode, TensorBytes
+from deepring_chain.types import ArrangementId, Hop, Pointer, QueryId, QueryPhase, RejectReason, RingMode, TensorBytes
 from tests.chain.clock import Clock
 from tests.e2e.live_ring import PASSWORD, no_step, random_images, tiny_model
 
@@ -174,11 +174,11 @@ class SteppedRing:
         self.now += seconds
         self.clock.advance(int(seconds))
 
-    def path_of(self, pointer: Digest) -> Path:
+    def path_of(self, pointer: Pointer) -> Path:
         """Where a blob lies in the store."""
         return self.folder.path / "store" / pointer.hex()[:2] / pointer.hex()
 
-    def lose(self, pointer: Digest) -> None:
+    def lose(self, pointer: Pointer) -> None:
         """Somebody deletes a blob from the store."""
         self.path_of(pointer).unlink()
 

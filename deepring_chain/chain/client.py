@@ -35,14 +35,20 @@ from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.types import (
     Address,
     Attestation,
+    BlockHash,
     Complaint,
     Delivery,
     Digest,
+    Leaf,
+    ModelRoot,
+    Pointer,
     Position,
     QueryId,
     Question,
     RejectReason,
     RingMode,
+    RouteLink,
+    SealingKey,
     SignedUpdate,
     TrailEntry,
     Update,
@@ -188,7 +194,7 @@ class LedgerClient:
 
     # ------------------------------------------------------------------ transactions
 
-    def register_model(self, root: Digest, card: Digest, layers: int) -> TxReceipt:
+    def register_model(self, root: ModelRoot, card: Pointer, layers: int) -> TxReceipt:
         """`ILedger.registerModel`."""
         return self._send("registerModel", root, card, layers)
 
@@ -196,7 +202,7 @@ class LedgerClient:
         """`ILedger.admitWorkers`."""
         return self._send("admitWorkers", list(workers), list(sealing_keys))
 
-    def arrange(self, seats: Sequence[Address], recorded_hash: Digest, notes: Digest) -> TxReceipt:
+    def arrange(self, seats: Sequence[Address], recorded_hash: BlockHash, notes: Pointer) -> TxReceipt:
         """`ILedger.arrange`."""
         return self._send("arrange", list(seats), recorded_hash, notes)
 
@@ -212,7 +218,7 @@ class LedgerClient:
         return self._send("attest", structs, list(signatures), extra_gas=seats * FOLD_GAS_PER_SEAT)
 
     def order_restore(
-        self, position: Position, expected_leaves: Sequence[Digest], renewed_hash: Digest, parameters: Digest
+        self, position: Position, expected_leaves: Sequence[Leaf], renewed_hash: BlockHash, parameters: Pointer
     ) -> TxReceipt:
         """`ILedger.orderRestore`."""
         return self._send("orderRestore", position, list(expected_leaves), renewed_hash, parameters)
@@ -221,7 +227,7 @@ class LedgerClient:
         """`ILedger.reportRestore`."""
         return self._send("reportRestore", position, changed)
 
-    def submit_query(self, sealed_input: Digest, sealing_key: Digest) -> tuple[QueryId, TxReceipt]:
+    def submit_query(self, sealed_input: Pointer, sealing_key: SealingKey) -> tuple[QueryId, TxReceipt]:
         """`ILedger.submitQuery`; returns the new query's id."""
         receipt = self._send("submitQuery", sealed_input, sealing_key)
         told = self._contract.events.QuerySubmitted().process_receipt(receipt, DISCARD)
@@ -233,7 +239,7 @@ class LedgerClient:
         """`ILedger.rejectQuery`."""
         return self._send("rejectQuery", query, state.as_struct(), int(reason))
 
-    def open_route(self, query: QueryId, state: QueryState, route: Digest, notes: Digest, items: int) -> TxReceipt:
+    def open_route(self, query: QueryId, state: QueryState, route: RouteLink, notes: Pointer, items: int) -> TxReceipt:
         """`ILedger.openRoute`."""
         return self._send("openRoute", query, state.as_struct(), route, notes, items)
 
@@ -243,8 +249,8 @@ class LedgerClient:
         anchor: Update,
         signer: Address,
         later: Sequence[TrailEntry],
-        route: Digest,
-        notes: Digest,
+        route: RouteLink,
+        notes: Pointer,
     ) -> TxReceipt:
         """`ILedger.resumeRoute`."""
         entries = [{"digest": entry.digest, "signer": entry.signer} for entry in later]
@@ -252,7 +258,7 @@ class LedgerClient:
         return self._send("resumeRoute", anchor.query, struct, as_struct(anchor), signer, entries, route, notes)
 
     def complain(
-        self, state: QueryState, complaint: Complaint, salt: Digest, next_route: Digest, signature: bytes
+        self, state: QueryState, complaint: Complaint, salt: Digest, next_route: RouteLink, signature: bytes
     ) -> TxReceipt:
         """`ILedger.complain`; the complaint's place is the state's."""
         opening = {"salt": salt, "next": next_route}

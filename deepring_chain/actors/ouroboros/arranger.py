@@ -21,7 +21,7 @@ from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN, ArrangementState
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
-from deepring_chain.types import Address, ArrangementId, Digest, Position, QueryPhase, RingMode
+from deepring_chain.types import Address, ArrangementId, Challenge, Digest, Pointer, Position, QueryPhase, RingMode
 
 LOG = logging.getLogger(__name__)
 
@@ -211,7 +211,7 @@ class Arranger:
 
     def _draw(self, arrangement: ArrangementId) -> ArrangementDraw:
         seats = draw_seats(self._member.keys.address, self._choose_workers(), self._member.rng)
-        challenge = Digest(secrets.token_bytes(32))
+        challenge = Challenge(Digest(secrets.token_bytes(32)))
         leaves = self._owner.expected_leaves([self._roster.layer_of(seat) for seat in seats], challenge)
         return ArrangementDraw(seats, challenge, tuple(leaves), self._store_notes(arrangement, seats, challenge))
 
@@ -232,7 +232,7 @@ class Arranger:
         restored = Counter({worker: count // RESTORES_IN_VAIN for worker, count in state.restores.items()})
         return self._failures() + state.absences + restored
 
-    def _store_notes(self, arrangement: ArrangementId, seats: tuple[Address, ...], challenge: Digest) -> Digest:
+    def _store_notes(self, arrangement: ArrangementId, seats: tuple[Address, ...], challenge: Challenge) -> Pointer:
         keys = self._member.state.sealing_keys
         notes = [
             (keys[seat], ArrangementNote(Position(position), challenge).encode())

@@ -14,7 +14,7 @@ from deepring_chain.actors.member import Member
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.errors import StoreError
 from deepring_chain.store.content import BlobFault
-from deepring_chain.types import ArrangementId, Digest, QueryId, QueryPhase, RingMode
+from deepring_chain.types import ArrangementId, Digest, Pointer, QueryId, QueryPhase, RingMode
 
 LOG = logging.getLogger(__name__)
 
@@ -68,11 +68,11 @@ class BlobKeeper:
         self._needed: set[str] = set()
         self._next_look = 0.0
 
-    def put_for_arrangement(self, arrangement: ArrangementId, seal: Callable[[], bytes]) -> Digest:
+    def put_for_arrangement(self, arrangement: ArrangementId, seal: Callable[[], bytes]) -> Pointer:
         """Stores what the members need until all have attested in an arrangement: what `seal` makes."""
         return self._put(f"kept/arrangement/{arrangement}", seal)
 
-    def put_for_query(self, query: QueryId, seal: Callable[[], bytes]) -> Digest:
+    def put_for_query(self, query: QueryId, seal: Callable[[], bytes]) -> Pointer:
         """Stores what the members need while a query runs: what `seal` makes."""
         return self._put(f"kept/query/{query}", seal)
 
@@ -89,13 +89,13 @@ class BlobKeeper:
         found = [self._put_back(key) for key in needed]
         return any(found)
 
-    def _put(self, place: str, seal: Callable[[], bytes]) -> Digest:
+    def _put(self, place: str, seal: Callable[[], bytes]) -> Pointer:
         digest, blob = self._member.store.put_sealed(seal(), seal)
         self._member.journal.record_once(f"{place}/{digest.hex()}", lambda: blob)
         return digest
 
     def _put_back(self, key: str) -> bool:
-        blob, digest = self._member.journal.read(key), Digest(bytes.fromhex(key.rpartition("/")[2]))
+        blob, digest = self._member.journal.read(key), Pointer(Digest(bytes.fromhex(key.rpartition("/")[2])))
         if blob is None or self._member.store.has_good(digest):
             return False
         try:

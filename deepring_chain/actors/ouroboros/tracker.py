@@ -17,7 +17,7 @@ from deepring_chain.protocol.envelope import seal_content
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN, ArrangementState
 from deepring_chain.protocol.restore import RestoreNote, restore_context
 from deepring_chain.protocol.tracking import find_first_mismatch
-from deepring_chain.types import Digest, Position, RingMode
+from deepring_chain.types import Challenge, Digest, Leaf, Position, RingMode
 
 LOG = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Tracker:
         self._not_before = now + min(2.0**orders, LONGEST_PAUSE_SECONDS)
         return True
 
-    def expected_leaves(self, current: ArrangementState) -> list[Digest]:
+    def expected_leaves(self, current: ArrangementState) -> list[Leaf]:
         """What every seat must attest now: as drawn at the start, and as drawn at its restore for a restored one."""
         leaves = list(self._arranger.draw_of(current.arranged.arrangement).leaves)
         for position, order in current.restores.items():
@@ -103,7 +103,7 @@ class Tracker:
     def _draw(self, current: ArrangementState, position: Position, round_: int) -> RestoreDraw:
         seat = current.arranged.seats[position]
         layer = self._roster.layer_of(seat)
-        challenge = Digest(secrets.token_bytes(32))
+        challenge = Challenge(Digest(secrets.token_bytes(32)))
         (leaf,) = self._owner.expected_leaves([layer], challenge)
         note = RestoreNote(challenge, self._owner.parameters_of(layer))
         place = restore_context(self._member.client.domain, current.arranged.arrangement, position, round_)

@@ -13,7 +13,7 @@ from deepring_chain.actors.ouroboros.keeper import LOOK_SECONDS, BlobKeeper
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.store.content import BlobBlocked, ContentStore
-from deepring_chain.types import Digest, QueryId
+from deepring_chain.types import Digest, Pointer, QueryId
 
 
 class OneBlocked(ContentStore):
@@ -21,9 +21,9 @@ class OneBlocked(ContentStore):
 
     blocked: Digest | None = None
 
-    def put(self, data: bytes) -> Digest:
+    def put(self, data: bytes) -> Pointer:
         if sha256(data) == self.blocked:
-            raise BlobBlocked(self.blocked, "a directory lies there", self.url)
+            raise BlobBlocked(Pointer(self.blocked), "a directory lies there", self.url)
         return super().put(data)
 
 

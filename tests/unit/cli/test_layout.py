@@ -26,13 +26,13 @@ from deepring_chain.cli.trail import print_trail
 from deepring_chain.follow.history import HistoryEntry
 from deepring_chain.health.timings import Timed, Turn
 from deepring_chain.model.checkpoint import shipped_model
-from deepring_chain.types import Attempt, Digest, Hop, QueryId, TensorBytes
+from deepring_chain.types import Attempt, Digest, Hop, OutputCommitment, QueryId, TensorBytes
 from tests.explorer.scripted import NAMES, entries_of, ring
 from tests.unit.health.test_diagnose import well
 
 WIDTH = 80
 HASH = "4c2203ac" * 8
-LIE = Digest(bytes(range(32)))
+LIE = OutputCommitment(Digest(bytes(range(32))))
 LONG_NAMES = {address: f"{name}-standby-1" for address, name in NAMES.items()}
 
 
