@@ -14,12 +14,13 @@ from deepring_chain.actors.leaves import LeafCollector
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.ouroboros.draws import ArrangementDraw
 from deepring_chain.actors.ouroboros.keeper import BlobKeeper, CardKeeper
-from deepring_chain.actors.ouroboros.model_owner import ModelOwner, Roster
+from deepring_chain.actors.ouroboros.model_owner import ModelOwner
 from deepring_chain.files import write_atomic
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN, ArrangementState
 from deepring_chain.protocol.notes import seal_notes
+from deepring_chain.protocol.roster import Roster
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
 from deepring_chain.types import Address, ArrangementId, Digest, Position, QueryPhase, RingMode
 

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.ouroboros.arranger import Arranger
 from deepring_chain.actors.ouroboros.draws import RestoreDraw
-from deepring_chain.actors.ouroboros.model_owner import ModelOwner, Roster
+from deepring_chain.actors.ouroboros.model_owner import ModelOwner
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.envelope import seal_content
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN, ArrangementState
 from deepring_chain.protocol.restore import RestoreNote, restore_context
+from deepring_chain.protocol.roster import Roster
 from deepring_chain.protocol.tracking import find_first_mismatch
 from deepring_chain.types import Digest, Position, RingMode
 
