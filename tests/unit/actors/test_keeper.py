@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from deepring_chain.actors.journal import Journal
-from deepring_chain.actors.ouroboros.keeper import LOOK_SECONDS, BlobKeeper
+from deepring_chain.actors.ouroboros.keeper import BlobKeeper
 from deepring_chain.crypto.digest import sha256
+from deepring_chain.protocol.decide.keeping import LOOK_SECONDS, KeptBlob, KeptFor
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.store.content import BlobBlocked, ContentStore
 from deepring_chain.types import Digest, QueryId
@@ -40,7 +41,7 @@ def test_blob_whose_place_is_blocked_keeps_no_other_from_being_put_back(
     keeper = BlobKeeper(member, lambda: now[0])
     blobs = [bytes([number]) for number in range(4)]
     notes = [keeper.put_for_query(QueryId(number), lambda blob=blob: blob) for number, blob in enumerate(blobs, 1)]  # type: ignore[misc]
-    wanted = {f"kept/query/{number}/{digest.hex()}" for number, digest in enumerate(notes, 1)}
+    wanted = frozenset(KeptBlob(KeptFor.QUERY, number, digest) for number, digest in enumerate(notes, 1))
     monkeypatch.setattr(keeper, "_wanted", lambda: wanted)
     assert not keeper.act()
     for digest in notes:
