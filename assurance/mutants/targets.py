@@ -15,6 +15,7 @@ from assurance.mutants.python_mutants import python_mutants
 from assurance.mutants.solidity_mutants import CALLER_REPLACED, Node, children, descendants, solidity_mutants
 
 PROTOCOL = "deepring_chain/protocol"
+DECIDE = f"{PROTOCOL}/decide"
 ACTORS = "deepring_chain/actors"
 WORKER, OUROBOROS, RELAY = f"{ACTORS}/worker", f"{ACTORS}/ouroboros", f"{ACTORS}/relay"
 UNIT = "tests/unit"
@@ -46,6 +47,12 @@ def unit(part: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{UNIT}/{part}/test_{name}.py" for name in names)
 
 
+def decision(name: str) -> Target:
+    """A module of decisions: its table alone must notice everything."""
+    tests = unit("protocol/decide", name)
+    return Target(f"{DECIDE}/{name}.py", tests, branches=True, state=True, guards=True)
+
+
 FORGERIES = tuple(f"{part}_forgeries" for part in ("query", "attempt", "dispute", "restore", "ring"))
 VERIFIER_TESTS = unit(
     "protocol",
@@ -56,6 +63,7 @@ ENCODING_TESTS = tuple(f"{UNIT}/test_encoding_{part}.py" for part in ("refusals"
 """Those that need no generated values, which take half a minute."""
 
 TARGETS = (
+    *(decision(name) for name in ("arranging", "tracking", "collecting", "keeping")),
     Target(f"{PROTOCOL}/session.py", unit("protocol", "session", "ledger_state", "ended_sessions")),
     Target(f"{PROTOCOL}/ledger_state.py", unit("protocol", "ledger_state", "session", "ended_sessions")),
     Target(f"{PROTOCOL}/validation.py", unit("protocol", "validation"), branches=True),

@@ -203,10 +203,7 @@ def is_served(seating: Seating, sessions: Sequence[Session], finished: int) -> b
     if seating.follows_restores and not finished:
         return False
     return not any(
-        session.phase in WAITING
-        and session.arrangement != seating.arrangement
-        and session.submitted_block <= seating.authentic_block
-        for session in sessions
+        session.phase in WAITING and session.submitted_block <= seating.authentic_block for session in sessions
     )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from deepring_chain.protocol.decide.arranging import (
-    FINISHED,
     Arrange,
     AttestOwn,
     CountFailures,
@@ -90,13 +89,16 @@ DUE = {
     "at set-up": view(),
     "at set-up, while a query runs": view(sessions=(ask(PHASES.ROUTED),)),
     "on demand": view(seated(), is_requested=True),
-    **{f"two ended, one {p.name}": view(seated(), sessions=(ask(p), ask(PHASES.REJECTED))) for p in sorted(FINISHED)},
+    "two answered": view(seated(), sessions=(ask(PHASES.DELIVERED),) * 2),
+    "two turned down": view(seated(), sessions=(ask(PHASES.REJECTED),) * 2),
+    "two taken back": view(seated(), sessions=(ask(PHASES.WITHDRAWN),) * 2),
     "more have ended than it takes": view(seated(), sessions=(ask(PHASES.DELIVERED),) * 3),
     "a hop failed": view(seated(), sessions=(ask(PHASES.INTERRUPTED),)),
     "a keyless worker's standby never failed": view(KEYLESS, failures=NEW),
     "all failed, and a hop's time is over": view(KEYLESS, failures=replace(EARLIER, seconds=10.1)),
     "nobody waited for a restore": view(RESTORED),
     "a restore, and who waited for it is served": view(RESTORED, sessions=(ask(PHASES.ROUTED, block=6),)),
+    "a restore, and one ended before": view(RESTORED, sessions=(ask(PHASES.DELIVERED, 4, 6),)),
     "a restore, and one came after it": view(RESTORED, sessions=(ask(PHASES.SUBMITTED, 0, 8),)),
     "a second restore in a row, and a query has ended": view(TWICE, sessions=(ask(PHASES.DELIVERED),)),
 }
