@@ -63,7 +63,6 @@ ENCODING_TESTS = tuple(f"{UNIT}/test_encoding_{part}.py" for part in ("refusals"
 """Those that need no generated values, which take half a minute."""
 
 TARGETS = (
-    *(decision(name) for name in ("arranging", "tracking", "collecting", "keeping")),
     Target(f"{PROTOCOL}/session.py", unit("protocol", "session", "ledger_state", "ended_sessions")),
     Target(f"{PROTOCOL}/ledger_state.py", unit("protocol", "ledger_state", "session", "ended_sessions")),
     Target(f"{PROTOCOL}/validation.py", unit("protocol", "validation"), branches=True),
@@ -83,16 +82,22 @@ TARGETS = (
     Target(f"{PROTOCOL}/block_hash.py", unit("protocol", "block_hash") + LIBRARY_TESTS[:1], branches=True),
     Target(f"{PROTOCOL}/relayed.py", unit("relay", "relayed", "posting"), branches=True),
     Target(f"{PROTOCOL}/tracking.py", unit("actors", "tracker") + unit("protocol", "restore"), branches=True),
+    *(decision(name) for name in ("answer", "hop", "seat", "arranging", "tracking", "collecting", "keeping")),
     Target("deepring_chain/encoding.py", ENCODING_TESTS, branches=True),
     Target("deepring_chain/crypto/signing.py", unit("crypto", "signing"), branches=True),
-    Target("deepring_chain/store/content.py", unit("store", "messages", "content", "store_away")),
+    Target("deepring_chain/store/content.py", unit("store", "messages", "content", "store_away", "obstacles")),
     Target(
         f"{ACTORS}/member.py",
         unit("actors", "leaf_places", "ouroboros_steps", "refusals", "worker", "disputes"),
         guards=True,
     ),
-    Target(
-        f"{WORKER}/worker.py", unit("actors", "note_due", "worker_steps", "refusals", "worker", "disputes"), guards=True
+    *(
+        Target(
+            f"{WORKER}/{name}.py",
+            unit("actors", "note_due", "worker_steps", "refusals", "worker", "disputes"),
+            guards=True,
+        )
+        for name in ("worker", "hop")
     ),
     Target(f"{WORKER}/block.py", unit("actors", "block", "worker"), guards=True),
     Target(f"{ACTORS}/leaves.py", unit("actors", "leaf_places", "refusals", "leaves", "forged_leaves"), guards=True),

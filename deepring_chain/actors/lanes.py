@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from deepring_chain.actors.guard import SessionGuard
-from deepring_chain.actors.pool import Pool
+from deepring_chain.actors.thread_pool import ThreadPool
 from deepring_chain.chain.errors import NodeUnreachable
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.session import Session
@@ -102,14 +102,14 @@ class QueryLanes:
         self._guard = SessionGuard(metrics)
         self._clock = clock
         self._lanes: dict[QueryId, _Lane] = {}
-        self._pool: Pool | None = None
+        self._pool: ThreadPool | None = None
         self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
         self._bell = Bell()
 
     @contextmanager
     def opened(self, bell: Bell, threads: int = LANES) -> Iterator[None]:
         """Steps run in up to `threads` threads as long as the block does; each end rings the bell."""
-        self._pool, self._bell = Pool(threads, "lane"), bell
+        self._pool, self._bell = ThreadPool(threads, "lane"), bell
         try:
             yield
         finally:

@@ -15,17 +15,16 @@ from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import Heads, NoHeads
 from deepring_chain.chain.errors import NodeUnreachable
 from deepring_chain.chain.subscription import follow_heads
-from deepring_chain.crypto.digest import commit_output
 from deepring_chain.crypto.keys import ActorKeys
 from deepring_chain.errors import ChainError, DeepRingError, StoreError
 from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.model.card import ModelCard
+from deepring_chain.protocol.decide.answer import Asked, GiveUp, OpenAnswer, Waiting, check_answer, decide_answer
 from deepring_chain.protocol.envelope import Answer, answer_context, open_content, query_context, seal_output
 from deepring_chain.protocol.history import all_entries
 from deepring_chain.protocol.session import Session
-from deepring_chain.protocol.validation import UnexpectedOutput, check_items
 from deepring_chain.store.content import BlobFault, ContentStore
-from deepring_chain.types import Digest, Hop, QueryId, QueryPhase, RingMode, TensorBytes
+from deepring_chain.types import QueryId, RingMode, TensorBytes
 
 POLL_SECONDS = 0.02
 LOOK_SECONDS = 1.0
@@ -42,14 +41,6 @@ class QueryFailed(ChainError):
 
 class AnswerLate(QueryFailed):
     """A query has no answer yet; it stays on the ledger."""
-
-
-@dataclass(frozen=True)
-class _Sent:
-    """What this querent asked: pointer to the input, and the number of items in it."""
-
-    sealed_input: Digest
-    items: int
 
 
 @dataclass(frozen=True)
@@ -124,7 +115,7 @@ class Querent:
         self._follower = follower
         self._store = store
         self._listens = listens
-        self._sent: dict[QueryId, _Sent] = {}
+        self._asked: dict[QueryId, Asked] = {}
 
     def read_card(self) -> ModelCard:
         """The registered model's public card.
@@ -155,7 +146,7 @@ class Querent:
 
         digest, _ = self._store.put_sealed(seal(), seal)
         query, _ = self._client.submit_query(digest, self._keys.sealing_public)
-        self._sent[query] = _Sent(digest, tensor.shape[0])
+        self._asked[query] = Asked(digest, tensor.shape[0])
         return query
 
     def wait(
@@ -203,10 +194,17 @@ class Querent:
         self, query: QueryId, look: _Look, on_progress: Callable[[Session, RingMode], None]
     ) -> QueryResult | None:
         moved = look.refresh()
-        session = self._own_session(query)
-        if moved:
-            on_progress(session, self._follower.state.mode)
-        return None if session.is_open else self._open(session)
+        state = self._follower.state
+        session = state.sessions.get(query)
+        due = decide_answer(Waiting(self._keys.address, query, session, self._asked.get(query)))
+        if moved and session is not None and session.querent == self._keys.address:
+            on_progress(session, state.mode)
+        match due:
+            case GiveUp(reason):
+                raise QueryFailed(f"query {query}: {reason}")
+            case OpenAnswer():
+                return self._open(due)
+        return None
 
     def _listening(self) -> AbstractContextManager[Heads]:
         return follow_heads(self._client.web3) if self._listens else nullcontext(NoHeads())
@@ -220,39 +218,11 @@ class Querent:
             f"`deepring answer {query}`"
         )
 
-    def _own_session(self, query: QueryId) -> Session:
-        session = self._follower.state.sessions.get(query)
-        if session is None:
-            raise QueryFailed(f"query {query}: the ledger has no such query")
-        if session.querent != self._keys.address:
-            raise QueryFailed(f"query {query}: asked by {session.querent}; only that account can read the answer")
-        sent = self._sent.get(query)
-        if sent is not None and session.sealed_input != sent.sealed_input:
-            raise QueryFailed(f"query {query}: a reorganization gave its number to another question; ask again")
-        return session
-
-    def _open(self, session: Session) -> QueryResult:
-        if session.phase is QueryPhase.REJECTED and session.reject_reason is not None:
-            raise QueryFailed(f"query {session.query}: rejected by the ouroboros ({session.reject_reason.name})")
-        if session.answer is None:
-            raise QueryFailed(f"query {session.query}: ended in phase {session.phase.name} without an answer")
-        place = answer_context(self._client.domain, session.query, session.sealing_key)
-        answer = Answer.decode(open_content(self._keys.sealing, self._store.get(session.answer.answer), place))
-        actual = commit_output(answer.commitment_key, answer.output)
-        if actual != session.answer.output:
-            raise UnexpectedOutput(session.query, Hop(session.hops), session.answer.output, actual)
-        self._check_count(session, answer.output)
-        return self._read(session.query, answer.output)
-
-    def _check_count(self, session: Session, output: TensorBytes) -> None:
-        """The answer has an item for each that was asked; of a query from before a restart, the ledger tells that."""
-        sent = self._sent.get(session.query)
-        if sent is not None and sent.items != session.items:
-            raise QueryFailed(
-                f"query {session.query}: {sent.items} items were asked, the ouroboros opened it for {session.items}; "
-                "the answer is to another question"
-            )
-        check_items(session.query, Hop(session.hops), output, session.items)
+    def _open(self, due: OpenAnswer) -> QueryResult:
+        place = answer_context(self._client.domain, due.session.query, due.session.sealing_key)
+        answer = Answer.decode(open_content(self._keys.sealing, self._store.get(due.pointer), place))
+        check_answer(due, answer)
+        return self._read(due.session.query, answer.output)
 
     def _read(self, query: QueryId, output: TensorBytes) -> QueryResult:
         card = self.read_card()

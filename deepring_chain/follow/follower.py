@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 
 from deepring_chain.chain.block_place import BlockPlace
@@ -25,7 +24,7 @@ answer."""
 
 
 class LedgerFollower:
-    """Keeps a projection of the ledger up to date, whenever it is told to look. Any thread may tell it.
+    """Keeps a projection of the ledger up to date, whenever it is told to look; by one thread, its owner's.
 
     Args:
         client: the ledger.
@@ -49,7 +48,6 @@ class LedgerFollower:
         self._metrics = metrics or ActorMetrics()
         self._first_block = first_block
         self._cursor: BlockPlace | None = None
-        self._lock = threading.Lock()
         self._keeps_ended = keeps_ended
         self.state = LedgerState(keeps_ended)
 
@@ -66,9 +64,8 @@ class LedgerFollower:
         Returns:
             Whether the chain moved.
         """
-        with self._lock:
-            following = self._following(announced)
-            return self._refresh() if following is None else self._follow(following)
+        following = self._following(announced)
+        return self._refresh() if following is None else self._follow(following)
 
     def _following(self, announced: Sequence[BlockPlace]) -> list[BlockPlace] | None:
         """The announced blocks after the last one that was taken in; None if they do not lead on from it."""

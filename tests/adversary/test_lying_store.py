@@ -19,10 +19,10 @@ from assurance.adversary.outcomes import not_stopped, refused
 from assurance.adversary.stepped_ring import SteppedRing
 from deepring_chain.actors.leaves import message_name
 from deepring_chain.protocol.decide.keeping import LOOK_SECONDS
-from deepring_chain.protocol.decide.seat import OWN_SECONDS
+from deepring_chain.protocol.decide.seat import OWN_SECONDS, LeafPlace
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.store.content import BlobMissing, ContentStore
-from deepring_chain.types import Digest, QueryPhase, RingMode
+from deepring_chain.types import Digest, Position, QueryPhase, RingMode
 
 
 def leave_endless(path: Path) -> None:
@@ -59,7 +59,7 @@ def test_trap_where_a_leaf_is_expected_holds_nobody_up(attacked: SteppedRing, tr
     """Without a good message from a worker its leaf comes by its own transaction."""
     attacked.arrange()
     for position in range(1, 5):
-        name = message_name(attacked.deployment.ledger, (attacked.arrangement, position, 0))
+        name = message_name(attacked.deployment.ledger, LeafPlace(attacked.arrangement, Position(position), 0))
         trap(attacked.folder.path / "store" / "messages" / name)
     attacked.settle()
     attacked.wait(OWN_SECONDS + 1)

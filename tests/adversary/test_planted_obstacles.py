@@ -26,11 +26,12 @@ from deepring_chain.chain.devnet import Devnet
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.errors import StoreError
 from deepring_chain.protocol.decide.keeping import CARD_SECONDS, LOOK_SECONDS
+from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.events import EnvelopeDisputed
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.store.content import BlobBlocked, ContentStore
-from deepring_chain.types import Complaint, ComplaintKind, Digest, QueryId, QueryPhase, RejectReason, RingMode
+from deepring_chain.types import Complaint, ComplaintKind, Digest, Position, QueryId, QueryPhase, RejectReason, RingMode
 from tests.e2e.live_ring import random_images
 
 Trap = Callable[[Path], None]
@@ -282,7 +283,7 @@ def test_worker_that_cannot_leave_a_message_posts_its_leaf_at_once(own_ring: Ste
         own_ring.member(name).store = NoMessages(own_ring.deployment.store_url)
     own_ring.arrange()
     for position in range(1, 5):
-        name = message_name(own_ring.deployment.ledger, (own_ring.arrangement, position, 0))
+        name = message_name(own_ring.deployment.ledger, LeafPlace(own_ring.arrangement, Position(position), 0))
         folder(own_ring.folder.path / "store" / "messages" / name)
     own_ring.step("ouroboros")
     for name in own_ring.names[1:]:

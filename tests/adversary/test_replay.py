@@ -17,9 +17,10 @@ from assurance.adversary.stepped_ring import SteppedRing
 from deepring_chain.actors.leaves import message_name
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.errors import ProtocolError
+from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.events import BlockAttested
 from deepring_chain.protocol.update import closing_delivery, encode_entry
-from deepring_chain.types import Digest, QueryId, QueryPhase, RejectReason
+from deepring_chain.types import ArrangementId, Digest, QueryId, QueryPhase, RejectReason
 from tests.e2e.live_ring import random_images
 
 OTHER_IMAGES = random_images(2, seed=9)
@@ -113,7 +114,7 @@ def test_leaf_of_the_last_arrangement_left_in_the_mailbox_is_not_taken(attacked:
     old = {event.attestation.position: event for event in leaves if event.attestation.arrangement == before}
     attacked.arrange()
     for position, event in old.items():
-        name = message_name(attacked.deployment.ledger, (before + 1, position, 0))
+        name = message_name(attacked.deployment.ledger, LeafPlace(ArrangementId(before + 1), position, 0))
         attacked.store().leave(name, encode_entry(event.attestation, event.signature))
     attacked.step("ouroboros")
     state = attacked.state.arrangement

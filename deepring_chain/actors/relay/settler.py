@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from deepring_chain.actors.guard import OVERTAKEN
+from deepring_chain.actors.thread_pool import ThreadPool
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.chain.settlement import Settlement
@@ -56,7 +57,7 @@ class _Due:
 
 
 class Settler:
-    """Settles for the ouroboros. All methods are for its main loop, but for `hold`.
+    """Settles for the ouroboros. All methods are for its loop, but for `hold`.
 
     Args:
         client: the ledger.
@@ -76,7 +77,7 @@ class Settler:
         self._answers: dict[QueryId, tuple[Digest, Delivery, bytes, float]] = {}
         self._progress: dict[QueryId, tuple[Digest, float]] = {}
         self._sent: dict[QueryId, tuple[Digest, float]] = {}
-        self._sender = ThreadPoolExecutor(1, "settler")
+        self._sender = ThreadPool(1, "settler")
         self._sending: Future[list[Session]] | None = None
         self._under_way: list[_Due] = []
 
@@ -105,7 +106,7 @@ class Settler:
         if not batch:
             return False
         self._under_way = batch
-        self._sending = self._sender.submit(self._send, batch)
+        self._sending = self._sender.submit(lambda: self._send(batch))
         self._sending.add_done_callback(lambda _future: self._wake())
         return True
 

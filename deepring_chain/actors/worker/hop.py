@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from deepring_chain.actors.member import Member
-from deepring_chain.actors.pool import Pool
+from deepring_chain.actors.thread_pool import ThreadPool
 from deepring_chain.actors.worker.block import Block, BlockLayers
 from deepring_chain.actors.worker.outbox import Outbox
 from deepring_chain.crypto.digest import commit_output
@@ -59,7 +59,7 @@ class HopExecutor:
         self._device = device
         self._outbox = Outbox(block.folder / "outbox" / member.client.domain.ledger)
         # One layer at a time: queries that compute side by side would only take each other's cores.
-        self._compute = Pool(1, "compute")
+        self._compute = ThreadPool(1, "compute")
 
     def _answer(self, turn: Turn, question: Question, layers: BlockLayers | None) -> Turn | None:
         """The turn with the answer; None gives the turn up."""

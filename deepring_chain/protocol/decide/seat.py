@@ -68,8 +68,10 @@ SeatAction = Attest | Restore | PostLeaf
 
 def seat_of(me: Address, current: ArrangementState | None) -> LeafPlace | None:
     """Return which leaf the current arrangement awaits of this member, if any."""
-    position = current.position_of(me) if current else None
-    if current is None or position is None or position in current.attestations:
+    if current is None:
+        return None
+    position = current.position_of(me)
+    if position is None or position in current.attestations:
         return None
     return LeafPlace(current.arranged.arrangement, position, current.round_of(position))
 

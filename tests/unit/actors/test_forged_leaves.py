@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.leaves import COLLECT_SECONDS, OWN_SECONDS, message_name
+from deepring_chain.actors.leaves import message_name
 from deepring_chain.crypto.signing import sign_message
+from deepring_chain.protocol.decide.collecting import COLLECT_SECONDS
+from deepring_chain.protocol.decide.seat import OWN_SECONDS, LeafPlace
 from deepring_chain.protocol.update import decode_entry, encode_entry
 from deepring_chain.types import Attestation, RingMode
 from tests.unit.actors.fake_ledger import DOMAIN
@@ -24,7 +26,7 @@ def place_of_layer(ring: FakeRing, layer: int) -> str:
     assert current is not None
     position = current.position_of(ring.members[layer].keys.address)
     assert position is not None
-    return message_name(DOMAIN.ledger, (current.arranged.arrangement, position, 0))
+    return message_name(DOMAIN.ledger, LeafPlace(current.arranged.arrangement, position, 0))
 
 
 def missing_layers(ring: FakeRing) -> list[int]:

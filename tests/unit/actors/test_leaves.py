@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from deepring_chain.actors import leaves
 from deepring_chain.actors.leaves import message_name
 from deepring_chain.errors import StoreError
+from deepring_chain.protocol.decide import seat
+from deepring_chain.protocol.decide.collecting import COLLECT_SECONDS
+from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.update import decode_entry, encode_entry
 from deepring_chain.store.content import MAX_MESSAGE_BYTES
-from deepring_chain.types import Attestation, Digest, RingMode
+from deepring_chain.types import ArrangementId, Attestation, Digest, Position, RingMode
 from tests.unit.actors.fake_ring import FakeRing, client_of
 
 
@@ -23,7 +25,7 @@ def name_of_first_worker(ring: FakeRing) -> str:
     assert current is not None
     position = current.position_of(ring.members[1].keys.address)
     assert position is not None
-    return message_name(client_of(ring.members[0]).domain.ledger, (1, position, 0))
+    return message_name(client_of(ring.members[0]).domain.ledger, LeafPlace(ArrangementId(1), position, 0))
 
 
 def arrange_and_hand_in(ring: FakeRing) -> str:
@@ -69,7 +71,7 @@ def test_worker_whose_leaf_the_store_does_not_take_posts_it_at_once(
 def test_worker_that_is_left_out_posts_its_own_leaf(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
     """An ouroboros that does not carry a worker's leaf cannot make it look absent."""
     arrange_and_hand_in(ring)
-    monkeypatch.setattr(leaves, "OWN_SECONDS", -1.0)
+    monkeypatch.setattr(seat, "OWN_SECONDS", -1.0)
     ring.step(1)
     assert attest_calls(ring) == [0, 1, 0, 0]
     ring.settle()
@@ -88,7 +90,7 @@ def test_late_leaf_does_not_hold_up_the_others(ring: FakeRing) -> None:
     ring.step(1)
     ring.step(0)
     assert attest_calls(ring)[0] == 0
-    ring.now += leaves.COLLECT_SECONDS + 0.1
+    ring.now += COLLECT_SECONDS + 0.1
     ring.step(0)
     assert attest_calls(ring)[0] == 1
     ring.settle()
@@ -116,7 +118,9 @@ def test_leaf_signed_by_another_is_not_carried(ring: FakeRing) -> None:
     current = ring.ledger.state.arrangement
     assert current is not None
     other = current.position_of(ring.members[2].keys.address)
-    theirs = ring.store.pick_up(message_name(client_of(ring.members[0]).domain.ledger, (1, other or 0, 0)))
+    theirs = ring.store.pick_up(
+        message_name(client_of(ring.members[0]).domain.ledger, LeafPlace(ArrangementId(1), other or Position(0), 0))
+    )
     assert mine is not None
     assert theirs is not None
     _, signature = decode_entry(theirs, Attestation)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from deepring_chain.actors.worker.worker import _place
+from deepring_chain.protocol.decide.hop import OpenNotes, next_action
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.types import Digest, Hop, QueryId
 from tests.unit.actors.fake_ring import FakeRing, ask_up_to, client_of, posts, session_of
@@ -21,7 +22,7 @@ def show_notes(ring: FakeRing, query: QueryId, *notes: RouteNote) -> None:
 
 
 def own_note(ring: FakeRing, query: QueryId) -> RouteNote:
-    (note,) = ring.workers[0]._notes_of(session_of(ring, query))
+    (note,) = ring.workers[0]._open_notes(session_of(ring, query))
     return note
 
 
@@ -58,6 +59,6 @@ def test_hop_of_another_layer_starts_no_step(ring: FakeRing) -> None:
     query = ask_up_to(ring, 1)
     session = session_of(ring, query)
     ring.members[2].follower.refresh()
-    ring.workers[1]._notes_of(session)
-    assert ring.workers[1]._due_step(session) is None
-    assert ring.workers[0]._due_step(session) is not None
+    assert ring.step(2) is False
+    assert next_action(ring.workers[1].turn_of(session)) is None
+    assert next_action(ring.workers[0].turn_of(session)) == OpenNotes()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from deepring_chain.actors.threads import beside
 from deepring_chain.actors.worker.outbox import Outbox
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.errors import ConfigError
@@ -36,20 +35,3 @@ def test_folder_that_cannot_be_written_is_named_in_one_line(tmp_path: Path) -> N
         Outbox(tmp_path / "file").keep(FIRST, sha256(b""), b"")
     assert "\n" not in str(refused.value)
     Outbox(tmp_path / "nothing").keep_only(set())
-
-
-def test_work_beside_gives_its_result_after_the_block() -> None:
-    with beside(lambda: 3) as found:
-        pass
-    assert found.result() == 3
-
-
-def test_error_beside_is_raised_where_the_result_is_wanted() -> None:
-    def fail() -> None:
-        raise ConfigError("no room")
-
-    with beside(fail) as found:
-        seen = "the block ran"
-    assert seen
-    with pytest.raises(ConfigError, match="no room"):
-        found.result()

@@ -331,7 +331,7 @@ def test_answer_is_refused_where_the_ouroboros_told_the_ledger_another_number(
     ring: FakeRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = answered(ring)
-    ring.querent._sent[query] = replace(ring.querent._sent[query], items=3)
+    ring.querent._asked[query] = replace(ring.querent._asked[query], items=3)
     with pytest.raises(QueryFailed, match="3 items were asked, the ouroboros opened it for 2"):
         ring.querent.wait(query, 0, silent)
 

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from deepring_chain.actors.ouroboros.referee import GRACE_SECONDS
-from deepring_chain.actors.worker import worker as worker_module
+from deepring_chain.actors.worker import hop as worker_module
 from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, give_order

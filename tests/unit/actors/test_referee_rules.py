@@ -37,7 +37,7 @@ class Case:
     def complaint(self, kind: ComplaintKind, key: bytes | None = None) -> Session:
         """The session after worker 2's complaint."""
         worker = self.ring.workers[1]
-        (note,) = (note for note in worker._notes_of(self.bare) if note.hop == 2)
+        (note,) = (note for note in worker._open_notes(self.bare) if note.hop == 2)
         told = worker._make_complaint(self.bare, note, kind, key)
         signer = self.ring.members[2].keys.address
         disputed = EnvelopeDisputed(told, signer, note.salt, note.next_route, b"", ZERO)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from deepring_chain.actors.leaves import SETTLED, post_leaves
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.errors import ConfigError, ProtocolError
+from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.types import ArrangementId, Position
 from tests.unit.actors.fake_ring import PASSWORD, FakeRing, client_of
 
@@ -40,13 +41,13 @@ def test_ring_that_is_not_arranged_is_said_to_be_so(ring: FakeRing) -> None:
 
 def test_report_that_is_on_the_ledger_already_is_no_error(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_of(ring.members[1]), "report_restore", refusing("NothingToReport"))
-    ring.workers[0]._report(Position(1), "nothing")
+    ring.workers[0]._report(LeafPlace(ArrangementId(1), Position(1), 1), "nothing")
 
 
 def test_report_that_is_refused_otherwise_is_an_error(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_of(ring.members[1]), "report_restore", refusing("NotSeated"))
     with pytest.raises(LedgerReverted, match="NotSeated"):
-        ring.workers[0]._report(Position(1), "nothing")
+        ring.workers[0]._report(LeafPlace(ArrangementId(1), Position(1), 1), "nothing")
 
 
 def test_refusals_of_settled_leaves_are_these() -> None:

@@ -219,18 +219,19 @@ def test_note_for_the_own_seat_is_found_behind_one_for_another(ring: FakeRing) -
     ring.step(0)
     member = ring.members[1]
     member.follower.refresh()
-    position, arranged = member.seat_due(), member.arranged().arranged
-    assert position is not None
-    challenge = member.read_challenge(position)
-    others = ArrangementNote(Position(position + 1), Digest(bytes(32)))
-    notes = [(member.keys.sealing_public, note.encode()) for note in (others, ArrangementNote(position, challenge))]
+    place, arranged = member.seat_due(), member.arranged().arranged
+    assert place is not None
+    challenge = member.read_challenge(place)
+    others = ArrangementNote(Position(place.position + 1), Digest(bytes(32)))
+    own = ArrangementNote(place.position, challenge)
+    notes = [(member.keys.sealing_public, note.encode()) for note in (others, own)]
     info, orders = arrangement_context(DOMAIN, arranged.arrangement), set()
     for seed in range(8):
         bundle = seal_notes(notes, info, random.Random(seed))  # noqa: S311 - the order shall be the same in every run
         orders.add(next(open_notes(bundle, member.keys.sealing, info)))
         ring.ledger.emit(replace(arranged, notes=ring.store.put(bundle)))
         member.follower.refresh()
-        assert member.read_challenge(position) == challenge
+        assert member.read_challenge(place) == challenge
     assert len(orders) == 2
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from deepring_chain.actors.worker.worker import REPORT_BYTES, Worker
 from deepring_chain.errors import ProtocolError
+from deepring_chain.protocol.decide.hop import OpenNotes, PutBack, SettleFirst, next_action
 from deepring_chain.protocol.envelope import open_content
 from deepring_chain.protocol.events import EnvelopeDisputed, OutputDisputed, RestoreOrdered, RestoreReported
 from deepring_chain.protocol.restore import complaint_context
@@ -34,8 +35,8 @@ def turn_of_one(ring: FakeRing) -> tuple[QueryId, Session, Worker]:
 @pytest.mark.parametrize("phase", sorted(SILENT), ids=lambda phase: phase.name)
 def test_query_in_another_phase_is_left_alone(ring: FakeRing, phase: QueryPhase) -> None:
     _, session, worker = turn_of_one(ring)
-    assert worker._due_step(session) == worker._take_turn
-    assert worker._due_step(replace(session, phase=phase)) is None
+    assert next_action(worker.turn_of(session)) is not None
+    assert next_action(worker.turn_of(replace(session, phase=phase))) is None
 
 
 def test_notes_are_read_once_while_the_input_is_entered(ring: FakeRing) -> None:
@@ -46,9 +47,9 @@ def test_notes_are_read_once_while_the_input_is_entered(ring: FakeRing) -> None:
     ring.members[1].follower.refresh()
     session, worker = session_of(ring, query), ring.workers[0]
     assert session.next_hop == 0
-    assert worker._due_step(session) == worker._read_notes
-    assert not worker._read_notes(session)
-    assert worker._due_step(session) is None
+    assert next_action(worker.turn_of(session)) == OpenNotes()
+    assert not ring.step(1)
+    assert next_action(worker.turn_of(session)) is None
 
 
 @pytest.mark.parametrize("mode", sorted(set(RingMode) - {RingMode.QUERY}), ids=lambda mode: mode.name)
@@ -57,7 +58,7 @@ def test_hop_waits_while_the_ring_is_not_authentic(
 ) -> None:
     _, session, worker = turn_of_one(ring)
     monkeypatch.setattr(type(ring.members[1].state), "mode", mode)
-    assert worker._due_step(session) is None
+    assert next_action(worker.turn_of(session)) is None
 
 
 def test_what_waits_for_the_ledger_too_long_goes_before_the_own_hop(
@@ -66,7 +67,7 @@ def test_what_waits_for_the_ledger_too_long_goes_before_the_own_hop(
     _, session, worker = turn_of_one(ring)
     posting = ring.members[1].posting
     monkeypatch.setattr(posting, "is_stuck", lambda _session: True)
-    assert worker._due_step(session) == posting.settle_first
+    assert next_action(worker.turn_of(session)) == SettleFirst()
 
 
 def test_violation_of_equation_13_has_no_envelope_to_put_back(ring: FakeRing) -> None:
@@ -74,7 +75,7 @@ def test_violation_of_equation_13_has_no_envelope_to_put_back(ring: FakeRing) ->
     ring.step(1)
     session = session_of(ring, query)
     violated = OutputDisputed(query, session.attempt, session.next_hop, Digest(bytes(32)), Digest(bytes(32)))
-    assert worker._due_step(replace(session, phase=QueryPhase.DISPUTED, dispute=violated)) is None
+    assert next_action(worker.turn_of(replace(session, phase=QueryPhase.DISPUTED, dispute=violated))) is None
 
 
 def test_dispute_is_the_matter_of_who_sent_the_envelope_and_of_who_complained(ring: FakeRing) -> None:
@@ -84,9 +85,9 @@ def test_dispute_is_the_matter_of_who_sent_the_envelope_and_of_who_complained(ri
     ring.step(2)
     session = session_of(ring, query)
     assert isinstance(session.dispute, EnvelopeDisputed)
-    for concerned in ring.workers[:2]:
-        assert concerned._due_step(session) == concerned._put_back
-    assert ring.workers[2]._due_step(session) is None
+    sent = session.updates[Hop(1)].signed.update
+    owed = [sent.envelope, session.dispute.complaint.evidence]
+    assert [next_action(each.turn_of(session)) for each in ring.workers] == [*map(PutBack, owed), None]
 
 
 def test_envelope_that_the_sender_has_not_either_is_not_put_back(ring: FakeRing) -> None:
@@ -96,13 +97,14 @@ def test_envelope_that_the_sender_has_not_either_is_not_put_back(ring: FakeRing)
     envelope = session.updates[Hop(1)].signed.update.envelope
     next((ring.folder / "store").rglob(envelope.hex())).unlink()
     worker._outbox.keep_only(set())
-    assert not worker._put_back(session)
+    assert not worker._put_back(session, envelope)
 
 
 def test_envelope_that_is_in_the_store_is_not_put_back(ring: FakeRing) -> None:
     query, _, worker = turn_of_one(ring)
     ring.step(1)
-    assert not worker._put_back(session_of(ring, query))
+    session = session_of(ring, query)
+    assert not worker._put_back(session, session.updates[Hop(1)].signed.update.envelope)
 
 
 # ---------------------------------------------------------------- complaints
@@ -119,7 +121,7 @@ def test_complaint_waits_for_what_the_ledger_does_not_know_yet(ring: FakeRing, m
     """It would speak of another history than the ledger's."""
     query = ask_up_to(ring, 1)
     ring.replace_worker(1, Accuser)
-    monkeypatch.setattr(ring.members[1].posting, "settle_first", lambda _session: True)
+    monkeypatch.setattr(ring.members[1].posting, "is_ahead", lambda _session: True)
     ring.step(1)
     assert client_of(ring.members[1]).calls[-1:] != [f"complain {query} 1 UNREADABLE"]
     assert list(ring.members[1].journal.keys("complaint/")) == []
@@ -131,7 +133,7 @@ def test_complaint_waits_for_what_the_ledger_does_not_know_yet(ring: FakeRing, m
 @pytest.mark.parametrize("shown", [None, bytes(range(32))], ids=["own key", "another"])
 def test_complaint_shows_the_ouroboros_one_key(ring: FakeRing, shown: bytes | None) -> None:
     query, session, worker = turn_of_one(ring)
-    (note,) = worker._notes_of(session)
+    (note,) = worker._open_notes(session)
     complaint = worker._make_complaint(session, note, ComplaintKind.UNREADABLE, shown)
     place = complaint_context(client_of(ring.members[0]).domain, query, session.attempt, 1)
     opened = open_content(ring.members[0].keys.sealing, ring.store.get(complaint.evidence), place)

@@ -22,7 +22,18 @@ from deepring_chain.protocol.route import (
     route_link,
 )
 from deepring_chain.protocol.trail import extend_trail, start_trail
-from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, Digest, Hop, Position, QueryId, Question
+from deepring_chain.types import (
+    MAX_ITEMS,
+    ZERO,
+    Address,
+    ArrangementId,
+    Attempt,
+    Digest,
+    Hop,
+    Position,
+    QueryId,
+    Question,
+)
 from tests.unit.protocol.protocol_tools import DOMAIN, address, digest
 
 SIGNERS = [address(number) for number in range(1, 5)]
@@ -138,6 +149,12 @@ def test_route_note_survives_encoding() -> None:
 @pytest.mark.parametrize("hop", [0, 1, 65535])
 def test_route_note_takes_every_hop(hop: int) -> None:
     note = replace(NOTE, hop=Hop(hop))
+    assert RouteNote.decode(note.encode()) == note
+
+
+@pytest.mark.parametrize("items", [1, MAX_ITEMS])
+def test_route_note_takes_every_number_of_items(items: int) -> None:
+    note = replace(NOTE, items=items)
     assert RouteNote.decode(note.encode()) == note
 
 

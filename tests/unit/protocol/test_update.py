@@ -20,7 +20,7 @@ from deepring_chain.protocol.update import (
     next_update,
     sign_update,
 )
-from deepring_chain.types import ArrangementId, Attempt, Delivery, Hop, QueryId, SignedUpdate, Update
+from deepring_chain.types import MAX_ITEMS, ArrangementId, Attempt, Delivery, Hop, QueryId, SignedUpdate, Update
 from tests.unit.protocol.protocol_tools import DOMAIN, ITEMS, account, address, digest, opened, posted, submitted
 
 SESSION = Session.submitted(submitted(5)).apply(opened(5, attempt=2), Moment(ArrangementId(1), 3))
@@ -67,6 +67,12 @@ def test_signed_update_every_field_is_recorded_at_its_own_place() -> None:
     encoded = {encode_signed_update(signed) for signed in [SIGNED, *others]}
     assert len(encoded) == len(others) + 1
     assert [decode_signed_update(encode_signed_update(signed)) for signed in others] == others
+
+
+@pytest.mark.parametrize("items", [1, MAX_ITEMS])
+def test_signed_update_takes_every_number_of_items(items: int) -> None:
+    signed = replace(SIGNED, update=replace(UPDATE, items=items))
+    assert decode_signed_update(encode_signed_update(signed)) == signed
 
 
 def _other(record: Update | SignedUpdate, name: str) -> Any:

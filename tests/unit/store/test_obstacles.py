@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import socket
 import uuid
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from deepring_chain.errors import StoreError
+from deepring_chain.store.backend import Obstacle
 from deepring_chain.store.content import (
     MOST_SEALS,
     BlobBlocked,
@@ -377,3 +379,18 @@ def test_message_whose_name_is_blocked_is_one_clear_line(objects: ContentStore) 
     with pytest.raises(StoreError, match="message name cannot be left") as caught:
         objects.leave("name", b"message")
     assert "\n" not in str(caught.value)
+
+
+def test_mount_that_goes_while_a_blob_is_put_is_the_stores_trouble(
+    root: Path, store: ContentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sealed anew for it, and no name counts as blocked."""
+
+    def write(_path: str, _data: bytes) -> None:
+        shutil.rmtree(root)
+        raise Obstacle("no such device")
+
+    monkeypatch.setattr(store._files, "write", write)
+    with pytest.raises(StoreError, match="there is no store at") as refused:
+        store.put(b"a blob")
+    assert not isinstance(refused.value, BlobFault)

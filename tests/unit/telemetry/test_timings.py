@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deepring_chain.actors.threads import beside
+from deepring_chain.actors.thread_pool import ThreadPool
 from deepring_chain.cli.timing import print_timing, timing_sheet
 from deepring_chain.errors import ConfigError
 from deepring_chain.health.timings import Turn, read_turns, time_query
@@ -40,8 +40,7 @@ def test_phases_count_to_the_turn_that_runs_also_from_another_thread(metrics: Ac
         for _ in range(2):
             with metrics.phase(Phase.COMPUTE):
                 pass
-        with beside(seal):
-            pass
+        ThreadPool(1, "test").submit(seal).result()
     (turn,) = metrics.timings.plain()
     assert (turn["query"], turn["attempt"], turn["hop"]) == (3, 1, 2)
     assert turn["phases"] == {"compute": 2.0, "seal": 1.0}

@@ -14,7 +14,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-class Pool:
+class ThreadPool:
     """Runs work on up to `limit` threads, which start when they are needed. Any thread may submit.
 
     Unlike `concurrent.futures.ThreadPoolExecutor`, it lets the process end while work runs.
