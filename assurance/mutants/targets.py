@@ -102,6 +102,7 @@ TARGETS = (
     Target(f"{WORKER}/block.py", unit("actors", "block", "worker"), guards=True),
     Target(f"{ACTORS}/leaves.py", unit("actors", "leaf_places", "refusals", "leaves", "forged_leaves"), guards=True),
     Target(f"{ACTORS}/querent.py", unit("actors", "querent", "querent_after_a_reorganization"), guards=True),
+    Target(f"{ACTORS}/stopwatch.py", unit("actors", "stopwatch"), branches=True, state=True, guards=True),
     Target(f"{ACTORS}/guard.py", unit("actors", "guard", "isolation"), guards=True),
     Target("deepring_chain/follow/continuity.py", unit("follow", "continuity", "follower"), guards=True),
     Target(f"{OUROBOROS}/tracker.py", unit("actors", "tracker", "worker"), guards=True),
