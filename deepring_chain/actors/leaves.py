@@ -101,16 +101,16 @@ class LeafCollector:
     def __init__(self, member: Member, clock: Callable[[], float] = time.monotonic) -> None:
         self._member = member
         self._clock = clock
-        self._own: SignedLeaf | None = None
+        self._own: dict[LeafPlace, FoundLeaf] = {}
         self._progress = Stopwatch()
 
-    def holds(self, place: LeafPlace) -> bool:
+    def holds(self, place: LeafPlace | None) -> bool:
         """Whether the ouroboros's own leaf for this place is at hand."""
-        return self._own is not None and place_of(self._own[0]) == place
+        return place in self._own
 
     def hold(self, leaf: SignedLeaf) -> None:
         """Keeps the ouroboros's own leaf for the next posting."""
-        self._own = leaf
+        self._own = {place_of(leaf[0]): FoundLeaf(*leaf, self._member.keys.address)}
 
     def act(self) -> bool:
         """Posts what has come in, if all are there or the next one takes too long."""
@@ -130,8 +130,9 @@ class LeafCollector:
 
     def _find(self, place: LeafPlace) -> FoundLeaf | None:
         """What was left for a place, if it is a signed leaf at all."""
-        if self._own is not None and self.holds(place):
-            return FoundLeaf(*self._own, self._member.keys.address)
+        own = self._own.get(place)
+        if own is not None:
+            return own
         message = self._member.store.pick_up(self._name(place))
         try:
             leaf, signature = decode_entry(message or b"", Attestation)

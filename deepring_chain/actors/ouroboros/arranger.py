@@ -135,7 +135,7 @@ class Arranger:
             in_mode=self._in_mode.held((kept, state.mode), now),
             halted=self._halted.held((kept, state.mode in HALTED), now),
             own=place,
-            is_held=place is not None and self.leaves.holds(place),
+            is_held=self.leaves.holds(place),
         )
 
     def _last(self) -> ArrangementId:

@@ -84,7 +84,7 @@ class Tracker:
             rounds={position: order.round for position, order in current.restores.items()},
             rest=self._not_before - self._clock(),
             own=place,
-            is_held=place is not None and self._arranger.leaves.holds(place),
+            is_held=self._arranger.leaves.holds(place),
         )
 
     def _answer(self, ring: Tracked, question: Question, current: ArrangementState) -> Tracked:
