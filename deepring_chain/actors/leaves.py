@@ -105,15 +105,15 @@ class LeafCollector:
         self._progress = Stopwatch()
 
     def holds(self, place: LeafPlace | None) -> bool:
-        """Whether the ouroboros's own leaf for this place is at hand."""
+        """Return whether the ouroboros's own leaf for this place is at hand."""
         return place in self._own
 
     def hold(self, leaf: SignedLeaf) -> None:
-        """Keeps the ouroboros's own leaf for the next posting."""
+        """Keep the ouroboros's own leaf for the next posting."""
         self._own = {place_of(leaf[0]): FoundLeaf(*leaf, self._member.keys.address)}
 
     def act(self) -> bool:
-        """Posts what has come in, if all are there or the next one takes too long."""
+        """Post what has come in, if all are there or the next one takes too long."""
         collection = Collection(awaited_leaves(self._member.state.arrangement))
         while isinstance(action := next_action(collection), Question):
             collection = self._answer(collection, action)
@@ -129,7 +129,7 @@ class LeafCollector:
                 return replace(collection, waited=self._progress.held((arrangement, leaves), self._clock()))
 
     def _find(self, place: LeafPlace) -> FoundLeaf | None:
-        """What was left for a place, if it is a signed leaf at all."""
+        """Return what was left for a place, if it is a signed leaf at all."""
         own = self._own.get(place)
         if own is not None:
             return own

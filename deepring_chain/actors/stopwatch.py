@@ -21,6 +21,6 @@ class Stopwatch:
         return now - self._running[1]
 
     def restart(self, now: float) -> None:
-        """Measures from now on, with the same subject."""
+        """Measure from now on, with the same subject."""
         if self._running is not None:
             self._running = (self._running[0], now)

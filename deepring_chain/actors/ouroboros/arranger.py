@@ -102,7 +102,7 @@ class Arranger:
         return is_due(ring)
 
     def act(self, *, is_quiet: bool = True) -> bool:
-        """Arranges if it is due and nothing runs; attests; replaces workers that do not attest, or never truly.
+        """Arrange if it is due and nothing runs; attest; replace workers that do not attest, or never truly.
 
         Args:
             is_quiet: no query's step runs, which may be about to open a route in the present arrangement.
@@ -119,7 +119,7 @@ class Arranger:
         return self.leaves.act() or self.keeper.act() or self._card.act()
 
     def _look(self, *, is_quiet: bool = True) -> RingView:
-        """What is known of the ring before anything is asked."""
+        """Return what is known of the ring before anything is asked."""
         state, place, now = self._member.state, self._member.seat_due(), self._clock()
         seating = seating_of(state.mode, state.arrangement)
         kept = None if seating is None else (seating.arrangement, seating.notes)
@@ -155,7 +155,7 @@ class Arranger:
         self.leaves.hold(self._member.sign_leaf(place, challenge, *self._owner.own_contents()))
 
     def draw_of(self, arrangement: ArrangementId) -> ArrangementDraw:
-        """The draw of an arrangement; made and recorded when first asked for."""
+        """Return the draw of an arrangement; it is made and recorded when first asked for."""
         return ArrangementDraw.decode(
             self._member.journal.record_once(f"arrangement/{arrangement}", lambda: self._draw(arrangement).encode())
         )

@@ -52,7 +52,7 @@ class CardKeeper:
         self._looked: float | None = None
 
     def act(self) -> bool:
-        """Puts the card back if it is gone; returns whether it did. A store that is away is others' to report."""
+        """Put the card back if it is gone; return whether it did. A store that is away is others' to report."""
         model, waited = self._member.state.model, None if self._looked is None else self._clock() - self._looked
         card = CardView(model.card if model else None, waited)
         with suppress(StoreError):
@@ -91,15 +91,15 @@ class BlobKeeper:
         self._since = Stopwatch()
 
     def put_for_arrangement(self, arrangement: ArrangementId, seal: Callable[[], bytes]) -> Digest:
-        """Stores what the members need until all have attested in an arrangement: what `seal` makes."""
+        """Store what the members need until all have attested in an arrangement: what `seal` makes."""
         return self._put(KeptFor.ARRANGEMENT, arrangement, seal)
 
     def put_for_query(self, query: QueryId, seal: Callable[[], bytes]) -> Digest:
-        """Stores what the members need while a query runs: what `seal` makes."""
+        """Store what the members need while a query runs: what `seal` makes."""
         return self._put(KeptFor.QUERY, query, seal)
 
     def act(self) -> bool:
-        """Puts back what somebody has been waiting for; returns whether it did."""
+        """Put back what somebody has been waiting for; return whether it did."""
         keeping = self._look()
         action = next_action(keeping)
         if isinstance(action, ListRecords):
@@ -117,20 +117,17 @@ class BlobKeeper:
         return False
 
     def _look(self) -> Keeping:
-        """What is known of what is kept before anything is asked."""
-        state, wanted, current = self._member.state, self._wanted(), self._member.state.arrangement
+        """Return what is known of what is kept before anything is asked."""
+        state, current, waiting = self._member.state, self._member.state.arrangement, self._member.state.open_sessions()
+        wanted = wanted_blobs(state.mode, current, waiting)
         return Keeping(
             wanted=wanted,
             before=self._before,
             waited=self._since.held(wanted, self._clock()),
             arrangement=current.arranged.arrangement if current else 0,
             newest=state.newest,
-            open_queries=frozenset(session.query for session in state.open_sessions()),
+            open_queries=frozenset(session.query for session in waiting),
         )
-
-    def _wanted(self) -> frozenset[KeptBlob]:
-        state = self._member.state
-        return wanted_blobs(state.mode, state.arrangement, state.sessions.values())
 
     def _put(self, purpose: KeptFor, number: int, seal: Callable[[], bytes]) -> Digest:
         digest, blob = self._member.store.put_sealed(seal(), seal)

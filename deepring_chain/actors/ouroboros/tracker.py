@@ -60,7 +60,7 @@ class Tracker:
         self._not_before = 0.0
 
     def act(self) -> bool:
-        """Orders the next restore if the ring is in tracking mode; attests the ouroboros's own restored seat."""
+        """Order the next restore if the ring is in tracking mode; attest the ouroboros's own restored seat."""
         current = self._member.state.arrangement
         if current is None:
             return False
@@ -76,7 +76,7 @@ class Tracker:
         return False
 
     def _look(self, current: ArrangementState) -> Tracked:
-        """What is known of restores before anything is asked."""
+        """Return what is known of restores before anything is asked."""
         place = self._member.seat_due()
         return Tracked(
             mode=self._member.state.mode,
