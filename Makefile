@@ -82,13 +82,16 @@ lock:  ## write requirements/lock.txt anew from pyproject.toml
 	  '# Not listed: what only the CUDA builds of torch need; torch pins that itself, and its CPU build goes without.'; \
 	  grep -Ev '^(#|cuda-|nvidia-|triton=)' requirements/lock.txt; } > build/lock.txt && mv build/lock.txt requirements/lock.txt
 
-.PHONY: gas vectors
+.PHONY: gas vectors formats
 
 gas: setup  ## measure the ledger's gas and write tests/chain/gas_snapshot.json anew
 	@$(BIN)/python -m tests.chain.gas_report
 
 vectors: setup  ## write the golden digests, tests/vectors/digests.json, anew
 	@$(BIN)/python -m tests.differential.make_vectors
+
+formats: setup  ## write the operators' part of docs/formats.md anew, from deepring_chain/model/operators
+	@$(BIN)/python -m tests.unit.model.operator_formulas
 
 .PHONY: pictures
 
@@ -187,9 +190,12 @@ experiments: setup  ## run the paper's experiments: DATA=FOLDER [MODELS=FOLDER];
 experiments-smoke: setup  ## run every experiment small, without data
 	@$(EXPERIMENT) smoke
 
-.PHONY: bench
+.PHONY: bench bench-against
 
 # ezkl and EAS's contracts are fetched into build/bench when they are first needed.
 ONLY ?=
 bench: setup  ## measure: ONLY="query hop" for some, QUICK=1 small; writes benchmarks/results
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks $(ONLY)
+
+bench-against: setup  ## measure queries and hops of this checkout and of COMMIT=REF in turns; writes benchmarks/results/against.md
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.bench_against $(COMMIT)

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from deepring_chain.chain.client import LedgerClient
+from deepring_chain.chain.ports import Ledger
 
 Lie = Callable[[str, list[Any], Any], Any]
 """(method, parameters, true result) -> what the node says."""
 
 
 @contextmanager
-def lying(client: LedgerClient, lie: Lie) -> Iterator[None]:
+def lying(client: Ledger, lie: Lie) -> Iterator[None]:
     """The client's node lies for a while."""
-    provider: Any = client.web3.provider
+    opened: Any = client
+    provider = opened.web3.provider
     honest = provider._make_request
 
     def answer(method: str, request: bytes) -> bytes:

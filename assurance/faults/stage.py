@@ -77,7 +77,7 @@ class FaultyRing(LiveRing):
     def quick_client(self) -> LedgerClient:
         """The ledger for one who must not wait: whoever wakes a node cannot wait for it."""
         web3 = connect(self.devnet.url, timeout=LOOK_SECONDS, may_repeat=False)
-        return LedgerClient(web3, self.devnet.url, self.deployment.ledger)
+        return LedgerClient.over(web3, self.devnet.url, self.deployment.ledger)
 
     def end_all(self) -> None:
         """Ends every process that ever belonged to the ring."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from deepring_chain.model.checkpoint import (
 )
 from deepring_chain.model.layer import IdentityLayer, Layer
 from deepring_chain.model.manifest import LayerEntry, Manifest, ManifestSlice
+from deepring_chain.model.operators import OPERATORS
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.tensor_file import decode_tensors, encode_tensors
 from deepring_chain.training.train_state import EPOCH, RANDOM, STATE_KIND, load_state
@@ -62,12 +63,37 @@ def image_network() -> nn.Sequential:
     return seeded(nn.Sequential(*_conv(1, 2), nn.ReLU(), *pooled))
 
 
-@lru_cache(maxsize=2)
+def _network(kind: str) -> tuple[nn.Sequential, tuple[int, ...]]:
+    if kind in KINDS:
+        return (dense_network(), (3, 4)) if kind == "dense" else (image_network(), (1, 4, 4))
+    form = OPERATORS[kind].floats
+    if form is None:
+        raise KeyError(kind)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(6)
+        return seeded(form.example.network()), form.example.item_shape
+
+
+@cache
 def small_model(kind: str) -> QuantisedModel:
-    """Three layers of numbers, or of pictures with a residual block."""
-    network, shape = (dense_network(), (3, 4)) if kind == "dense" else (image_network(), (1, 4, 4))
+    """Three layers of numbers, or of pictures with a residual block; else the example of the operator of that name."""
+    network, shape = _network(kind)
     inputs = torch.rand(40, *shape, generator=torch.Generator().manual_seed(4))
     return quantise(network, inputs, name=kind, classes=("a", "b", "c"))
+
+
+KINDS = ("dense", "image")
+
+
+@lru_cache(maxsize=1)
+def kinds() -> tuple[str, ...]:
+    """Models to seed with, until each operator that float networks lead to is in a pair of layers of one."""
+    found = list(KINDS)
+    for name, operator in OPERATORS.items():
+        held = {layer.operator for kind in found for layer in _pair(small_model(kind))}
+        if operator.floats is not None and name not in held:
+            found.append(name)
+    return tuple(found)
 
 
 def _pair(model: QuantisedModel) -> tuple[Layer, Layer]:
@@ -109,13 +135,14 @@ def _held(kind: str) -> dict[str, torch.Tensor]:
 
 def _described(data: bytes) -> object:
     """Only the description comes from the input, the tensors are good ones: what a changed attribute does."""
-    kind = "dense" if data[:1] == b"\0" else "image"
+    number = data[0] if data else 1
+    kind = kinds()[number] if number < len(kinds()) else "image"
     return decode_layers(encode_tensors(LAYERS_KIND, data[1:].hex(), _held(kind)), "layers")
 
 
 def _descriptions() -> list[bytes]:
     found = []
-    for number, kind in enumerate(("dense", "image")):
+    for number, kind in enumerate(kinds()):
         listed = [[layer.index, layer.operator, dict(layer.attributes)] for layer in _pair(small_model(kind))]
         found.append(bytes([number]) + encode_fields(LAYERS_KIND, [listed]))
     return found
@@ -124,7 +151,7 @@ def _descriptions() -> list[bytes]:
 def _models() -> list[bytes]:
     path = scratch("seed.safetensors")
     found = []
-    for kind in ("dense", "image"):
+    for kind in kinds():
         save_model(path, small_model(kind))
         found.append(path.read_bytes())
     return found
@@ -133,7 +160,7 @@ def _models() -> list[bytes]:
 def _layer_files() -> list[bytes]:
     first = small_model("dense").layer(1)
     return [
-        *(encode_layers(_pair(small_model(kind))) for kind in ("dense", "image")),
+        *(encode_layers(_pair(small_model(kind))) for kind in kinds()),
         encode_layers((IdentityLayer(), first)),
     ]
 

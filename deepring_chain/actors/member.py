@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from deepring_chain.actors.journal import Journal
 from deepring_chain.actors.posting import DirectPosting, Posting
-from deepring_chain.chain.client import LedgerClient
+from deepring_chain.chain.ports import Ledger
 from deepring_chain.crypto.keys import ActorKeys, sealing_pem
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.crypto.signing import sign_message
@@ -29,7 +29,7 @@ from deepring_chain.protocol.route import ArrangementNote, arrangement_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import Entry, decode_entry, encode_entry
 from deepring_chain.protocol.validation import check_items, check_received
-from deepring_chain.store.content import ContentStore
+from deepring_chain.store.ports import BlobStore
 from deepring_chain.telemetry.metrics import ActorMetrics, Phase
 from deepring_chain.types import ArrangementId, Attestation, Digest, LayerContent, TensorBytes, Update
 
@@ -56,9 +56,9 @@ class Member:
 
     keys: ActorKeys
     password: str
-    client: LedgerClient
+    client: Ledger
     follower: LedgerFollower
-    store: ContentStore
+    store: BlobStore
     journal: Journal
     rng: random.Random = field(default_factory=random.SystemRandom)
     metrics: ActorMetrics = field(default_factory=ActorMetrics)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
-from deepring_chain.chain.client import LedgerClient
+from deepring_chain.chain.ports import Ledger
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.relayed import RelayedHops
 from deepring_chain.protocol.session import Session
@@ -57,7 +57,7 @@ class DirectPosting:
         client: the ledger.
     """
 
-    def __init__(self, client: LedgerClient) -> None:
+    def __init__(self, client: Ledger) -> None:
         self._client = client
 
     def opened(self, wake: Callable[[], None]) -> AbstractContextManager[None]:  # noqa: ARG002 - nothing runs here
@@ -116,7 +116,7 @@ class RelayedPosting:
 
     def __init__(
         self,
-        client: LedgerClient,
+        client: Ledger,
         me: Address,
         state: Callable[[], LedgerState],
         hops: RelayedHops,

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import Heads, NoHeads
 from deepring_chain.chain.errors import NodeUnreachable
-from deepring_chain.chain.subscription import follow_heads
+from deepring_chain.chain.ports import Ledger
 from deepring_chain.crypto.keys import ActorKeys
 from deepring_chain.errors import ChainError, DeepRingError, StoreError
 from deepring_chain.follow.follower import LedgerFollower
@@ -23,7 +22,8 @@ from deepring_chain.protocol.decide.answer import Asked, GiveUp, OpenAnswer, Wai
 from deepring_chain.protocol.envelope import Answer, answer_context, open_content, query_context, seal_output
 from deepring_chain.protocol.history import all_entries
 from deepring_chain.protocol.session import Session
-from deepring_chain.store.content import BlobFault, ContentStore
+from deepring_chain.store.content import BlobFault
+from deepring_chain.store.ports import BlobStore
 from deepring_chain.types import QueryId, RingMode, TensorBytes
 
 POLL_SECONDS = 0.02
@@ -104,9 +104,9 @@ class Querent:
     def __init__(
         self,
         keys: ActorKeys,
-        client: LedgerClient,
+        client: Ledger,
         follower: LedgerFollower,
-        store: ContentStore,
+        store: BlobStore,
         *,
         listens: bool = False,
     ) -> None:
@@ -207,7 +207,7 @@ class Querent:
         return None
 
     def _listening(self) -> AbstractContextManager[Heads]:
-        return follow_heads(self._client.web3) if self._listens else nullcontext(NoHeads())
+        return self._client.announced(lambda: None) if self._listens else nullcontext(NoHeads())
 
     def _late(self, query: QueryId, timeout: float, trouble: str) -> AnswerLate:
         session = self._follower.state.sessions.get(query)
@@ -229,7 +229,7 @@ class Querent:
         return QueryResult(query, output, card.predictions(output), card.probabilities(output))
 
 
-def withdraw_session(client: LedgerClient, session: Session) -> None:
+def withdraw_session(client: Ledger, session: Session) -> None:
     """Gives a query up: the ledger is shown what was asked and all that happened since.
 
     Raises:

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.worker.block import Block, BlockLayers
 from deepring_chain.actors.worker.worker import Worker
-from deepring_chain.attacks.bit_flip import flip_memory_bits
-from deepring_chain.attacks.input_noise import add_input_noise
-from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, take_order, take_tensors
-from deepring_chain.attacks.overwrite import overwrite_memory
-from deepring_chain.crypto.digest import sha256
-from deepring_chain.encoding import decode_fields, encode_fields
+from deepring_chain.attacks.lie import LieKind
+from deepring_chain.attacks.lies import LIES
+from deepring_chain.attacks.orders import LabOrder, take_order, take_tensors
 from deepring_chain.protocol.decide.hop import Question, Receive, Turn
 from deepring_chain.protocol.envelope import hop_context, seal_output
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import ComplaintKind, Digest, TensorBytes
+from deepring_chain.types import Digest, TensorBytes
 
 LOG = logging.getLogger(__name__)
 
-
-COMPLAINTS = frozenset({Lie.FALSE_COMPLAINT, Lie.COMPLAINT_WITHOUT_KEY})
+_Hook = TypeVar("_Hook")
 
 
 class LabWorker(Worker):
-    """Reads orders from its folder (`attacks.orders`)."""
+    """Reads orders from its folder (`attacks.orders`), and does what their lies say (`attacks.lies`)."""
 
     def __init__(self, member: Member, block: Block, device: torch.device) -> None:
         super().__init__(member, block, device)
@@ -46,26 +43,29 @@ class LabWorker(Worker):
         self._tamper_if_ordered()
         return super().act()
 
-    def _obeys(self, *lies: Lie) -> bool:
-        """Whether one of `lies` is the order; it is followed once, by the first query that comes to it."""
+    @property
+    def _lie(self) -> LieKind | None:
+        """What was ordered and is not done yet."""
+        return LIES[self._order.lie.value] if self._order is not None else None
+
+    def _obeyed(self, hook_of: Callable[[LieKind], _Hook | None]) -> tuple[_Hook, LabOrder] | None:
+        """What the order does here, if anything; it is followed once, by the first query that comes to it."""
         order = self._order
-        if order is None or order.lie not in lies:
-            return False
+        hook = hook_of(LIES[order.lie.value]) if order is not None else None
+        if order is None or hook is None:
+            return None
         with self._taking:
             if self._order is not order:
-                return False
+                return None
             self._order = None
-        return True
+        return hook, order
 
     def _tamper_if_ordered(self) -> None:
-        order, layers = self._order, self._block.layers
-        if order is None or layers is None or not self._obeys(*MEMORY_LIES):
+        layers = self._block.layers
+        if layers is None or (obeyed := self._obeyed(lambda lie: lie.strike)) is None:
             return
-        live = (layers.own, layers.following)
-        if order.lie is Lie.OVERWRITE_MEMORY:
-            overwrite_memory(live, take_tensors(self._block.folder))
-        else:
-            flip_memory_bits(live, order.flips or ((order.tensor, order.bit),))
+        strike, order = obeyed
+        strike((layers.own, layers.following), order, lambda: take_tensors(self._block.folder))
 
     def _answer(self, turn: Turn, question: Question, layers: BlockLayers | None) -> Turn | None:
         is_told_here = isinstance(question, Receive) and self._tells_instead(turn, question.note)
@@ -73,50 +73,37 @@ class LabWorker(Worker):
 
     def _tells_instead(self, turn: Turn, note: RouteNote) -> bool:
         """Whether the order is to fall silent or to complain, instead of reading what the hop before sent."""
-        session, order = turn.session, self._order
-        if order is not None and order.lie is Lie.SILENCE:
+        lie = self._lie
+        if lie is not None and lie.is_silent:
             # Until the process is started again or another order comes.
             return True
-        if order is not None and order.lie in COMPLAINTS and turn.is_ahead:
+        if lie is not None and lie.complain is not None and turn.is_ahead:
             # Like an honest complaint, a false one is taken of what the ledger knows: it waits until then.
-            self._member.posting.settle_first(session)
-        elif self._obeys(Lie.FALSE_COMPLAINT):
-            self._complain(session, note, ComplaintKind.ALTERED, "a lie")
-        elif self._obeys(Lie.COMPLAINT_WITHOUT_KEY):
-            self._complain(session, note, ComplaintKind.UNREADABLE, "a lie", key=os.urandom(32))
-        else:
+            self._member.posting.settle_first(turn.session)
+            return True
+        obeyed = self._obeyed(lambda kind: kind.complain)
+        if obeyed is None:
             return False
+        complaint, _ = obeyed
+        self._complain(turn.session, note, complaint.kind, "a lie", key=complaint.key() if complaint.key else None)
         return True
 
     def _receive(self, session: Session, note: RouteNote) -> TensorBytes:
-        received, order = super()._receive(session, note), self._order
-        if order is not None and self._obeys(Lie.NOISY_INPUT):
-            return add_input_noise(received, order.steps, order.seed)
-        return _perturbed(received) if self._obeys(Lie.PERTURBED_INPUT) else received
+        received = super()._receive(session, note)
+        obeyed = self._obeyed(lambda lie: lie.receive)
+        return received if obeyed is None else obeyed[0](received, obeyed[1])
 
     def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
         own, after = super()._commitments(note, output, following)
-        return own, Digest(os.urandom(32)) if self._obeys(Lie.BOGUS_NEXT) else after
+        obeyed = self._obeyed(lambda lie: lie.expect)
+        return own, after if obeyed is None else obeyed[0](after)
 
     def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
-        if self._obeys(Lie.ECHO):
-            return super()._send_output(session, note, _perturbed(output))
+        sending = self._obeyed(lambda lie: lie.send)
+        if sending is not None:
+            return super()._send_output(session, note, sending[0](output))
+        storing = self._obeyed(lambda lie: lie.store)
+        if storing is None:
+            return super()._send_output(session, note, output)
         place = hop_context(self._member.client.domain, session.query, session.attempt, note.hop)
-        envelope = seal_output(note.next_sealing_key, output, place)
-        if self._obeys(Lie.MISSING_BLOB):
-            return sha256(envelope)
-        if self._obeys(Lie.TRUNCATED_BLOB):
-            return self._member.store.put(envelope[: len(envelope) // 2])
-        wrapped_key, ciphertext = decode_fields(envelope, "envelope", [bytes, bytes])
-        if self._obeys(Lie.GARBAGE_KEY):
-            return self._member.store.put(encode_fields("envelope", [os.urandom(len(wrapped_key)), ciphertext]))
-        if self._obeys(Lie.GARBAGE_CIPHERTEXT):
-            return self._member.store.put(encode_fields("envelope", [wrapped_key, os.urandom(len(ciphertext))]))
-        return super()._send_output(session, note, output)
-
-
-def _perturbed(tensor: TensorBytes) -> TensorBytes:
-    """Every element's sign bit flipped in the first quarter: a change that no later layer can swallow unnoticed."""
-    count = max(1, len(tensor.data) // 4)
-    changed = bytes(byte ^ 0x80 for byte in tensor.data[:count]) + tensor.data[count:]
-    return TensorBytes(tensor.dtype, tensor.shape, changed)
+        return storing[0](self._member.store, seal_output(note.next_sealing_key, output, place))

@@ -6,12 +6,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from enum import Enum
+from enum import Enum, EnumMeta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from deepring_chain.attacks.lies import LIES
 from deepring_chain.attacks.weights import BitFlip
 from deepring_chain.errors import ConfigError
 from deepring_chain.files import write_atomic
@@ -26,26 +27,21 @@ DEVNET_CHAINS = frozenset({1337, 31337})
 """Chain ids of local devnets: nothing here acts on any other chain."""
 
 
-class Lie(Enum):
-    """How a worker misbehaves, once; changed parameters stay until it is restored."""
+if TYPE_CHECKING:
 
-    FLIP_MEMORY_BIT = "flip-memory-bit"
-    FLIP_MEMORY_BITS = "flip-memory-bits"
-    OVERWRITE_MEMORY = "overwrite-memory"
-    PERTURBED_INPUT = "perturbed-input"
-    NOISY_INPUT = "noisy-input"
-    ECHO = "echo"
-    BOGUS_NEXT = "bogus-next"
-    GARBAGE_KEY = "garbage-key"
-    GARBAGE_CIPHERTEXT = "garbage-ciphertext"
-    MISSING_BLOB = "missing-blob"
-    TRUNCATED_BLOB = "truncated-blob"
-    SILENCE = "silence"
-    FALSE_COMPLAINT = "false-complaint"
-    COMPLAINT_WITHOUT_KEY = "complaint-without-key"
+    class _AnyMember(EnumMeta):
+        """Its members come from the files of `attacks/lies`."""
 
+        def __getattr__(cls, name: str) -> Lie:
+            """The lie of that name."""
 
-MEMORY_LIES = frozenset({Lie.FLIP_MEMORY_BIT, Lie.FLIP_MEMORY_BITS, Lie.OVERWRITE_MEMORY})
+    class Lie(Enum, metaclass=_AnyMember):
+        """How a worker misbehaves, once; changed parameters stay until it is restored."""
+
+else:
+    Lie = Enum("Lie", {name.upper().replace("-", "_"): name for name in LIES})
+
+MEMORY_LIES = frozenset(Lie(name) for name, kind in LIES.items() if kind.strike is not None)
 """Those that change what the worker computes with, at once; the others wait for its turn in a query."""
 
 

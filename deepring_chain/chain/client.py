@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import astuple
-from typing import Protocol, cast
+from typing import cast
 
 from eth_abi.exceptions import EncodingError
 from eth_account.signers.local import LocalAccount
 from eth_typing import ChecksumAddress
 from web3 import Web3
-from web3.contract import Contract
 from web3.logs import DISCARD
 from web3.types import TxReceipt
 
-from deepring_chain.chain.artifact import Artifact, load_artifact
+from deepring_chain.chain.artifact import load_artifact
 from deepring_chain.chain.block_place import BlockPlace, read_header
 from deepring_chain.chain.block_times import BlockTimes
 from deepring_chain.chain.calldata import CallEncoder
-from deepring_chain.chain.connection import connect, node_errors, shown_url
-from deepring_chain.chain.errors import ContractMissing, LedgerReverted, RevertDecoder
+from deepring_chain.chain.connection import Heads, connect, node_errors, shown_url
+from deepring_chain.chain.deployed import contract_at, read_terms
+from deepring_chain.chain.errors import LedgerReverted, RevertDecoder
 from deepring_chain.chain.events import EventDecoder, forgiving_codec
+from deepring_chain.chain.ports import TransactionObserver
 from deepring_chain.chain.raw_request import read_logs, request
 from deepring_chain.chain.sender import TransactionSender
 from deepring_chain.chain.settlement import Settlement, deliver_call, post_call, settlement_calls
+from deepring_chain.chain.subscription import follow_heads
 from deepring_chain.crypto.signing import as_struct
 from deepring_chain.errors import ChainError
+from deepring_chain.protocol.audit_step import Terms
 from deepring_chain.protocol.events import LoggedEvent
 from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.types import (
@@ -34,7 +38,6 @@ from deepring_chain.types import (
     Complaint,
     Delivery,
     Digest,
-    Domain,
     Position,
     QueryId,
     Question,
@@ -59,16 +62,6 @@ LOG_RANGE = 5_000
 """Blocks per `eth_getLogs` request; public nodes limit the range."""
 
 
-class TransactionObserver(Protocol):
-    """Is told how each transaction ended."""
-
-    def transaction_mined(self, function: str, gas: int) -> None:
-        """It succeeded and used so much gas."""
-
-    def transaction_failed(self, function: str, error: Exception) -> None:
-        """It was refused, reverted, or is not known to be mined."""
-
-
 class LedgerClient:
     """One actor's view of one ledger: reads for everyone, transactions for the account, if there is one."""
 
@@ -76,7 +69,7 @@ class LedgerClient:
         self,
         web3: Web3,
         url: str,
-        address: Address,
+        terms: Terms,
         account: LocalAccount | None = None,
         observer: TransactionObserver | None = None,
     ) -> None:
@@ -85,20 +78,31 @@ class LedgerClient:
         self._times = BlockTimes()
         self.url = shown_url(url)
         self.web3 = web3
+        self.domain, self.ouroboros = terms.domain, terms.ouroboros
+        self.hop_seconds, self.withdraw_seconds = terms.hop_seconds, terms.withdraw_seconds
         web3.codec = forgiving_codec()
-        url = self.url
-        self._contract: Contract = web3.eth.contract(address=cast(ChecksumAddress, address), abi=artifact.abi)
+        self._contract = contract_at(web3, terms.domain.ledger)
+        self._decoder = EventDecoder(self._contract, self.domain)
         self._encoder = CallEncoder(artifact.abi, web3.codec)
         self._sender = (
-            TransactionSender(web3, url, account, RevertDecoder(artifact.abi)) if account is not None else None
+            TransactionSender(web3, self.url, account, RevertDecoder(artifact.abi)) if account is not None else None
         )
-        with node_errors(url):
-            self._check_code(artifact, address)
-            self.domain = Domain(web3.eth.chain_id, address)
-            self._decoder = EventDecoder(self._contract, self.domain)
-            self.ouroboros = Address(self._contract.functions.ouroboros().call())
-            self.hop_seconds = int(self._contract.functions.hopSeconds().call())
-            self.withdraw_seconds = int(self._contract.functions.withdrawSeconds().call())
+
+    @classmethod
+    def over(
+        cls,
+        web3: Web3,
+        url: str,
+        address: Address,
+        account: LocalAccount | None = None,
+        observer: TransactionObserver | None = None,
+    ) -> LedgerClient:
+        """Checks that the shipped ledger's code is at `address`, and reads what it is deployed with.
+
+        Raises:
+            NodeUnreachable, ContractMissing: one line each.
+        """
+        return cls(web3, url, read_terms(web3, shown_url(url), address), account, observer)
 
     @classmethod
     def open(
@@ -114,7 +118,7 @@ class LedgerClient:
         Raises:
             NodeUnreachable, WrongChain, ContractMissing: one line each.
         """
-        return cls(connect(url, chain_id), url, address, account, observer)
+        return cls.over(connect(url, chain_id), url, address, account, observer)
 
     # ------------------------------------------------------------------ reads
 
@@ -140,6 +144,10 @@ class LedgerClient:
     def forget_times(self) -> None:
         """To be called after a reorganization: a block's number then stands for another block."""
         self._times.clear()
+
+    def announced(self, on_news: Callable[[], None] = lambda: None) -> AbstractContextManager[Heads]:
+        """The node's announcements of new blocks, as long as the context lasts."""
+        return follow_heads(self.web3, on_news)
 
     def gas_used(self, transaction_hash: Digest) -> int:
         """Gas that a transaction used."""
@@ -341,10 +349,3 @@ class LedgerClient:
             raise ChainError(f"{self.url}: the node answers with another block than number {which}")
         self.note_times([block])
         return block
-
-    def _check_code(self, artifact: Artifact, address: Address) -> None:
-        code = bytes(self.web3.eth.get_code(address))  # type: ignore[arg-type]
-        if not code:
-            raise ContractMissing(f"{self.url}: no contract at {address}; deploy the ring, or name the right node")
-        if not artifact.is_code(code):
-            raise ContractMissing(f"{self.url}: the code at {address} is not the Ledger of this release")

@@ -57,6 +57,9 @@ class Heads(Protocol):
     def wait(self, seen: int, seconds: float) -> bool:
         """Waits for a block after the first `seen` ones."""
 
+    def suspect(self) -> None:
+        """Somebody found a block that was not announced."""
+
 
 class NoHeads:
     """Nothing is announced: whoever waits for a block has to ask."""
@@ -69,6 +72,9 @@ class NoHeads:
         """Waits in vain."""
         time.sleep(seconds)
         return seen < self.count
+
+    def suspect(self) -> None:
+        """There is nothing to suspect."""
 
 
 class Node(Web3):

@@ -1,4 +1,4 @@
-"""A development chain of our own: Anvil or Ganache on a loopback port, which starts and stops with the program."""
+"""A development chain of our own: a node such as Anvil on a loopback port, which starts and stops with the program."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from typing import IO, Any, NoReturn
 
 from eth_utils.address import to_checksum_address
 
-from deepring_chain.chain.node_command import CHAIN_ID, NodeKind, node_command
+from deepring_chain.chain.node_command import CHAIN_ID, node_command
+from deepring_chain.chain.nodes import DEVNETS
 from deepring_chain.errors import ChainError
 from deepring_chain.types import Address
 
@@ -40,7 +41,7 @@ class Devnet:
     thread that lives as long as the node is needed, such as the main one.
 
     Args:
-        kind: "anvil" or "ganache".
+        kind: one of `nodes.DEVNETS`, such as "anvil".
         port: loopback port; a free one if None.
         chain_id: chain id of the new chain.
         block_time: seconds between blocks; None mines each transaction at once.
@@ -51,7 +52,7 @@ class Devnet:
 
     def __init__(
         self,
-        kind: NodeKind = "anvil",
+        kind: str = "anvil",
         *,
         port: int | None = None,
         chain_id: int = CHAIN_ID,
@@ -213,7 +214,8 @@ class Devnet:
         code = self._running().poll()
         if code is None:
             return
-        if re.search(r"EADDRINUSE|address (already )?in use", self.last_output(), re.IGNORECASE):
+        port_taken = DEVNETS[self.kind].port_taken
+        if port_taken is not None and re.search(port_taken, self.last_output(), re.IGNORECASE):
             raise _PortLostError(_port_taken(self._port))
         raise ChainError(f"{self.kind} stopped at once with exit status {code}{self._said()}")
 

@@ -11,6 +11,7 @@ from web3 import Web3
 from web3.types import RPCEndpoint
 
 from deepring_chain.chain.connection import node_errors
+from deepring_chain.chain.nodes import METHOD_NOT_FOUND
 from deepring_chain.chain.raw_block import RawBlock, parse_header
 from deepring_chain.errors import ChainError
 from deepring_chain.types import Address, Digest
@@ -32,9 +33,6 @@ _TRANSACTION = {
     " blobVersionedHashes *v *r *s",
     4: "*chainId *nonce *maxPriorityFeePerGas *maxFeePerGas *gas to *value input accessList authorizationList *v *r *s",
 }
-METHOD_NOT_FOUND = (-32601, -32700)
-"""Ganache says the second."""
-
 Json = Mapping[str, Any]
 
 
@@ -130,7 +128,7 @@ class NodeBlocks:
         return dict(shown)
 
     def _receipts(self, number: int, hashes: Sequence[str]) -> Sequence[Json]:
-        """All at once where the node can (not Ganache), else one by one."""
+        """All at once where the node can, else one by one."""
         if self._has_block_receipts:
             answer = self._ask("eth_getBlockReceipts", hex(number))
             if answer.get("result") is not None:

@@ -23,6 +23,7 @@ from web3.exceptions import TransactionNotFound, Web3RPCError
 from web3.types import TxReceipt
 
 from deepring_chain.chain.errors import TransactionFailed
+from deepring_chain.chain.nodes import TAKEN
 from deepring_chain.chain.raw_request import request
 
 LOG = logging.getLogger(__name__)
@@ -44,9 +45,6 @@ STUCK_BLOCKS = 3
 TRANSFER_GAS = 21_000
 MOST_FILLED = 64
 """Nonces that are filled in one go."""
-
-TAKEN = ("nonce", "already", "underpriced")
-"""In a refusal: the nonce is used, or a transaction with it waits in the node's pool (geth, Anvil, Ganache)."""
 
 
 @dataclass

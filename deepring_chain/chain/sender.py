@@ -15,6 +15,7 @@ from web3.types import TxParams, TxReceipt
 
 from deepring_chain.chain.connection import heads_of, node_errors
 from deepring_chain.chain.errors import LedgerReverted, RevertDecoder, TransactionFailed
+from deepring_chain.chain.nodes import REVERT_KEYS
 from deepring_chain.chain.pending import PendingTransactions, Sent, Superseded
 from deepring_chain.errors import ChainError
 from deepring_chain.types import Address
@@ -157,8 +158,10 @@ class TransactionSender:
         return TransactionFailed(f"transaction {receipt['transactionHash'].to_0x_hex()} failed without a reason")
 
     def _decoded(self, error: ContractLogicError) -> ChainError:
-        # For an estimate, Ganache wraps what the contract returned; other nodes give it as it is.
-        data = error.data.get("result") if isinstance(error.data, dict) else error.data
+        # For an estimate, some nodes wrap what the contract returned; others give it as it is.
+        data: Any = error.data
+        if isinstance(data, dict):
+            data = next((data[key] for key in REVERT_KEYS if key in data), None)
         if isinstance(data, str) and data.startswith("0x") and len(data) >= 10:
             return self._decoder.decode(bytes.fromhex(data[2:]))
         return TransactionFailed(f"the contract reverted: {error.message or error}")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from deepring_chain.chain.nodes import DEVNETS
 from deepring_chain.errors import ConfigError
 from deepring_chain.telemetry.logs import LogFormat
 
@@ -79,8 +80,6 @@ class Settling(str, Enum):
     BATCH = "batch"
 
 
-class Chain(str, Enum):
-    """Local devnets."""
+Chain = Enum("Chain", {name.upper(): name for name in DEVNETS}, type=str)  # type: ignore[misc]
 
-    ANVIL = "anvil"
-    GANACHE = "ganache"
+DEFAULT_CHAIN = Chain("anvil")

@@ -129,7 +129,7 @@ def _exported(
         store, ledger = known.store_url, ledger or known.ledger
     if ledger is not None and parse_ledger(ledger) != place.ledger:
         raise ConfigError(f"{path}: of ledger {place.ledger}, not of {ledger}")
-    client = LedgerClient(connect_export(file), path.name, place.ledger)
+    client = LedgerClient.over(connect_export(file), path.name, place.ledger)
     return _Target(client, ContentStore(store), place.first_block, file)
 
 

@@ -13,7 +13,7 @@ import typer
 
 from deepring_chain.actors.querent import QueryResult
 from deepring_chain.chain.devnet import Devnet
-from deepring_chain.cli.arguments import Chain, check_out_folder
+from deepring_chain.cli.arguments import DEFAULT_CHAIN, Chain, check_out_folder
 from deepring_chain.cli.clients import member_names, open_querent, open_reader
 from deepring_chain.cli.console import OUT, print_line, print_rule, print_step
 from deepring_chain.cli.pictures import CELL, save_sheet, terminal_row
@@ -38,7 +38,7 @@ ROW_COLUMNS = 120
 
 def demo(
     images: Annotated[int, typer.Option(min=1, max=1000, help="How many MNIST test images to ask.")] = 100,
-    chain: Annotated[Chain, typer.Option(help="Devnet to run on.")] = Chain.ANVIL,
+    chain: Annotated[Chain, typer.Option(help="Devnet to run on.")] = DEFAULT_CHAIN,
     out: Annotated[Path, typer.Option(help="Folder for the picture of the answers.")] = Path("out/demo"),
 ) -> None:
     """Show it all: MNIST digits go encrypted through five worker processes on a local chain; the trail is printed."""

@@ -15,6 +15,7 @@ from deepring_chain.chain.connection import connect, node_errors
 from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.cli.arguments import (
+    DEFAULT_CHAIN,
     DEFAULT_RING,
     ArrangeOption,
     Chain,
@@ -47,7 +48,7 @@ ACTOR_OPTIONS = ActorOptions()
 
 def up(
     ring: RingOption = DEFAULT_RING,
-    chain: Annotated[Chain, typer.Option(help="Devnet to start.")] = Chain.ANVIL,
+    chain: Annotated[Chain, typer.Option(help="Devnet to start.")] = DEFAULT_CHAIN,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port of the devnet; a free one by default.")
     ] = None,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from deepring_chain.chain.block_place import BlockPlace
-from deepring_chain.chain.subscription import HeadFeed
+from deepring_chain.chain.connection import Heads
 
 LOOK_SECONDS = 2.0
 """Longest time between two looks: announcements may stop without a word."""
@@ -20,7 +20,7 @@ class Watch:
         clock: seconds.
     """
 
-    def __init__(self, heads: HeadFeed, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, heads: Heads, clock: Callable[[], float] = time.monotonic) -> None:
         self.heads = heads
         self._clock = clock
         self._seen = self._asked = -1

@@ -147,7 +147,7 @@ class Collector:
         first = target.first_block
         if first is None:
             first = find_first_block(web3, self._url, target.ledger, node.head)
-        client = LedgerClient(web3, self._url, target.ledger)
+        client = LedgerClient.over(web3, self._url, target.ledger)
         view = read_view(client, first, node.head)
         draws = self._read_draws()
         layers = {actor.address: actor.layer for actor in snapshot.actors if actor.address and actor.layer}

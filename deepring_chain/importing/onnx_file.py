@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from onnx import numpy_helper, shape_inference
 
 from deepring_chain.errors import ModelError
 from deepring_chain.files import read_limited
+from deepring_chain.model.front.nodes import Graph, Node
 
 SIZE_LIMIT = 2 * 2**30
 """Largest file in bytes; a protobuf message can be no larger."""
@@ -27,48 +26,6 @@ ITEM_LIMIT = 2**24
 """Most numbers of one input item."""
 
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
-
-
-@dataclass(frozen=True)
-class Node:
-    """One operator of a graph.
-
-    Attributes:
-        name: its own or, if it has none, that of its output.
-        op: operator.
-        inputs: names of values; "" is an input that is left out.
-        outputs: names of values.
-        attributes: by name, as Python values.
-    """
-
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Graph:
-    """What an ONNX file says.
-
-    Attributes:
-        source: the file, for messages.
-        opset: version of the standard operators.
-        nodes: in the order of execution, without constants.
-        constants: weights and other fixed values.
-        shapes: of the values, as far as they are known; the first size is that of the batch.
-        input: name of the one input.
-        output: name of the one output.
-    """
-
-    source: str
-    opset: int
-    nodes: tuple[Node, ...]
-    constants: Mapping[str, NDArray[Any]]
-    shapes: Mapping[str, tuple[int, ...]]
-    input: str
-    output: str
 
 
 def read_graph(path: Path) -> Graph:

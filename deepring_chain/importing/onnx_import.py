@@ -12,8 +12,9 @@ from torch import nn
 
 from deepring_chain.errors import ModelError
 from deepring_chain.importing.blocks import Residual
-from deepring_chain.importing.onnx_file import Graph, Node, read_graph
-from deepring_chain.importing.onnx_modules import UnsupportedNode, as_bias, refuse_node, shape_of, to_modules, weight
+from deepring_chain.importing.onnx_file import read_graph
+from deepring_chain.importing.onnx_modules import refuse_node, to_modules
+from deepring_chain.model.front.nodes import Graph, Node, UnsupportedNode, as_bias, shape_of, weight
 
 Modules = OrderedDict[str, nn.Module]
 

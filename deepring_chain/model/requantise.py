@@ -89,6 +89,11 @@ class Rounding:
         return wide.clamp_(self.low, 127).to(torch.int8)
 
 
+def real_factor(multiplier: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """The real factors that multipliers and shifts stand for, float32."""
+    return (multiplier.double() / 2.0 ** shift.double()).float()
+
+
 def split_factor(factor: float, limit: int = MULTIPLIER_MAX) -> tuple[int, int]:
     """Multiplier and shift of a positive real factor: as many bits as the limit has, 31 at most, fewer below 2**-32.
 

@@ -24,7 +24,6 @@ from deepring_chain.actors.ouroboros.tracker import Tracker
 from deepring_chain.actors.worker.block import Block
 from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.chain.client import LedgerClient
-from deepring_chain.chain.subscription import follow_heads
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.errors import ConfigError, DeepRingError, ModelError
 from deepring_chain.follow.follower import LedgerFollower
@@ -85,7 +84,7 @@ class Actor:
         with (
             self.acting.lanes.opened(bell),
             self.member.posting.opened(bell.ring),
-            follow_heads(self.member.client.web3, bell.ring) as heads,
+            self.member.client.announced(bell.ring) as heads,
         ):
             watch = Watch(heads)
             while keeps_running():

@@ -16,17 +16,7 @@ from typing import Any
 import fsspec
 
 from deepring_chain.errors import StoreError
-
-# One PUT of these stores shows the whole object or nothing, and they have no cheap rename.
-_OBJECT_STORES = frozenset({"memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
-
-# fsspec calls a file missing whatever these answer, and also if they do not answer.
-_WEB_SERVERS = frozenset({"http", "https"})
-
-# These have no folder that could be there or away; a web server tells its files, mostly, and lists none.
-_WITHOUT_FOLDERS = _OBJECT_STORES | _WEB_SERVERS
-
-_LOCAL = frozenset({"file", "local"})
+from deepring_chain.store.kinds import kind_of
 
 
 class Obstacle(Exception):
@@ -54,11 +44,11 @@ class Backend:
         self.url = _without_password(url)
         self.fs, root = _open_file_system(url, self.url)
         self.root = root.rstrip("/")
-        protocols = {self.fs.protocol} if isinstance(self.fs.protocol, str) else set(self.fs.protocol)
-        self.has_folders = not protocols & _WITHOUT_FOLDERS
-        self.tells_missing = not protocols & _WEB_SERVERS
-        self._is_object_store = bool(protocols & _OBJECT_STORES)
-        self._is_local = bool(protocols & _LOCAL)
+        kind = kind_of([self.fs.protocol] if isinstance(self.fs.protocol, str) else self.fs.protocol)
+        self.has_folders = kind.has_folders
+        self.tells_missing = kind.tells_missing
+        self._puts_whole = kind.puts_whole
+        self._is_local = kind.is_local
 
     def unguessable(self, kind: str) -> str:
         """A path below the root at which nobody can have planted anything."""
@@ -141,7 +131,7 @@ class Backend:
         Raises:
             Obstacle: the store can be written to, but not at `path`.
         """
-        if self._is_object_store:
+        if self._puts_whole:
             self._write_object(path, data)
             return
         staged = self._stage(data)
@@ -155,7 +145,7 @@ class Backend:
 
     def probe(self) -> None:
         """Writes a file, and removes it."""
-        if self._is_object_store:
+        if self._puts_whole:
             probe = self.unguessable("probe")
             self.fs.pipe_file(probe, b"probe")
         else:
@@ -257,8 +247,9 @@ def _read_local(path: str, size: int) -> bytes:
 def _open_file_system(url: str, shown: str) -> tuple[Any, str]:
     if not url.strip():
         raise StoreError("the store's URL is empty; give a folder or a URL such as file:///var/lib/ring/blobs")
+    opener = kind_of([url.partition("://")[0]]).open or fsspec.core.url_to_fs
     try:
-        fs, root = fsspec.core.url_to_fs(url)
+        fs, root = opener(url)
     except ImportError as error:
         raise StoreError(f"no driver for the store {shown}: {one_line(error)}; pip install it") from error
     except Exception as error:

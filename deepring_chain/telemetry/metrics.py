@@ -204,10 +204,10 @@ class ActorMetrics:
         self._restores.labels("done").inc()
 
     def transaction_mined(self, function: str, gas: int) -> None:
-        """`chain.client.TransactionObserver`."""
+        """`chain.ports.TransactionObserver`."""
         self._transactions.labels(function, "mined").inc()
         self._gas.labels(function).inc(gas)
 
     def transaction_failed(self, function: str, error: Exception) -> None:
-        """`chain.client.TransactionObserver`."""
+        """`chain.ports.TransactionObserver`."""
         self._transactions.labels(function, type(error).__name__).inc()

@@ -19,7 +19,7 @@ from assurance.adversary.lying_node import about_logs, lying
 from assurance.adversary.outcomes import not_stopped, refused
 from assurance.adversary.stepped_ring import SteppedRing
 from deepring_chain.chain.block_place import BlockPlace
-from deepring_chain.chain.client import LedgerClient
+from deepring_chain.chain.ports import Ledger
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.errors import DeepRingError
 from deepring_chain.follow.follower import LedgerFollower
@@ -159,7 +159,7 @@ def test_not_stopped_worker_whose_node_hides_the_newest_events_is_found_silent(o
     assert own_ring.guilt(query) == [(2, FaultKind.SILENT)]
 
 
-def forging(client: LedgerClient, forge: Callable[[LoggedEvent], LoggedEvent]) -> None:
+def forging(client: Ledger, forge: Callable[[LoggedEvent], LoggedEvent]) -> None:
     """From now on this client's node makes up events."""
     true: Any = type(client).events
     vars(client)["events"] = lambda first, last: [forge(logged) for logged in true(client, first, last)]
@@ -179,7 +179,7 @@ def test_not_stopped_worker_whose_node_forges_an_entry_convicts_itself(own_ring:
         return replace(logged, event=replace(logged.event, signed=forged))
 
     forging(own_ring.member("worker-3").client, forge)
-    own_ring.member("worker-3").follower._cursor = None
+    own_ring.member("worker-3").follower._stream.rewind()
     own_ring.settle(until=lambda: bool(own_ring.guilt(query)))
     assert own_ring.guilt(query) == [(3, FaultKind.GUILTY)]
 

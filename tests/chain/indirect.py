@@ -12,7 +12,7 @@ from web3 import Web3
 from web3.types import TxReceipt
 
 from deepring_chain.chain.artifact import read_artifact
-from deepring_chain.chain.client import LedgerClient
+from deepring_chain.chain.ports import Ledger
 from deepring_chain.types import Address
 
 ARTIFACT = Path(__file__).parents[1] / "artifacts" / "Forwarder.json"
@@ -83,7 +83,7 @@ class Through:
         return receipt
 
 
-def redirect(client: LedgerClient, via: Address | None) -> None:
+def redirect(client: Ledger, via: Address | None) -> None:
     """From now on all that the client sends goes through `via`, or straight again if None."""
     opened: Any = client
     sender = opened._sender._sender if isinstance(opened._sender, Through) else opened._sender

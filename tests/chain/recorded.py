@@ -83,7 +83,7 @@ def export_of(stored: StoredRing, path: Path) -> Path:
 def open_export(path: Path) -> tuple[LedgerClient, ExportFile]:
     """The ledger and its blocks, from a file."""
     file = ExportFile(path)
-    return LedgerClient(connect_export(file), path.name, file.place.ledger), file
+    return LedgerClient.over(connect_export(file), path.name, file.place.ledger), file
 
 
 def audit_export(path: Path, store: str, options: AuditOptions | None = None) -> AuditReport:

@@ -83,7 +83,7 @@ class Ledger:
         self.domain = Domain(web3.eth.chain_id, address)
         self._contract = web3.eth.contract(address=address, abi=artifact.abi, decode_tuples=True)  # type: ignore[call-overload]
         self._clients: dict[str, LedgerClient] = {}
-        self._reader = LedgerClient(web3, url, address)
+        self._reader = LedgerClient.over(web3, url, address)
         self._follower = LedgerFollower(self._reader, first_block)
 
     @classmethod
@@ -94,7 +94,7 @@ class Ledger:
     def by(self, account: LocalAccount) -> LedgerClient:
         """The client with which `account` sends."""
         if account.address not in self._clients:
-            self._clients[account.address] = LedgerClient(self.web3, self.url, self.address, account)
+            self._clients[account.address] = LedgerClient.over(self.web3, self.url, self.address, account)
         return self._clients[account.address]
 
     def send(self, account: LocalAccount, *calls: LedgerCall) -> TxReceipt:

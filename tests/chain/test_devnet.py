@@ -18,6 +18,7 @@ import pytest
 
 from deepring_chain.chain import devnet as module
 from deepring_chain.chain import node_command as commands
+from deepring_chain.chain import node_kind
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.errors import ChainError
 from tests.waiting import FOREVER, wait_until
@@ -216,7 +217,7 @@ def test_log_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
 
 def without_node_modules(monkeypatch: pytest.MonkeyPatch, empty: Path) -> None:
     monkeypatch.delenv("DEEPRING_ANVIL", raising=False)
-    monkeypatch.setattr(commands, "_REPOSITORY", empty)
+    monkeypatch.setattr(node_kind, "_REPOSITORY", empty)
     monkeypatch.chdir(empty)
 
 
@@ -263,7 +264,7 @@ def test_variable_that_names_no_program_is_refused(tmp_path: Path) -> None:
 
 def test_unknown_kind_is_refused() -> None:
     with pytest.raises(ChainError, match="choose anvil or ganache"):
-        Devnet("geth").start()  # type: ignore[arg-type]
+        Devnet("geth").start()
 
 
 PARENT = """

@@ -46,7 +46,7 @@ def forwarder(chain: Web3) -> Address:
 
 def through(forwarder: Address, ledger: Ledger, account: LocalAccount) -> LedgerClient:
     """A client whose transactions `account` signs and the contract carries out."""
-    client = LedgerClient(ledger.web3, ledger.url, ledger.address, account)
+    client = LedgerClient.over(ledger.web3, ledger.url, ledger.address, account)
     redirect(client, forwarder)
     return client
 

@@ -66,7 +66,7 @@ class Pool:
 
     def client(self, account: LocalAccount | None = None) -> LedgerClient:
         """A process of its own, as far as the sender is concerned."""
-        return LedgerClient(connect(self.url), self.url, self.ledger, account or self.account)
+        return LedgerClient.over(connect(self.url), self.url, self.ledger, account or self.account)
 
     def pending(self) -> PendingTransactions:
         return PendingTransactions(connect(self.url), self.account)

@@ -21,7 +21,6 @@ from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.deployment import Deadlines
 from deepring_chain.chain.devnet import Devnet
-from deepring_chain.chain.node_command import NodeKind
 from deepring_chain.crypto.keys import create_keys, load_keys
 from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.importing.quantise import PIXELS, quantise
@@ -252,7 +251,7 @@ def running_ring(
     path: Path,
     model: QuantisedModel,
     *,
-    kind: NodeKind = "anvil",
+    kind: str = "anvil",
     port: int | None = None,
     extra: Sequence[str] = (),
     arrange_every: int = 1,

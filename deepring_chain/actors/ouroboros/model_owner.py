@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
 import torch
 
+from deepring_chain.actors.thread_pool import ThreadPool
 from deepring_chain.encoding import ITEM_SIZES
 from deepring_chain.errors import ModelError, ProtocolError
 from deepring_chain.model.checkpoint import encode_layers, load_model
@@ -44,8 +44,8 @@ class ModelOwner:
         self._path = folder / MODEL_FILE
         self._root = root
         self.device = device
-        self._checking = threading.Lock()
-        self._computing = threading.Lock()
+        # One thread computes layers and checks them: a dispute must not starve the hops, nor be read from disk twice.
+        self._compute = ThreadPool(1, "compute")
         self._model = self._load()
         self._manifest = self._model.manifest()
 
@@ -91,9 +91,8 @@ class ModelOwner:
         return encode_layers((model.layer(index), model.layer(model.next_index(index))))
 
     def run_layer(self, index: int, tensor: TensorBytes) -> TensorBytes:
-        """Computes layer `index`; 0 is the identity. One at a time, so that a dispute does not starve the hops."""
-        with self._computing:
-            return run_layer(self._model.layer(index), tensor, self.device)
+        """Computes layer `index`; 0 is the identity."""
+        return self._compute.submit(lambda: run_layer(self._model.layer(index), tensor, self.device)).result()
 
     def outputs(self, entered: TensorBytes) -> list[TensorBytes]:
         """O_0 .. O_n, and once more O_n for the ring's closing hop: what honest blocks make of an input."""
@@ -109,10 +108,7 @@ class ModelOwner:
         Raises:
             ModelError: the file is not the ring's model either: the owner needs its backup.
         """
-        with self._checking:
-            if self._model.manifest().root() != self._root:
-                self._model = self._load()
-            return self._model
+        return self._compute.submit(self._verify).result()
 
     def verify_layer(self, index: int) -> None:
         """`verified` for one layer, which is all that a query's begin needs: a large model takes its time to hash.
@@ -120,9 +116,16 @@ class ModelOwner:
         Raises:
             ModelError: as `verified` does.
         """
-        with self._checking:
-            if find_changed_tensors(self._manifest, self._model.layer(index)):
-                self._model = self._load()
+        self._compute.submit(lambda: self._verify_layer(index)).result()
+
+    def _verify(self) -> QuantisedModel:
+        if self._model.manifest().root() != self._root:
+            self._model = self._load()
+        return self._model
+
+    def _verify_layer(self, index: int) -> None:
+        if find_changed_tensors(self._manifest, self._model.layer(index)):
+            self._model = self._load()
 
     def _all_layers(self, model: QuantisedModel) -> list[Layer]:
         return [model.layer(index) for index in range(self.layer_count + 1)]

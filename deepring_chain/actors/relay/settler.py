@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from deepring_chain.actors.guard import OVERTAKEN
 from deepring_chain.actors.thread_pool import ThreadPool
-from deepring_chain.chain.client import LedgerClient
 from deepring_chain.chain.errors import LedgerReverted
+from deepring_chain.chain.ports import Ledger
 from deepring_chain.chain.settlement import Settlement
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.relayed import RelayedHops
@@ -68,7 +68,7 @@ class Settler:
 
     def __init__(
         self,
-        client: LedgerClient,
+        client: Ledger,
         hops: RelayedHops,
         wake: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,

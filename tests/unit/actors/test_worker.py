@@ -70,7 +70,7 @@ def test_route_notes_are_opened_before_the_first_hop(ring: FakeRing) -> None:
         assert ring.step(0)
     assert not ring.step(1)
     notes = session_of(ring, query).notes
-    ring.members[1].store._fs.rm_file(ring.members[1].store._path(notes))
+    ring.store._fs.rm_file(ring.store._path(notes))
     assert ring.step(0)
     assert ring.step(1)
     assert posts(ring, 1) == [f"post {query} 1"]

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from deepring_chain.attacks.bit_search import progressive_flips, random_flips
-from deepring_chain.attacks.gradient import TWINS
 from deepring_chain.attacks.importance import add_noise, affine_places, noisy_weight, noisy_weights
 from deepring_chain.attacks.input_noise import activation_scale
 from deepring_chain.attacks.weights import WIDE_KERNEL, apply_flips, copy_model, with_weight
@@ -18,7 +17,7 @@ from deepring_chain.importing.blocks import Residual
 from deepring_chain.importing.quantise import PIXELS, quantise
 from deepring_chain.importing.split import split_model
 from deepring_chain.model.layer import Layer
-from deepring_chain.model.operators import OPERATORS
+from deepring_chain.model.operators import OPERATORS, TWINS
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.training.evaluate import evaluate_quantised
 

@@ -80,7 +80,7 @@ def node() -> Node:
 
 @pytest.fixture
 def client(node: Node) -> LedgerClient:
-    found = LedgerClient(Web3(node), "http://127.0.0.1:8545", LEDGER)
+    found = LedgerClient.over(Web3(node), "http://127.0.0.1:8545", LEDGER)
     assert (found.ouroboros, found.hop_seconds, found.withdraw_seconds) == (OWNER, 60, 600)
     return found
 
@@ -131,7 +131,7 @@ def test_block_that_does_not_exist_is_one_line(client: LedgerClient) -> None:
 
 def test_time_that_the_ledger_has_no_room_for_is_one_line(node: Node) -> None:
     """Of a block 34,000 years ahead, which a lying node tells of: the actor that shows it goes on."""
-    client = LedgerClient(Web3(node), "http://127.0.0.1:8545", LEDGER, Account.from_key(bytes([7]) * 32))
+    client = LedgerClient.over(Web3(node), "http://127.0.0.1:8545", LEDGER, Account.from_key(bytes([7]) * 32))
     node.lies = {"timestamp": hex(2**40)}
     state = QueryState(QueryPhase.ROUTED, Attempt(1), Hop(1), 2, 1, client.block_time(7), WORD, WORD, WORD)
     with pytest.raises(ChainError, match="timeOut: the ledger's fields do not hold") as caught:

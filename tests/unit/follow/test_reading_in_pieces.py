@@ -9,7 +9,8 @@ import pytest
 from deepring_chain.chain.block_place import BlockPlace
 from deepring_chain.chain.errors import NodeUnreachable
 from deepring_chain.errors import ProtocolError
-from deepring_chain.follow.follower import PIECE, LedgerFollower
+from deepring_chain.follow.follower import LedgerFollower
+from deepring_chain.follow.stream import PIECE
 from deepring_chain.protocol.events import Event, LoggedEvent, QueryRejected, QuerySubmitted
 from deepring_chain.types import Address, Digest, QueryId, RejectReason
 

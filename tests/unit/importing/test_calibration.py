@@ -12,7 +12,7 @@ from PIL import Image
 from deepring_chain.errors import ModelError
 from deepring_chain.importing import calibration
 from deepring_chain.importing.calibration import quantise_onnx, read_calibration
-from deepring_chain.importing.modules import UnsupportedModule
+from deepring_chain.model.front.modules import UnsupportedModule
 from tests.unit.importing.onnx_tools import Writer, exported, images, residual, saved, vgg
 
 PICTURES = images((3, 12, 8), 40)

@@ -17,10 +17,10 @@ from torch import nn
 
 from deepring_chain.datasets.pixels import to_float
 from deepring_chain.errors import ModelError
-from deepring_chain.importing.modules import UnsupportedModule
 from deepring_chain.importing.onnx_file import read_graph
 from deepring_chain.importing.onnx_import import import_onnx
 from deepring_chain.importing.quantise import PIXELS, quantise
+from deepring_chain.model.front.modules import UnsupportedModule
 from tests.unit.importing.onnx_tools import NETWORKS, Writer, dense, exported, images, residual, saved, vgg
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeGuard, TypeVar
 
 import torch
 from torch.nn import functional
@@ -25,8 +25,10 @@ class Unit(ABC):
     Attributes:
         place: of its module in the network, as in its state dict.
         item_shape: shape of one input item, flattened by a dense layer; [H, W, C] of an image.
-        relu: whether ReLU follows.
+        convolves: whether it has convolutions, which are ten times as fast in float32.
     """
+
+    convolves: ClassVar[bool] = False
 
     place: str
     item_shape: tuple[int, ...]
@@ -61,6 +63,7 @@ class Affine(Unit):
     Attributes:
         weight: float64 [features, outputs].
         bias: float64 [outputs].
+        relu: whether ReLU follows.
     """
 
     weight: torch.Tensor
@@ -91,8 +94,11 @@ class ConvUnit(Unit):
         weight: float64 [kernel height * kernel width * channels, outputs].
         bias: float64 [outputs].
         window: the convolution's geometry.
-        pool: pooling, if any.
+        relu: whether ReLU follows.
+        pool: pooling after that, if any.
     """
+
+    convolves: ClassVar[bool] = True
 
     weight: torch.Tensor
     bias: torch.Tensor
@@ -136,8 +142,11 @@ class ResidualUnit(Unit):
         inner: the body's convolutions but the last.
         tail: the body's last convolution, without activation or pooling.
         shortcut: a convolution without activation or pooling; None for the identity.
-        pool: pooling, if any.
+        relu: whether ReLU follows.
+        pool: pooling after that, if any.
     """
+
+    convolves: ClassVar[bool] = True
 
     inner: tuple[ConvUnit, ...]
     tail: ConvUnit
@@ -172,6 +181,11 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
     if isinstance(value, Unit):
         return value.cast(dtype)
     return tuple(_cast(part, dtype) for part in value) if isinstance(value, tuple) else value
+
+
+def is_bare(unit: Unit | None) -> TypeGuard[Affine | ConvUnit]:
+    """Whether nothing follows the affine map yet, so that scale and offset fold into it."""
+    return isinstance(unit, (Affine, ConvUnit)) and not unit.relu and getattr(unit, "pool", None) is None
 
 
 def pooled_size(pool: Pool | None, size: tuple[int, int]) -> tuple[int, int]:

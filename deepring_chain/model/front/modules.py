@@ -11,11 +11,6 @@ from deepring_chain.errors import ModelError
 from deepring_chain.model.pooling import AVERAGE, MAX, Pool
 from deepring_chain.model.windows import Window
 
-SUPPORTED = (
-    "Conv2d, Linear, BatchNorm1d and 2d, ReLU, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Flatten, Dropout, Identity, "
-    "Sequential, Residual, and Softmax or LogSoftmax at the end"
-)
-
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
@@ -24,10 +19,9 @@ class UnsupportedModule(ModelError):
 
 
 def refuse(place: str, module: nn.Module, reason: str = "") -> UnsupportedModule:
-    """The error for a module, with its place and the reason."""
+    """The error for a module, with its place and the reason; `split_model` adds what is supported."""
     because = f" ({reason})" if reason else ""
-    name = type(module).__name__
-    return UnsupportedModule(f"module '{name}' at '{place}' cannot be made exact{because}; supported: {SUPPORTED}")
+    return UnsupportedModule(f"module '{type(module).__name__}' at '{place}' cannot be made exact{because}")
 
 
 def read_values(place: str, module: nn.Module, name: str) -> torch.Tensor:
