@@ -10,9 +10,9 @@ from benchmarks.harness import Page, median_ratio, pick, say, seconds_of, take_t
 from benchmarks.subjects import dense, vgg19
 from deepring_chain.model.layer import Layer
 from deepring_chain.protocol.block_hash import block_leaf
-from deepring_chain.types import Digest
+from deepring_chain.types import Challenge, Digest
 
-CHALLENGE = Digest(bytes(32))
+CHALLENGE = Challenge(Digest(bytes(32)))
 
 
 def main() -> None:

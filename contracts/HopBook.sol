@@ -25,6 +25,7 @@ abstract contract HopBook is QueryBook {
         RouteLink rest
     ) external override {
         (Query memory next, bool isLast) = _dueAt(id, place, 1);
+        // INVARIANT [I-6]: a hop is accepted in a state that expects its output (eq. 13), and in no other.
         if (place.hop != 0) next.expectedOutput = output;
         next.trail = _takeHop({id: id, due: next, output: output, entry: entry, rest: rest});
         next.hop = place.hop + 1;
@@ -51,9 +52,7 @@ abstract contract HopBook is QueryBook {
     ) external override {
         // INVARIANT [I-16]: hop 0, of which nothing is expected, is never in dispute; else whoever sees its entry on
         // its way could stop the query with it.
-        if (place.hop == 0 || OutputCommitment.unwrap(expected) == OutputCommitment.unwrap(output)) {
-            revert OutputsAgree(id, output);
-        }
+        if (place.hop == 0 || _agrees(output, expected)) revert OutputsAgree(id, output);
         (Query memory next,) = _dueAt(id, place, 1);
         next.expectedOutput = expected;
         next.trail = _takeHop({id: id, due: next, output: output, entry: entry, rest: rest});
@@ -67,6 +66,7 @@ abstract contract HopBook is QueryBook {
 
     function _postRun(Run calldata run) private {
         (Query memory next, bool isLast) = _dueAt(run.query, run.place, run.entries.length);
+        // INVARIANT [I-6]: the run is accepted in a state that expects its first output (eq. 13), and in no other.
         if (next.hop != 0) next.expectedOutput = run.output;
         Update memory update = _firstUpdate(run.query, next, run.output);
         next.route = _takeEntries(update, run.entries, run.rest);
@@ -151,6 +151,7 @@ abstract contract HopBook is QueryBook {
         address[] memory signers = new address[](entries.length);
         for (uint256 i = 0; i < entries.length; ++i) {
             signers[i] = _takeEntry(update, entries[i]);
+            // INVARIANT [I-6]: the next hop has signed for the output that this one expects (eq. 13), or is nobody.
             update.output = update.nextOutput;
             ++update.hop;
         }
@@ -160,7 +161,8 @@ abstract contract HopBook is QueryBook {
         return rest;
     }
 
-    /// @dev Completes the update that the hop signed, and leaves the trail after it there.
+    /// @dev Implements eq. (9): who signed the update, which this completes. That the route names this signer is
+    /// INVARIANT [I-3], `_takeHop`. Leaves the trail after the hop in the update.
     function _takeEntry(Update memory update, HopEntry calldata entry) private view returns (address signer) {
         update.envelope = entry.envelope;
         update.nextOutput = entry.nextOutput;

@@ -37,6 +37,7 @@ abstract contract QueryBook is RingBook {
     }
 
     /// @inheritdoc ILedger
+    /// @dev Implements eq. (3): the sealed input and the querent's key are on the ledger, and a query cycle begins.
     function submitQuery(Pointer input, SealingKey sealingKey) external override returns (uint64 query) {
         if (_model.version == 0) revert ModelMissing();
         if (SealingKey.unwrap(sealingKey) == 0) revert ZeroSealingKey(msg.sender);
@@ -85,6 +86,7 @@ abstract contract QueryBook is RingBook {
     }
 
     /// @inheritdoc ILedger
+    /// @dev Implements eq. (12): the answer, sealed to the querent, closes the query.
     function deliver(
         uint64 id,
         Query calldata query,
@@ -112,7 +114,7 @@ abstract contract QueryBook is RingBook {
             trail: next.trail
         });
         next.phase = QueryPhase.Delivered;
-        if (OutputCommitment.unwrap(output) != OutputCommitment.unwrap(query.expectedOutput)) {
+        if (!_agrees(output, query.expectedOutput)) {
             _recordViolation({id: id, hop: query.hop, next: next, actual: output});
         }
         _store(id, next);
@@ -193,6 +195,12 @@ abstract contract QueryBook is RingBook {
         uint256 start = touchedAt;
         if (start < _arrangement.authenticSince) start = _arrangement.authenticSince;
         return start + hopSeconds;
+    }
+
+    /// @dev Implements eq. (13): what a hop commits to is what the hop before it expects. `deliver` and
+    /// `postContradiction` ask here. `post` and `postRuns` take nothing else: `HopBook` marks where, with [I-6].
+    function _agrees(OutputCommitment output, OutputCommitment expected) internal pure returns (bool) {
+        return OutputCommitment.unwrap(output) == OutputCommitment.unwrap(expected);
     }
 
     function _expectPhase(uint64 id, Query calldata query, QueryPhase expected) internal pure {

@@ -121,6 +121,7 @@ abstract contract RingBook is ILedger, EIP712 {
     }
 
     /// @inheritdoc ILedger
+    /// @dev Implements 3.4.4: the first block whose hash differs is restored, until the last hash matches.
     function orderRestore(
         uint16 position,
         Leaf[] calldata expectedLeaves,
@@ -199,6 +200,7 @@ abstract contract RingBook is ILedger, EIP712 {
     }
 
     /// @inheritdoc ILedger
+    /// @dev Implements 3.3: authenticity is whether HASH_prev, which the ledger derived, is origHASH_prev.
     function mode() public view override returns (RingMode current) {
         Arrangement storage ring = _arrangement;
         if (ring.id == 0 || ring.modelVersion != _model.version) return RingMode.Setup;

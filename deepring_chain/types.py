@@ -13,7 +13,34 @@ Address = NewType("Address", str)
 """EIP-55 checksummed account or contract address."""
 
 Digest = NewType("Digest", bytes)
-"""32 bytes: a hash, a commitment, a pointer into the store or an X25519 public key."""
+"""32 bytes. What follows says of which kind; contracts/types/Types.sol has the same names, but for the challenge."""
+
+Pointer = NewType("Pointer", Digest)
+"""Points at a blob in the ciphertext store: the SHA-256 of the stored bytes."""
+
+Leaf = NewType("Leaf", Digest)
+"""Of a block: SHA-256 over the arrangement's challenge and the tensors that the block computes with."""
+
+Challenge = NewType("Challenge", Digest)
+"""Secret bytes, fresh in each arrangement and restore, under which a leaf is made."""
+
+BlockHash = NewType("BlockHash", Digest)
+"""HASH_j of the paper: the fold of all leaves up to seat j."""
+
+RouteLink = NewType("RouteLink", Digest)
+"""What is left of a query's route: a chain of Keccak-256 commitments, one link per hop."""
+
+OutputCommitment = NewType("OutputCommitment", Digest)
+"""Keyed commitment to a layer's output: to O_i, or H_i of the paper."""
+
+TrailHash = NewType("TrailHash", Digest)
+"""Rolling hash over a query and all its accepted entries."""
+
+SealingKey = NewType("SealingKey", Digest)
+"""X25519 public key (RFC 7748), the recipient of HPKE messages (RFC 9180)."""
+
+ModelRoot = NewType("ModelRoot", Digest)
+"""Root of a model's manifest: binds every tensor of every layer."""
 
 QueryId = NewType("QueryId", int)
 Attempt = NewType("Attempt", int)
@@ -29,6 +56,13 @@ Position = NewType("Position", int)
 ArrangementId = NewType("ArrangementId", int)
 
 ZERO = Digest(bytes(32))
+
+NO_BLOB = Pointer(ZERO)
+NO_ROUTE = RouteLink(ZERO)
+"""What is left of a route after the last hop."""
+
+NO_OUTPUT = OutputCommitment(ZERO)
+"""What is expected of hop 0."""
 
 MAX_LAYERS = 127
 """Layers of the largest ring that the ledger takes: seating it must fit into one transaction (EIP-7825)."""
@@ -114,10 +148,10 @@ class Update:
     attempt: Attempt
     hop: Hop
     items: int
-    envelope: Digest
-    output: Digest
-    next_output: Digest
-    trail: Digest
+    envelope: Pointer
+    output: OutputCommitment
+    next_output: OutputCommitment
+    trail: TrailHash
 
 
 @dataclass(frozen=True)
@@ -127,7 +161,7 @@ class SignedUpdate:
     update: Update
     signature: bytes
     salt: Digest
-    next_route: Digest
+    next_route: RouteLink
 
 
 @dataclass(frozen=True)
@@ -140,8 +174,8 @@ class Attestation:
     arrangement: ArrangementId
     position: Position
     round: int
-    leaf: Digest
-    sealing_key: Digest
+    leaf: Leaf
+    sealing_key: SealingKey
 
 
 @dataclass(frozen=True)
@@ -150,9 +184,9 @@ class Delivery:
 
     query: QueryId
     attempt: Attempt
-    answer: Digest
-    output: Digest
-    trail: Digest
+    answer: Pointer
+    output: OutputCommitment
+    trail: TrailHash
 
 
 @dataclass(frozen=True)
@@ -166,8 +200,8 @@ class Complaint:
     attempt: Attempt
     hop: Hop
     kind: ComplaintKind
-    evidence: Digest
-    trail: Digest
+    evidence: Pointer
+    trail: TrailHash
 
 
 @dataclass(frozen=True)
@@ -179,16 +213,16 @@ class Verdict:
     hop: Hop
     sender_guilty: bool
     receiver_guilty: bool
-    evidence: Digest
-    trail: Digest
+    evidence: Pointer
+    trail: TrailHash
 
 
 @dataclass(frozen=True)
 class Question:
     """What a querent asked (eq. 3): the sealed input, its key for the answer, and the Unix time in seconds."""
 
-    sealed_input: Digest
-    sealing_key: Digest
+    sealed_input: Pointer
+    sealing_key: SealingKey
     submitted_at: int
 
 

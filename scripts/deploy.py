@@ -14,7 +14,6 @@ from deepring_chain.cli.console import errors_as_one_line, print_step
 from deepring_chain.cli.password import read_password
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.errors import ChainError
-from deepring_chain.model.checkpoint import shipped_model
 from deepring_chain.ring.create import init_ring
 from deepring_chain.ring.deploy import find_deployment, fund_actors, register_ring, ring_accounts
 from deepring_chain.ring.folder import Deployment, RingFolder
@@ -47,6 +46,9 @@ def open_ring() -> tuple[RingFolder, str]:
     """The ring's folder, made from the shipped model if there is none, and its password."""
     folder, password = ring_folder(), read_password(may_ask=False)
     if not folder.is_initialized:
+        # It imports torch, which takes a second, and only a new ring needs it.
+        from deepring_chain.model.checkpoint import shipped_model  # noqa: PLC0415
+
         init_ring(folder.path, shipped_model(), password, print_step)
     return folder, password
 

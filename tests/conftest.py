@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from eth_account.signers.local import LocalAccount
@@ -13,11 +14,14 @@ from web3.types import RPCEndpoint
 
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
+from deepring_chain.crypto import keys
 from deepring_chain.runtime import processes as runtime
 from tests.chain.clock import Clock
 from tests.chain.ring_driver import Ledger, ScriptedQuery, ScriptedRing, account_named, fund
 from tests.explorer.chromium import BrowserTests, find_chromium
 from tests.waiting import FOREVER
+
+HERE = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,6 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     _be_patient()
+    keys.SCRYPT_N = (
+        2  # a ring makes and opens a dozen key files; those of `deepring init` as a process are as users' are
+    )
     config.pluginmanager.register(BrowserTests(find_chromium()), "browser-tests")
 
 
@@ -36,6 +43,25 @@ def _be_patient() -> None:
     """No node and no ring is given up because the machine is busy: the hang guard alone ends what hangs."""
     Devnet.__init__.__kwdefaults__["timeout"] = FOREVER  # type: ignore[index]
     runtime.READY_SECONDS = FOREVER
+
+
+LONG = ("e2e", "faults", "mutants", "chain", "adversary", "explorer")
+"""Folders whose modules take long, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long modules begin first, so that short ones are left to share out when the run ends. A module stays whole."""
+    folders = [HERE / name for name in LONG]
+
+    def turn(item: pytest.Item) -> int:
+        return next((folders.index(up) for up in item.path.parents if up in folders), len(folders))
+
+    items.sort(key=turn)
+
+
+def _open_keys_cheaply() -> None:
+    """A ring makes and opens a dozen key files, 50 ms each. `deepring init` as a process does as for its users."""
+    keys.SCRYPT_N = 2
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PYTEST = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadscope"]
+PYTEST = [sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadscope", "--no-loadscope-reorder"]
 BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    for _ in range(1_000_000):\n        pass\n"
 """Ends with its parent, also where that is killed."""
 

@@ -22,7 +22,19 @@ from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import next_update, sign_update
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import Attempt, ComplaintKind, Digest, Position, QueryId, SignedUpdate, TensorBytes
+from deepring_chain.types import (
+    Attempt,
+    Challenge,
+    ComplaintKind,
+    Digest,
+    OutputCommitment,
+    Pointer,
+    Position,
+    QueryId,
+    SealingKey,
+    SignedUpdate,
+    TensorBytes,
+)
 
 WorkerClass = Callable[[Member, Block, torch.device], Worker]
 
@@ -35,7 +47,7 @@ def perturbed(tensor: TensorBytes) -> TensorBytes:
 class Echo(Worker):
     """Commits to what is expected, and sends something else."""
 
-    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
+    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Pointer:
         return super()._send_output(session, note, perturbed(output))
 
 
@@ -49,17 +61,19 @@ class WrongOutput(Worker):
 class BogusNext(Worker):
     """Expects of the next hop what no layer gives."""
 
-    def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
+    def _commitments(
+        self, note: RouteNote, output: TensorBytes, following: TensorBytes
+    ) -> tuple[OutputCommitment, OutputCommitment]:
         own, _ = super()._commitments(note, output, following)
-        return own, Digest(os.urandom(32))
+        return own, OutputCommitment(Digest(os.urandom(32)))
 
 
 def sending(pointer_of: Callable[[Session], Digest]) -> type[Worker]:
     """Computes rightly, and points to some other blob than the envelope it should seal."""
 
     class Sender(Worker):
-        def _send_output(self, session: Session, _note: RouteNote, _output: TensorBytes) -> Digest:
-            return pointer_of(session)
+        def _send_output(self, session: Session, _note: RouteNote, _output: TensorBytes) -> Pointer:
+            return Pointer(pointer_of(session))
 
     return Sender
 
@@ -95,7 +109,9 @@ def expecting(value: TensorBytes) -> type[Worker]:
     """Honest, but that it expects `value` of the next hop, whatever its layer gives."""
 
     class Expecting(Worker):
-        def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
+        def _commitments(
+            self, note: RouteNote, output: TensorBytes, following: TensorBytes
+        ) -> tuple[OutputCommitment, OutputCommitment]:
             own, _ = super()._commitments(note, output, following)
             return own, commit_output(note.next_key, value)
 
@@ -161,7 +177,9 @@ def attesting_falsely(lies: Callable[[ArrangementState, Position], bool]) -> typ
             seat = self._member.seat_due()
             if seat is None or self._leaves.handed_in == seat or not lies(self._member.arranged(), seat.position):
                 return super()._attest_if_due()
-            self._leaves.hand_in(self._member.sign_leaf(seat, Digest(os.urandom(32)), *self._block.contents()))
+            self._leaves.hand_in(
+                self._member.sign_leaf(seat, Challenge(Digest(os.urandom(32))), *self._block.contents())
+            )
             return True
 
     return FalseLeaf
@@ -176,7 +194,7 @@ def attesting_a_useless_key(key: Digest) -> type[Worker]:
             if seat is None or self._leaves.handed_in == seat:
                 return super()._attest_if_due()
             leaf, _ = member.sign_leaf(seat, member.read_challenge(seat), *self._block.contents())
-            weak = replace(leaf, sealing_key=key)
+            weak = replace(leaf, sealing_key=SealingKey(key))
             self._leaves.hand_in((weak, sign_message(member.keys.account, member.client.domain, weak)))
             return True
 

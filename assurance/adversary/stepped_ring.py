@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -29,6 +31,7 @@ from deepring_chain.chain.devnet import Devnet
 from deepring_chain.crypto.keys import create_keys, load_keys
 from deepring_chain.errors import DeepRingError
 from deepring_chain.follow.follower import LedgerFollower
+from deepring_chain.model.self_test import run_self_test
 from deepring_chain.protocol.decide.seat import OWN_SECONDS
 from deepring_chain.protocol.events import LoggedEvent, UpdatePosted
 from deepring_chain.protocol.ledger_state import LedgerState
@@ -37,9 +40,10 @@ from deepring_chain.ring.create import init_ring
 from deepring_chain.ring.deploy import deploy_ring, fund_actors
 from deepring_chain.ring.folder import Deployment, RingFolder
 from deepring_chain.ring.options import ActorOptions
+from deepring_chain.runtime import actor as loading
 from deepring_chain.runtime.actor import Actor, load_actor
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import ArrangementId, Digest, Hop, QueryId, QueryPhase, RejectReason, RingMode, TensorBytes
+from deepring_chain.types import ArrangementId, Hop, Pointer, QueryId, QueryPhase, RejectReason, RingMode, TensorBytes
 from tests.chain.clock import Clock
 from tests.e2e.live_ring import PASSWORD, no_step, random_images, tiny_model
 
@@ -52,6 +56,10 @@ MAX_ROUNDS = 400
 
 Guilt = list[tuple[int, FaultKind]]
 WorkerKind = Callable[[Member, Block, torch.device], Worker]
+
+
+_self_test_once = cache(run_self_test)
+"""All actors of all rings here compute in this one process: its kernels are tested when the first one is loaded."""
 
 
 class Unsettled(AssertionError):
@@ -90,7 +98,8 @@ class SteppedRing:
     def load(self, name: str, folder: Path | None = None) -> Actor:
         """A new process in place of an actor: its folder, or a copy of it, and nothing in memory."""
         options = ActorOptions(metrics_port=None)
-        actor = load_actor(folder or self.folder.path / name, self.deployment, PASSWORD, options)
+        with mock.patch.object(loading, "run_self_test", _self_test_once):
+            actor = load_actor(folder or self.folder.path / name, self.deployment, PASSWORD, options)
         self._set_clocks(actor.acting)
         return actor
 
@@ -165,11 +174,11 @@ class SteppedRing:
         self.now += seconds
         self.clock.advance(int(seconds))
 
-    def path_of(self, pointer: Digest) -> Path:
+    def path_of(self, pointer: Pointer) -> Path:
         """Where a blob lies in the store."""
         return self.folder.path / "store" / pointer.hex()[:2] / pointer.hex()
 
-    def lose(self, pointer: Digest) -> None:
+    def lose(self, pointer: Pointer) -> None:
         """Somebody deletes a blob from the store."""
         self.path_of(pointer).unlink()
 

@@ -21,7 +21,7 @@ from deepring_chain.errors import DeepRingError
 from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.protocol.session import Session
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import Digest, QueryId, QueryPhase, TensorBytes
+from deepring_chain.types import Digest, Pointer, QueryId, QueryPhase, TensorBytes
 from tests.e2e.live_ring import random_images
 
 WAIT_SECONDS = 5.0
@@ -70,7 +70,7 @@ class _NotingStore(ContentStore):
         super().__init__(url)
         self.sent: set[Digest] = set()
 
-    def put(self, data: bytes) -> Digest:
+    def put(self, data: bytes) -> Pointer:
         self.sent.add(Digest(hashlib.sha256(data).digest()))
         return super().put(data)
 

@@ -21,7 +21,7 @@ from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.protocol.events import AnswerDelivered, UpdatePosted
 from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.ring.running import RunningActor, run_file
-from deepring_chain.types import Digest, QueryPhase
+from deepring_chain.types import Digest, Pointer, QueryPhase
 
 NODE_AWAY = frozenset(
     {Kind.KILL_NODE, Kind.RESTART_NODE, Kind.PAUSE_NODE, Kind.CUT_RPC, Kind.HANG_RPC, Kind.SLOW_RPC, Kind.LOSE_ANSWERS}
@@ -122,7 +122,7 @@ def check_blame(stage: Stage, kinds: set[Kind]) -> Iterator[str]:
                 yield f"query {session.query}, attempt {fault.attempt}: honest hop {fault.hop} was found guilty"
 
 
-def check_audit(stage: Stage, damaged: Sequence[Digest] = ()) -> Iterator[str]:
+def check_audit(stage: Stage, damaged: Sequence[Pointer] = ()) -> Iterator[str]:
     """The audit passes; or, while blobs are spoiled, it names one of these."""
     try:
         failure = stage.ring.audit().failure
@@ -179,10 +179,10 @@ def _is_explained(line: str, kinds: set[Kind]) -> bool:
     return any(kinds & by and re.search(pattern, line) for pattern, by in EXPLANATIONS)
 
 
-def find_spoiled(stage: Stage) -> list[Digest]:
+def find_spoiled(stage: Stage) -> list[Pointer]:
     """The blobs that were spoiled on purpose and that nobody has put back."""
     store = stage.ring.store()
-    spoiled = [Digest(bytes.fromhex(path.name)) for path in stage.damaged]
+    spoiled = [Pointer(Digest(bytes.fromhex(path.name))) for path in stage.damaged]
     return [digest for digest in spoiled if not store.has_good(digest)]
 
 

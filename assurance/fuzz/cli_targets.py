@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
@@ -104,7 +104,7 @@ def _command(data: bytes) -> None:
     out, err = io.StringIO(), io.StringIO()
     environment = {**os.environ, VARIABLE: "word", "COLUMNS": "80"}
     typed = patch.object(sys, "argv", ["deepring", *words])
-    built = patch.object(deepring_app, "app", _built())  # made once: it takes longer than all the rest
+    built = patch.object(deepring_app, "make_app", _made)
     with (
         _folder(),
         without_network(),
@@ -118,9 +118,19 @@ def _command(data: bytes) -> None:
     _check_end(code, err.getvalue())
 
 
-@lru_cache(maxsize=1)
-def _built() -> object:
-    return get_command(deepring_app.app)
+_make_app = deepring_app.make_app
+
+
+@cache
+def _built(name: str) -> object:
+    """A command, built once: that takes longer than all the rest."""
+    return get_command(_make_app([name]))
+
+
+def _made(names: Iterable[str]) -> object:
+    """The app of the one command that is typed, which is always one of `COMMANDS`."""
+    (name,) = names
+    return _built(name)
 
 
 def _exit_code() -> object:

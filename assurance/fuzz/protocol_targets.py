@@ -34,6 +34,7 @@ from deepring_chain.types import (
     Hop,
     Position,
     QueryId,
+    RouteLink,
     SignedUpdate,
     TensorBytes,
     Update,
@@ -43,7 +44,7 @@ from deepring_chain.types import (
 ADDRESS = Address("0x52908400098527886E0F7030069857D2E4169EE7")
 KEY = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 PLACE = query_context(Domain(31337, ADDRESS), ADDRESS, public_bytes(KEY))
-DIGESTS = [Digest(bytes([number]) * 32) for number in range(12)]
+DIGESTS: list[Any] = [Digest(bytes([number]) * 32) for number in range(12)]
 TENSOR = TensorBytes("int8", (2, 3), bytes(range(6)))
 LOGITS = TensorBytes("int32", (1, 4), bytes(range(16)))
 SIGNATURE = bytes(range(65))
@@ -55,7 +56,10 @@ ENTRIES: tuple[Attestation | Delivery | Complaint | Verdict, ...] = (
 )
 ENTRY_KINDS = tuple(type(entry) for entry in ENTRIES)
 SIGNED = SignedUpdate(
-    Update(QueryId(9), Attempt(2), Hop(4), 3, *DIGESTS[1:5]), SIGNATURE, Digest(DIGESTS[5]), Digest(DIGESTS[6])
+    Update(QueryId(9), Attempt(2), Hop(4), 3, *DIGESTS[1:5]),
+    SIGNATURE,
+    Digest(DIGESTS[5]),
+    RouteLink(Digest(DIGESTS[6])),
 )
 NOTE = RouteNote(Hop(3), 2, DIGESTS[1], DIGESTS[2], ADDRESS, DIGESTS[3], DIGESTS[4], DIGESTS[5], DIGESTS[6])
 CHOSEN = tuple(BlobKind)

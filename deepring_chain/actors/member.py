@@ -31,7 +31,7 @@ from deepring_chain.protocol.update import Entry, decode_entry, encode_entry
 from deepring_chain.protocol.validation import check_items, check_received
 from deepring_chain.store.ports import BlobStore
 from deepring_chain.telemetry.metrics import ActorMetrics, Phase
-from deepring_chain.types import ArrangementId, Attestation, Digest, LayerContent, TensorBytes, Update
+from deepring_chain.types import ArrangementId, Attestation, Challenge, Digest, LayerContent, TensorBytes, Update
 
 LOG = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ class Member:
         """Which leaf the current arrangement awaits of this block, if any."""
         return seat_of(self.keys.address, self.state.arrangement)
 
-    def read_challenge(self, place: LeafPlace) -> Digest:
+    def read_challenge(self, place: LeafPlace) -> Challenge:
         """The arrangement's challenge, from the note that was sealed to this block for its seat.
 
         Raises:
@@ -179,7 +179,7 @@ class Member:
         return find_challenge(self.keys.address, place, [ArrangementNote.decode(each) for each in opened])
 
     def sign_leaf(
-        self, place: LeafPlace, challenge: Digest, own: LayerContent, following: LayerContent
+        self, place: LeafPlace, challenge: Challenge, own: LayerContent, following: LayerContent
     ) -> tuple[Attestation, bytes]:
         """This block's signed leaf over the tensors in use (eq. 1)."""
         leaf = block_leaf(challenge, own, following)

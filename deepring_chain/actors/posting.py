@@ -17,6 +17,7 @@ from deepring_chain.chain.ports import Ledger
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.relayed import RelayedHops
 from deepring_chain.protocol.session import Session
+from deepring_chain.protocol.validation import agrees
 from deepring_chain.types import Address, Digest, QueryId, SignedUpdate
 
 LOG = logging.getLogger(__name__)
@@ -142,7 +143,7 @@ class RelayedPosting:
     def hand_in(self, session: Session, signed: SignedUpdate) -> bool:
         """Relays it; posts it, and all that must stand before it, if the relay does not take it."""
         update = signed.update
-        if update.hop and update.output != session.expected_output:
+        if not agrees(update.hop, update.output, session.expected_output):
             # The ledger alone can record a violation of eq. 13; once it has caught up this is called again.
             if self.settle_first(session):
                 return False

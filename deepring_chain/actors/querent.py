@@ -130,7 +130,7 @@ class Querent:
         return ModelCard.decode(self._store.get(model.card))
 
     def submit(self, images: NDArray[Any]) -> QueryId:
-        """Seals `images` [N, *input shape] to the ouroboros and posts the query (eq. 3).
+        """Seals `images` [N, *input shape] to the ouroboros and posts the query. Implements eq. (3).
 
         Raises:
             ModelError: the images do not fit the model.

@@ -19,7 +19,7 @@ from deepring_chain.protocol.decide.hop import Question, Receive, Turn
 from deepring_chain.protocol.envelope import hop_context, seal_output
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import Digest, TensorBytes
+from deepring_chain.types import OutputCommitment, Pointer, TensorBytes
 
 LOG = logging.getLogger(__name__)
 
@@ -93,12 +93,14 @@ class LabWorker(Worker):
         obeyed = self._obeyed(lambda lie: lie.receive)
         return received if obeyed is None else obeyed[0](received, obeyed[1])
 
-    def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
+    def _commitments(
+        self, note: RouteNote, output: TensorBytes, following: TensorBytes
+    ) -> tuple[OutputCommitment, OutputCommitment]:
         own, after = super()._commitments(note, output, following)
         obeyed = self._obeyed(lambda lie: lie.expect)
         return own, after if obeyed is None else obeyed[0](after)
 
-    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
+    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Pointer:
         sending = self._obeyed(lambda lie: lie.send)
         if sending is not None:
             return super()._send_output(session, note, sending[0](output))

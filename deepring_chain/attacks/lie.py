@@ -10,7 +10,7 @@ import torch
 
 from deepring_chain.model.layer import Layer
 from deepring_chain.store.ports import BlobStore
-from deepring_chain.types import ComplaintKind, Digest, TensorBytes
+from deepring_chain.types import ComplaintKind, OutputCommitment, Pointer, TensorBytes
 
 
 class Told(Protocol):
@@ -72,9 +72,9 @@ class LieKind:
     name: str
     strike: Callable[[tuple[Layer, ...], Told, Tensors], None] | None = None
     receive: Callable[[TensorBytes, Told], TensorBytes] | None = None
-    expect: Callable[[Digest], Digest] | None = None
+    expect: Callable[[OutputCommitment], OutputCommitment] | None = None
     send: Callable[[TensorBytes], TensorBytes] | None = None
-    store: Callable[[BlobStore, bytes], Digest] | None = None
+    store: Callable[[BlobStore, bytes], Pointer] | None = None
     complain: FalseComplaint | None = None
     is_silent: bool = False
 

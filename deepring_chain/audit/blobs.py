@@ -30,7 +30,7 @@ from deepring_chain.protocol.events import (
     VerdictPosted,
 )
 from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, BlobUnreadable, ContentStore
-from deepring_chain.types import ZERO, Address, ComplaintKind, Digest, Hop, QueryId, Verdict
+from deepring_chain.types import ZERO, Address, ComplaintKind, Hop, Pointer, QueryId, Verdict
 
 MAX_REMARKS = 1000
 """So many are kept: memory must not grow with a trail that is odd all along."""
@@ -275,7 +275,7 @@ class BlobAuditor:
     # ------------------------------------------------------------------ one blob
 
     def _check_blob(
-        self, logged: LoggedEvent, kind: BlobKind, subject: str, field: str, pointer: Digest, parts: int = 0
+        self, logged: LoggedEvent, kind: BlobKind, subject: str, field: str, pointer: Pointer, parts: int = 0
     ) -> None:
         """Reads a blob; what is wrong with it is a fault."""
         fault = _fault_of(lambda: self._read_blob(logged, kind, subject, field, pointer, parts))
@@ -283,7 +283,7 @@ class BlobAuditor:
             self._faults.add(fault)
 
     def _read_blob(
-        self, logged: LoggedEvent, kind: BlobKind, subject: str, field: str, pointer: Digest, parts: int = 0
+        self, logged: LoggedEvent, kind: BlobKind, subject: str, field: str, pointer: Pointer, parts: int = 0
     ) -> None:
         """`parts` is how many layers or notes the blob must have, if it is of a kind that has any.
 

@@ -33,7 +33,7 @@ from deepring_chain.protocol.events import (
 from deepring_chain.protocol.evidence import Evidence, open_shared
 from deepring_chain.protocol.restore import verdict_context
 from deepring_chain.store.content import BlobFault, ContentStore
-from deepring_chain.types import Address, Digest, QueryId
+from deepring_chain.types import Address, Digest, ModelRoot, QueryId
 
 MAX_POINTS = 100
 """So many open points are kept; memory must not grow with the trail."""
@@ -50,7 +50,7 @@ class Admission:
     """
 
     key: X25519PrivateKey
-    model_root: Digest | None = None
+    model_root: ModelRoot | None = None
     run: LayerRunner | None = None
 
     @property
@@ -95,7 +95,7 @@ class EvidenceState:
 
     queries: dict[QueryId, Dispute] = field(default_factory=dict)
     keys: dict[Address, Digest] = field(default_factory=dict)
-    model_root: Digest | None = None
+    model_root: ModelRoot | None = None
     verdicts: int = 0
     replayed: int = 0
     recomputed: int = 0

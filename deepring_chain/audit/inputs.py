@@ -37,7 +37,7 @@ from deepring_chain.protocol.events import (
     RouteOpened,
     WorkerAdmitted,
 )
-from deepring_chain.types import Address, Digest
+from deepring_chain.types import Address, Digest, Leaf
 
 _UPDATE = "(uint64,uint16,uint16,uint32,bytes32,bytes32,bytes32,bytes32)"
 _QUERY = "(uint8,uint16,uint16,uint32,uint32,uint40,bytes32,bytes32,bytes32)"
@@ -269,7 +269,7 @@ def _calls_in(logged: LoggedEvent, data: bytes) -> list[_Call]:
     return [call for call in _CALLS[type(logged.event)] if data[:4] == call.selector]
 
 
-def restore_leaves(event: RestoreOrdered, data: bytes) -> tuple[Digest, ...]:
+def restore_leaves(event: RestoreOrdered, data: bytes) -> tuple[Leaf, ...]:
     """The evidence for a restore in its transaction's input; empty if there is none.
 
     The owner's account may run code (EIP-7702), or a contract may carry its call: the call is looked for wherever it
@@ -280,7 +280,7 @@ def restore_leaves(event: RestoreOrdered, data: bytes) -> tuple[Digest, ...]:
     found = [values for part in places if (values := _decode(call, part)) is not None]
     same = [values for values in found if all(passed == told for _, passed, told in call.pairs(values, event))]
     chosen = (same or found)[:1]
-    return tuple(Digest(leaf) for values in chosen for leaf in values[1])
+    return tuple(Leaf(leaf) for values in chosen for leaf in values[1])
 
 
 def _anywhere(call: _Call, data: bytes) -> Iterator[bytes]:

@@ -10,10 +10,10 @@ from deepring_chain.audit.replay import LayerRunner
 from deepring_chain.errors import ProtocolError
 from deepring_chain.model.checkpoint import load_model
 from deepring_chain.model.layer import run_layer
-from deepring_chain.types import Digest, TensorBytes
+from deepring_chain.types import ModelRoot, TensorBytes
 
 
-def load_runner(path: Path) -> tuple[Digest, LayerRunner]:
+def load_runner(path: Path) -> tuple[ModelRoot, LayerRunner]:
     """The model's root, and what computes O_0 .. O_n from an input.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The ledger's calls as a transaction's data, as the ABI lays them out (Solidity: contract ABI specification)."""
+"""The ledger's calls and what they return as bytes, as the ABI lays them out (Solidity: contract ABI specification)."""
 
 from __future__ import annotations
 
@@ -20,22 +20,25 @@ class FunctionLayout:
         selector: the first four bytes.
         inputs: the parameters' entries in the JSON ABI.
         types: their types, as eth-abi names them.
+        returned: the types of what it returns.
     """
 
     selector: bytes
     inputs: tuple[Entry, ...]
     types: tuple[str, ...]
+    returned: tuple[str, ...]
 
     @classmethod
     def of(cls, abi: Entry) -> FunctionLayout:
         """From the function's entry in the JSON ABI."""
         inputs: Sequence[Entry] = abi["inputs"]
         selector = function_abi_to_4byte_selector(dict(abi))  # type: ignore[arg-type]
-        return cls(selector, tuple(inputs), tuple(map(type_of, inputs)))
+        returned = tuple(map(type_of, abi["outputs"]))
+        return cls(selector, tuple(inputs), tuple(map(type_of, inputs)), returned)
 
 
 class CallEncoder:
-    """Writes the calls of one contract.
+    """Writes the calls of one contract, and reads what its views return.
 
     Args:
         abi: its JSON ABI.
@@ -59,6 +62,15 @@ class CallEncoder:
         layout = self._layouts[function]
         values = [_unnamed(item, value) for item, value in zip(layout.inputs, arguments, strict=True)]
         return layout.selector + self._codec.encode(layout.types, values)
+
+    def decode(self, function: str, returned: bytes) -> Any:
+        """The one value that a view returns.
+
+        Raises:
+            DecodingError: the bytes are none.
+        """
+        (value,) = self._codec.decode(self._layouts[function].returned, returned)
+        return value
 
 
 def _unnamed(item: Entry, value: Any) -> Any:

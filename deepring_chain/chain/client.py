@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import astuple
-from typing import cast
+from typing import Any, cast
 
 from eth_abi.exceptions import EncodingError
 from eth_account.signers.local import LocalAccount
@@ -23,7 +23,7 @@ from deepring_chain.chain.deployed import contract_at, read_terms
 from deepring_chain.chain.errors import LedgerReverted, RevertDecoder
 from deepring_chain.chain.events import EventDecoder, forgiving_codec
 from deepring_chain.chain.ports import TransactionObserver
-from deepring_chain.chain.raw_request import read_logs, request
+from deepring_chain.chain.raw_request import call_view, read_logs, request
 from deepring_chain.chain.sender import TransactionSender
 from deepring_chain.chain.settlement import Settlement, deliver_call, post_call, settlement_calls
 from deepring_chain.chain.subscription import follow_heads
@@ -35,14 +35,20 @@ from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.types import (
     Address,
     Attestation,
+    BlockHash,
     Complaint,
     Delivery,
     Digest,
+    Leaf,
+    ModelRoot,
+    Pointer,
     Position,
     QueryId,
     Question,
     RejectReason,
     RingMode,
+    RouteLink,
+    SealingKey,
     SignedUpdate,
     TrailEntry,
     Update,
@@ -176,11 +182,7 @@ class LedgerClient:
         return [logged for log in logs for logged in self._decoder.decode(log)]
 
     def balance(self) -> int:
-        """What this connection's account has, in wei.
-
-        Raises:
-            ChainError: the connection has no account.
-        """
+        """What this connection's account has, in wei; a ChainError if it has none."""
         if self._sender is None:
             raise ChainError("balance: this connection has no account")
         with node_errors(self.url):
@@ -188,12 +190,11 @@ class LedgerClient:
 
     def mode(self) -> RingMode:
         """The ring's mode as the ledger derives it now."""
-        with node_errors(self.url):
-            return RingMode(self._contract.functions.mode().call())
+        return RingMode(self._read("mode"))
 
     # ------------------------------------------------------------------ transactions
 
-    def register_model(self, root: Digest, card: Digest, layers: int) -> TxReceipt:
+    def register_model(self, root: ModelRoot, card: Pointer, layers: int) -> TxReceipt:
         """`ILedger.registerModel`."""
         return self._send("registerModel", root, card, layers)
 
@@ -201,7 +202,7 @@ class LedgerClient:
         """`ILedger.admitWorkers`."""
         return self._send("admitWorkers", list(workers), list(sealing_keys))
 
-    def arrange(self, seats: Sequence[Address], recorded_hash: Digest, notes: Digest) -> TxReceipt:
+    def arrange(self, seats: Sequence[Address], recorded_hash: BlockHash, notes: Pointer) -> TxReceipt:
         """`ILedger.arrange`."""
         return self._send("arrange", list(seats), recorded_hash, notes)
 
@@ -217,7 +218,7 @@ class LedgerClient:
         return self._send("attest", structs, list(signatures), extra_gas=seats * FOLD_GAS_PER_SEAT)
 
     def order_restore(
-        self, position: Position, expected_leaves: Sequence[Digest], renewed_hash: Digest, parameters: Digest
+        self, position: Position, expected_leaves: Sequence[Leaf], renewed_hash: BlockHash, parameters: Pointer
     ) -> TxReceipt:
         """`ILedger.orderRestore`."""
         return self._send("orderRestore", position, list(expected_leaves), renewed_hash, parameters)
@@ -226,7 +227,7 @@ class LedgerClient:
         """`ILedger.reportRestore`."""
         return self._send("reportRestore", position, changed)
 
-    def submit_query(self, sealed_input: Digest, sealing_key: Digest) -> tuple[QueryId, TxReceipt]:
+    def submit_query(self, sealed_input: Pointer, sealing_key: SealingKey) -> tuple[QueryId, TxReceipt]:
         """`ILedger.submitQuery`; returns the new query's id."""
         receipt = self._send("submitQuery", sealed_input, sealing_key)
         told = self._contract.events.QuerySubmitted().process_receipt(receipt, DISCARD)
@@ -238,7 +239,7 @@ class LedgerClient:
         """`ILedger.rejectQuery`."""
         return self._send("rejectQuery", query, state.as_struct(), int(reason))
 
-    def open_route(self, query: QueryId, state: QueryState, route: Digest, notes: Digest, items: int) -> TxReceipt:
+    def open_route(self, query: QueryId, state: QueryState, route: RouteLink, notes: Pointer, items: int) -> TxReceipt:
         """`ILedger.openRoute`."""
         return self._send("openRoute", query, state.as_struct(), route, notes, items)
 
@@ -248,8 +249,8 @@ class LedgerClient:
         anchor: Update,
         signer: Address,
         later: Sequence[TrailEntry],
-        route: Digest,
-        notes: Digest,
+        route: RouteLink,
+        notes: Pointer,
     ) -> TxReceipt:
         """`ILedger.resumeRoute`."""
         entries = [{"digest": entry.digest, "signer": entry.signer} for entry in later]
@@ -257,7 +258,7 @@ class LedgerClient:
         return self._send("resumeRoute", anchor.query, struct, as_struct(anchor), signer, entries, route, notes)
 
     def complain(
-        self, state: QueryState, complaint: Complaint, salt: Digest, next_route: Digest, signature: bytes
+        self, state: QueryState, complaint: Complaint, salt: Digest, next_route: RouteLink, signature: bytes
     ) -> TxReceipt:
         """`ILedger.complain`; the complaint's place is the state's."""
         opening = {"salt": salt, "next": next_route}
@@ -310,10 +311,13 @@ class LedgerClient:
 
     def state_of(self, query: QueryId) -> Digest:
         """`ILedger.stateOf`: the word that stands for a query's state."""
-        with node_errors(self.url):
-            return Digest(bytes(self._contract.functions.stateOf(query).call()))
+        return Digest(self._read("stateOf", query))
 
     # ------------------------------------------------------------------ inside
+
+    def _read(self, function: str, *arguments: object) -> Any:
+        with node_errors(self.url):
+            return call_view(self.web3, self.domain.ledger, self._encoder, function, *arguments)
 
     def _send(self, function: str, *arguments: object, extra_gas: int = 0, fixed_gas: int | None = None) -> TxReceipt:
         if self._sender is None:

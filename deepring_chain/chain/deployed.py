@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import cast
 
 from eth_typing import ChecksumAddress
+from eth_utils import to_checksum_address
 from web3 import Web3
 from web3.contract import Contract
 
 from deepring_chain.chain.artifact import load_artifact
+from deepring_chain.chain.calldata import CallEncoder
 from deepring_chain.chain.connection import node_errors
 from deepring_chain.chain.errors import ContractMissing
+from deepring_chain.chain.raw_request import call_view
 from deepring_chain.protocol.audit_step import Terms
 from deepring_chain.types import Address, Domain
 
@@ -33,15 +36,13 @@ def read_terms(web3: Web3, url: str, address: Address) -> Terms:
         NodeUnreachable: nobody answers.
         ContractMissing: nothing is there, or another contract.
     """
-    functions = contract_at(web3, address).functions
+    encoder = CallEncoder(load_artifact().abi, web3.codec)
     with node_errors(url):
         _check_code(web3, url, address)
-        return Terms(
-            Domain(web3.eth.chain_id, address),
-            Address(functions.ouroboros().call()),
-            int(functions.hopSeconds().call()),
-            int(functions.withdrawSeconds().call()),
-        )
+        domain = Domain(web3.eth.chain_id, address)
+        ouroboros = Address(to_checksum_address(call_view(web3, address, encoder, "ouroboros")))
+        hop, withdraw = (int(call_view(web3, address, encoder, name)) for name in ("hopSeconds", "withdrawSeconds"))
+        return Terms(domain, ouroboros, hop, withdraw)
 
 
 def _check_code(web3: Web3, url: str, address: Address) -> None:

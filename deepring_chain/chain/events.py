@@ -23,14 +23,22 @@ from deepring_chain.types import (
     ArrangementId,
     Attempt,
     Attestation,
+    BlockHash,
     Complaint,
     ComplaintKind,
     Digest,
     Domain,
     Hop,
+    Leaf,
+    ModelRoot,
+    OutputCommitment,
+    Pointer,
     Position,
     QueryId,
     RejectReason,
+    RouteLink,
+    SealingKey,
+    TrailHash,
     Verdict,
 )
 
@@ -38,41 +46,51 @@ Arguments = Mapping[str, Any]
 
 
 def _model_registered(args: Arguments) -> records.ModelRegistered:
-    return records.ModelRegistered(args["version"], Digest(args["root"]), Digest(args["card"]), args["layers"])
+    return records.ModelRegistered(args["version"], ModelRoot(args["root"]), Pointer(args["card"]), args["layers"])
 
 
 def _worker_admitted(args: Arguments) -> records.WorkerAdmitted:
-    return records.WorkerAdmitted(_address(args["worker"]), Digest(args["sealingKey"]))
+    return records.WorkerAdmitted(_address(args["worker"]), SealingKey(args["sealingKey"]))
 
 
 def _ring_arranged(args: Arguments) -> records.RingArranged:
     seats = tuple(_address(seat) for seat in args["seats"])
-    recorded, notes = Digest(args["recordedHash"]), Digest(args["notes"])
+    recorded, notes = BlockHash(args["recordedHash"]), Pointer(args["notes"])
     return records.RingArranged(ArrangementId(args["arrangement"]), args["modelVersion"], seats, recorded, notes)
 
 
 def _block_attested(args: Arguments) -> records.BlockAttested:
     arrangement, position = ArrangementId(args["arrangement"]), Position(args["position"])
-    leaf, key = Digest(args["leaf"]), Digest(args["sealingKey"])
+    leaf, key = Leaf(args["leaf"]), SealingKey(args["sealingKey"])
     attestation = Attestation(arrangement, position, args["round"], leaf, key)
     return records.BlockAttested(attestation, _address(args["worker"]), bytes(args["signature"]))
 
 
 def _block_hashed(args: Arguments) -> records.BlockHashed:
     arrangement, position = ArrangementId(args["arrangement"]), Position(args["position"])
-    return records.BlockHashed(arrangement, position, Digest(args["blockHash"]))
+    return records.BlockHashed(arrangement, position, BlockHash(args["blockHash"]))
 
 
 def _authenticity_derived(args: Arguments) -> records.AuthenticityDerived:
-    recorded, recomputed = Digest(args["recordedHash"]), Digest(args["recomputedHash"])
+    recorded, recomputed = BlockHash(args["recordedHash"]), BlockHash(args["recomputedHash"])
     return records.AuthenticityDerived(ArrangementId(args["arrangement"]), args["isAuthentic"], recorded, recomputed)
 
 
 def _restore_ordered(args: Arguments) -> records.RestoreOrdered:
     arrangement, position = ArrangementId(args["arrangement"]), Position(args["position"])
-    names = ("recordedHash", "recomputedHash", "renewedHash", "recordedLast", "parameters")
-    hashes = (Digest(args[name]) for name in names)
-    return records.RestoreOrdered(arrangement, position, _address(args["worker"]), args["round"], *hashes)
+    names = ("recordedHash", "recomputedHash", "renewedHash", "recordedLast")
+    recorded, recomputed, renewed, last = (BlockHash(args[name]) for name in names)
+    return records.RestoreOrdered(
+        arrangement=arrangement,
+        position=position,
+        worker=_address(args["worker"]),
+        round=args["round"],
+        recorded_hash=recorded,
+        recomputed_hash=recomputed,
+        renewed_hash=renewed,
+        recorded_last=last,
+        parameters=Pointer(args["parameters"]),
+    )
 
 
 def _restore_reported(args: Arguments) -> records.RestoreReported:
@@ -81,9 +99,9 @@ def _restore_reported(args: Arguments) -> records.RestoreReported:
 
 
 def _query_submitted(args: Arguments) -> records.QuerySubmitted:
-    querent, sealed_input = _address(args["querent"]), Digest(args["input"])
+    querent, sealed_input = _address(args["querent"]), Pointer(args["input"])
     return records.QuerySubmitted(
-        QueryId(args["query"]), querent, sealed_input, Digest(args["sealingKey"]), Digest(args["trail"])
+        QueryId(args["query"]), querent, sealed_input, SealingKey(args["sealingKey"]), TrailHash(args["trail"])
     )
 
 
@@ -93,7 +111,7 @@ def _query_rejected(args: Arguments) -> records.QueryRejected:
 
 def _route_opened(args: Arguments) -> records.RouteOpened:
     attempt, first_hop = Attempt(args["attempt"]), Hop(args["firstHop"])
-    route, notes = Digest(args["route"]), Digest(args["notes"])
+    route, notes = RouteLink(args["route"]), Pointer(args["notes"])
     return records.RouteOpened(QueryId(args["query"]), attempt, first_hop, args["items"], route, notes)
 
 
@@ -112,20 +130,21 @@ def _run_posted(args: Arguments) -> Run:
         attempt=Attempt(args["attempt"]),
         hop=Hop(args["hop"]),
         items=args["items"],
-        trail=Digest(args["trail"]),
-        output=Digest(args["output"]),
-        rest=Digest(args["rest"]),
+        trail=TrailHash(args["trail"]),
+        output=OutputCommitment(args["output"]),
+        rest=RouteLink(args["rest"]),
         entries=tuple(_hop_entry(entry) for entry in args["entries"]),
     )
 
 
 def _hop_entry(entry: Arguments) -> HopEntry:
-    return HopEntry(*(Digest(entry[name]) for name in ("envelope", "nextOutput", "salt", "r", "vs")))
+    salt, r, vs = (Digest(entry[name]) for name in ("salt", "r", "vs"))
+    return HopEntry(Pointer(entry["envelope"]), OutputCommitment(entry["nextOutput"]), salt, r, vs)
 
 
 def _output_disputed(args: Arguments) -> records.OutputDisputed:
     attempt, hop = Attempt(args["attempt"]), Hop(args["hop"])
-    expected, actual = Digest(args["expected"]), Digest(args["actual"])
+    expected, actual = OutputCommitment(args["expected"]), OutputCommitment(args["actual"])
     return records.OutputDisputed(QueryId(args["query"]), attempt, hop, expected, actual)
 
 
@@ -136,11 +155,11 @@ def _envelope_disputed(args: Arguments) -> records.EnvelopeDisputed:
         attempt=Attempt(posted["attempt"]),
         hop=Hop(posted["hop"]),
         kind=ComplaintKind(posted["kind"]),
-        evidence=Digest(posted["evidence"]),
-        trail=Digest(posted["trail"]),
+        evidence=Pointer(posted["evidence"]),
+        trail=TrailHash(posted["trail"]),
     )
-    salt, rest = Digest(opening["salt"]), Digest(opening["next"])
-    signature, trail = bytes(args["signature"]), Digest(args["trail"])
+    salt, rest = Digest(opening["salt"]), RouteLink(opening["next"])
+    signature, trail = bytes(args["signature"]), TrailHash(args["trail"])
     return records.EnvelopeDisputed(complaint, _address(args["recipient"]), salt, rest, signature, trail)
 
 
@@ -152,10 +171,10 @@ def _verdict_posted(args: Arguments) -> records.VerdictPosted:
         hop=Hop(posted["hop"]),
         sender_guilty=posted["senderGuilty"],
         receiver_guilty=posted["receiverGuilty"],
-        evidence=Digest(posted["evidence"]),
-        trail=Digest(posted["trail"]),
+        evidence=Pointer(posted["evidence"]),
+        trail=TrailHash(posted["trail"]),
     )
-    return records.VerdictPosted(verdict, bytes(args["signature"]), Digest(args["trail"]))
+    return records.VerdictPosted(verdict, bytes(args["signature"]), TrailHash(args["trail"]))
 
 
 def _hop_timed_out(args: Arguments) -> records.HopTimedOut:
@@ -169,8 +188,8 @@ def _query_withdrawn(args: Arguments) -> records.QueryWithdrawn:
 
 def _answer_delivered(args: Arguments) -> records.AnswerDelivered:
     query, attempt = QueryId(args["query"]), Attempt(args["attempt"])
-    answer, output = Digest(args["answer"]), Digest(args["output"])
-    return records.AnswerDelivered(query, attempt, answer, output, bytes(args["signature"]), Digest(args["trail"]))
+    answer, output = Pointer(args["answer"]), OutputCommitment(args["output"])
+    return records.AnswerDelivered(query, attempt, answer, output, bytes(args["signature"]), TrailHash(args["trail"]))
 
 
 def _address(value: str) -> Address:

@@ -16,14 +16,20 @@ from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.types import (
     Address,
     Attestation,
+    BlockHash,
     Complaint,
     Delivery,
     Digest,
     Domain,
+    Leaf,
+    ModelRoot,
+    Pointer,
     Position,
     QueryId,
     Question,
     RejectReason,
+    RouteLink,
+    SealingKey,
     SignedUpdate,
     TrailEntry,
     Update,
@@ -66,7 +72,7 @@ class LedgerReader(Protocol):
     def events_of(self, block: BlockPlace) -> list[LoggedEvent]:
         """All events of the ledger in one block, which the source must have."""
 
-    def announced(self, on_news: Callable[[], None]) -> AbstractContextManager[Heads]:
+    def announced(self, on_news: Callable[[], None] = lambda: None) -> AbstractContextManager[Heads]:
         """Announcements of new blocks, as long as the context lasts; `on_news` is called from any thread."""
 
 
@@ -79,33 +85,33 @@ class LedgerWriter(Protocol):
     def balance(self) -> int:
         """What the account has, in wei."""
 
-    def register_model(self, root: Digest, card: Digest, layers: int) -> object:
+    def register_model(self, root: ModelRoot, card: Pointer, layers: int) -> object:
         """`ILedger.registerModel`."""
 
     def admit_workers(self, workers: Sequence[Address], sealing_keys: Sequence[Digest]) -> object:
         """`ILedger.admitWorkers`."""
 
-    def arrange(self, seats: Sequence[Address], recorded_hash: Digest, notes: Digest) -> object:
+    def arrange(self, seats: Sequence[Address], recorded_hash: BlockHash, notes: Pointer) -> object:
         """`ILedger.arrange`."""
 
     def attest(self, attestations: Sequence[Attestation], signatures: Sequence[bytes], seats: int) -> object:
         """`ILedger.attest`."""
 
     def order_restore(
-        self, position: Position, expected_leaves: Sequence[Digest], renewed_hash: Digest, parameters: Digest
+        self, position: Position, expected_leaves: Sequence[Leaf], renewed_hash: BlockHash, parameters: Pointer
     ) -> object:
         """`ILedger.orderRestore`."""
 
     def report_restore(self, position: Position, changed: str) -> object:
         """`ILedger.reportRestore`."""
 
-    def submit_query(self, sealed_input: Digest, sealing_key: Digest) -> tuple[QueryId, object]:
+    def submit_query(self, sealed_input: Pointer, sealing_key: SealingKey) -> tuple[QueryId, object]:
         """`ILedger.submitQuery`; returns the new query's id first."""
 
     def reject_query(self, query: QueryId, state: QueryState, reason: RejectReason) -> object:
         """`ILedger.rejectQuery`."""
 
-    def open_route(self, query: QueryId, state: QueryState, route: Digest, notes: Digest, items: int) -> object:
+    def open_route(self, query: QueryId, state: QueryState, route: RouteLink, notes: Pointer, items: int) -> object:
         """`ILedger.openRoute`."""
 
     def resume_route(
@@ -114,13 +120,13 @@ class LedgerWriter(Protocol):
         anchor: Update,
         signer: Address,
         later: Sequence[TrailEntry],
-        route: Digest,
-        notes: Digest,
+        route: RouteLink,
+        notes: Pointer,
     ) -> object:
         """`ILedger.resumeRoute`."""
 
     def complain(
-        self, state: QueryState, complaint: Complaint, salt: Digest, next_route: Digest, signature: bytes
+        self, state: QueryState, complaint: Complaint, salt: Digest, next_route: RouteLink, signature: bytes
     ) -> object:
         """`ILedger.complain`; the complaint's place is the state's."""
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from eth_abi.exceptions import DecodingError
 from hexbytes import HexBytes
 from web3 import Web3
-from web3.exceptions import Web3RPCError
+from web3.exceptions import BadFunctionCallOutput, Web3RPCError
 from web3.types import LogReceipt, RPCEndpoint
 
+from deepring_chain.chain.calldata import CallEncoder
 from deepring_chain.errors import ChainError
+from deepring_chain.types import Address
 
 
 def request(web3: Web3, method: str, *parameters: Any) -> Any:
@@ -23,6 +26,23 @@ def request(web3: Web3, method: str, *parameters: Any) -> Any:
     if response.get("error") is not None:
         raise Web3RPCError(repr(response["error"]), rpc_response=response)
     return response["result"]
+
+
+def call_view(web3: Web3, address: Address, encoder: CallEncoder, function: str, *arguments: object) -> Any:
+    """The one value that a contract's view returns now; to be called within `node_errors`.
+
+    web3's own calls hash the signatures of all of the contract's functions each time.
+
+    Raises:
+        Web3RPCError: the node refuses.
+        BadFunctionCallOutput: its answer is no such value.
+    """
+    data = f"0x{encoder.encode(function, arguments).hex()}"
+    answer = request(web3, "eth_call", {"to": address, "data": data}, "latest")
+    try:
+        return encoder.decode(function, HexBytes(answer))
+    except DecodingError as error:
+        raise BadFunctionCallOutput(f"{function}: {error!s:.200}") from None
 
 
 def read_logs(answer: Any) -> list[LogReceipt]:

@@ -9,6 +9,7 @@ from typing import Any
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.run import HopEntry, Run
+from deepring_chain.protocol.validation import agrees
 from deepring_chain.types import Delivery, SignedUpdate
 
 
@@ -40,7 +41,7 @@ def post_call(state: QueryState, updates: Sequence[SignedUpdate]) -> LedgerCall:
         ProtocolError: the updates are no run.
     """
     run = Run.of(updates)
-    if state.hop != 0 and run.output != state.expected_output:
+    if not agrees(state.hop, run.output, state.expected_output):
         if len(run.entries) > 1:
             raise ProtocolError(f"query {run.query}, hop {run.hop}: no hop follows one that violates eq. 13")
         entry = _entry_struct(run.entries[0])

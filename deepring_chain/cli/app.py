@@ -1,40 +1,44 @@
-"""The commands of `deepring`; importing them takes seconds."""
+"""The commands of `deepring`; the module of a command is imported when it is typed, which takes a second or more."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
 from deepring_chain import __version__
-from deepring_chain.cli.audit import audit
-from deepring_chain.cli.auditors import admit_auditor, auditor_key
 from deepring_chain.cli.console import errors_as_one_line, print_line
-from deepring_chain.cli.control import arrange, fund, withdraw
-from deepring_chain.cli.demo import demo
-from deepring_chain.cli.doctor import doctor
-from deepring_chain.cli.experiment import app as experiment_app
-from deepring_chain.cli.explorer import explorer
-from deepring_chain.cli.export import export
-from deepring_chain.cli.init import init
-from deepring_chain.cli.lab import kill, perturb, tamper
-from deepring_chain.cli.query import answer, query
-from deepring_chain.cli.report import report
-from deepring_chain.cli.run import run
-from deepring_chain.cli.status import status
-from deepring_chain.cli.trail import trail
-from deepring_chain.cli.training import quantise_network, train_network
-from deepring_chain.cli.up import up
 
-app = typer.Typer(
-    name="deepring",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Deep-learning inference whose every step is on a tamper-evident public record.",
-)
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "demo": ("demo", "demo"),
+    "init": ("init", "init"),
+    "up": ("up", "up"),
+    "query": ("query", "query"),
+    "answer": ("query", "answer"),
+    "withdraw": ("control", "withdraw"),
+    "status": ("status", "status"),
+    "doctor": ("doctor", "doctor"),
+    "trail": ("trail", "trail"),
+    "explorer": ("explorer", "explorer"),
+    "report": ("report", "report"),
+    "audit": ("audit", "audit"),
+    "export": ("export", "export"),
+    "auditor-key": ("auditors", "auditor_key"),
+    "admit-auditor": ("auditors", "admit_auditor"),
+    "arrange": ("control", "arrange"),
+    "fund": ("control", "fund"),
+    "run": ("run", "run"),
+    "tamper": ("lab", "tamper"),
+    "perturb": ("lab", "perturb"),
+    "kill": ("lab", "kill"),
+    "train": ("training", "train_network"),
+    "quantise": ("training", "quantise_network"),
+    "experiment": ("experiment", "app"),
+}
+"""Module in this package, and function or group in it, of each command, in the help page's order."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -43,8 +47,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def options(
+def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -57,36 +60,33 @@ def _help(command: Callable[..., Any]) -> str:
     return "\n\n".join(" ".join(part.split()) for part in inspect.getdoc(command).split("\n\n"))  # type: ignore[union-attr]
 
 
-for command in (
-    demo,
-    init,
-    up,
-    query,
-    answer,
-    withdraw,
-    status,
-    doctor,
-    trail,
-    explorer,
-    report,
-    audit,
-    export,
-    auditor_key,
-    admit_auditor,
-    arrange,
-    fund,
-    run,
-    tamper,
-    perturb,
-    kill,
-):
-    app.command(help=_help(command))(command)
-app.add_typer(experiment_app, name="experiment")
-app.command("train", help=_help(train_network))(train_network)
-app.command("quantise", help=_help(quantise_network))(quantise_network)
+def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """Import the named commands and return an app of them."""
+    app = typer.Typer(
+        name="deepring",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Deep-learning inference whose every step is on a tamper-evident public record.",
+    )
+    app.callback()(_options)
+    for name in names:
+        module, attribute = COMMANDS[name]
+        command = getattr(import_module(f"deepring_chain.cli.{module}"), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name, help=_help(command))(command)
+    return app
 
 
-def run_command() -> None:
+def app_for(arguments: Sequence[str]) -> typer.Typer:
+    """Return an app with the command that is typed; with all of them, for the help page or an error, if none is."""
+    typed = arguments[:1]
+    return make_app(typed if typed and typed[0] in COMMANDS else COMMANDS)
+
+
+def run_app(app: typer.Typer) -> None:
     """Run the command that was typed. An error is one line on standard error and exit code 1."""
     with errors_as_one_line():
         app()

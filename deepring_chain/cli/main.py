@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def _run() -> None:
-    """Import the commands, during which Ctrl-C ends the process at once, and run the one that was typed.
+    """Import the command that was typed, during which Ctrl-C ends the process at once, and run it.
 
     Raised amid an import, KeyboardInterrupt may be swallowed or turned into another error by a library.
     """
@@ -30,8 +30,10 @@ def _run() -> None:
     if is_default:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        from deepring_chain.cli.app import run_command  # noqa: PLC0415 - takes seconds
+        from deepring_chain.cli.app import app_for, run_app  # noqa: PLC0415 - takes half a second
+
+        app = app_for(sys.argv[1:])  # takes a second or more
     finally:
         if is_default:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-    run_command()
+    run_app(app)

@@ -9,7 +9,7 @@ import struct
 from eth_utils import keccak as _keccak
 
 from deepring_chain.encoding import TAG_HOP_KEY, TAG_OUTPUT, tensor_prefix
-from deepring_chain.types import Digest, Hop, TensorBytes
+from deepring_chain.types import Digest, Hop, OutputCommitment, TensorBytes
 
 
 def sha256(data: bytes) -> Digest:
@@ -31,13 +31,15 @@ def hop_key(commitment_key: Digest, hop: Hop) -> Digest:
     return Digest(hmac.digest(commitment_key, TAG_HOP_KEY + struct.pack(">H", hop), "sha256"))
 
 
-def commit_output(key: Digest, output: TensorBytes) -> Digest:
-    """Keyed commitment to a layer's output: the hash of eq. 8 and 13, HMAC-SHA256 over dtype, shape and bytes.
+def commit_output(key: Digest, output: TensorBytes) -> OutputCommitment:
+    """Keyed commitment to a layer's output, HMAC-SHA256 over dtype, shape and bytes. Implements eq. (8).
+
+    Layer i commits to its own output so, and with H_i to what it computed with layer i + 1; eq. 13 compares the two.
 
     Args:
         key: `hop_key` of the hop that produces `output`.
-        output: O_i.
+        output: O_i, or what layer i + 1 makes of it.
     """
     mac = hmac.new(key, TAG_OUTPUT + tensor_prefix(output.dtype, output.shape), "sha256")
     mac.update(output.data)
-    return Digest(mac.digest())
+    return OutputCommitment(Digest(mac.digest()))

@@ -26,7 +26,7 @@ from eth_utils import to_checksum_address
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.errors import ConfigError
 from deepring_chain.files import write_atomic
-from deepring_chain.types import Address, Digest
+from deepring_chain.types import Address, SealingKey
 
 ACCOUNT_FILE = "account.json"
 SEALING_FILE = "sealing.pem"
@@ -75,7 +75,7 @@ class ActorKeys:
         return Address(self.account.address)
 
     @property
-    def sealing_public(self) -> Digest:
+    def sealing_public(self) -> SealingKey:
         """The long-term X25519 public key."""
         return public_bytes(self.sealing)
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from deepring_chain.encoding import encode_fields
 from deepring_chain.errors import ProtocolError
-from deepring_chain.types import Digest, Domain
+from deepring_chain.types import Digest, Domain, SealingKey
 
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 NONCE_BYTES = 12
@@ -36,12 +36,12 @@ def context(purpose: str, domain: Domain, *fields: int | bytes) -> bytes:
     return encode_fields(purpose, [domain.chain_id, bytes.fromhex(domain.ledger[2:]), *fields])
 
 
-def public_bytes(key: X25519PrivateKey) -> Digest:
+def public_bytes(key: X25519PrivateKey) -> SealingKey:
     """The 32-byte public key (RFC 7748) that belongs to `key`."""
-    return Digest(key.public_key().public_bytes_raw())
+    return SealingKey(Digest(key.public_key().public_bytes_raw()))
 
 
-def is_usable_key(key: Digest) -> bool:
+def is_usable_key(key: SealingKey) -> bool:
     """Whether anything can be sealed to `key`: a point of low order shares no secret with anyone (RFC 7748, 6.1)."""
     try:
         seal(key, b"", b"")
@@ -50,7 +50,7 @@ def is_usable_key(key: Digest) -> bool:
     return True
 
 
-def seal(recipient: Digest, plaintext: bytes, info: bytes) -> bytes:
+def seal(recipient: SealingKey, plaintext: bytes, info: bytes) -> bytes:
     """Seals `plaintext` to an X25519 public key (eq. 3, 5, 12): encapsulated key, then ciphertext.
 
     Raises:

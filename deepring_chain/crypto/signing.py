@@ -138,7 +138,7 @@ def domain_separator(domain: Domain) -> Digest:
 
 
 def sign_message(account: LocalAccount, domain: Domain, message: SignedMessage) -> bytes:
-    """S_i (eq. 4) as a detached signature: r, s, v in 65 bytes, s in the lower half (EIP-2)."""
+    """Return S_i, detached: r, s, v in 65 bytes, s in the lower half (EIP-2). Implements eq. (4)."""
     return bytes(account.unsafe_sign_hash(Hash32(message_digest(domain, message))).signature)
 
 

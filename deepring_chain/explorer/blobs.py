@@ -12,7 +12,7 @@ from enum import Enum
 from deepring_chain.errors import DeepRingError, ModelError
 from deepring_chain.model.card import ModelCard
 from deepring_chain.store.content import BlobCorrupt, BlobFault, BlobMissing, BlobTooLarge, ContentStore
-from deepring_chain.types import ZERO, Digest
+from deepring_chain.types import ZERO, Pointer
 
 LARGEST_BLOB = 32 * 2**20
 """Bytes; larger blobs are not read for a page."""
@@ -83,8 +83,8 @@ class BlobLooker:
         self._store = store
         self._clock = clock
         self._slow_seconds = slow_seconds
-        self._looks: dict[tuple[Digest, bool], _Look] = {}
-        self._waiting: queue.Queue[tuple[Digest, bool]] = queue.Queue(MOST_WAITING)
+        self._looks: dict[tuple[Pointer, bool], _Look] = {}
+        self._waiting: queue.Queue[tuple[Pointer, bool]] = queue.Queue(MOST_WAITING)
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._findings = 0
@@ -95,7 +95,7 @@ class BlobLooker:
         with self._lock:
             return self._findings + sum(self._is_slow(look) for look in self._looks.values())
 
-    def look(self, pointer: Digest | None, *, as_card: bool = False) -> Blob:
+    def look(self, pointer: Pointer | None, *, as_card: bool = False) -> Blob:
         """What is known of a blob; the first call has it looked at, and a call long after has it looked at again."""
         if pointer is None or pointer == ZERO:
             return Blob(BlobState.NONE)
@@ -113,7 +113,7 @@ class BlobLooker:
                     return
             time.sleep(0.01)
 
-    def _known(self, key: tuple[Digest, bool]) -> Blob:
+    def _known(self, key: tuple[Pointer, bool]) -> Blob:
         look, now = self._looks.get(key), self._clock()
         if look is None:
             look = self._looks[key] = _Look(Blob(BlobState.WAITING), now, is_running=False)
@@ -126,7 +126,7 @@ class BlobLooker:
         is_open = look.is_running and look.blob.state is BlobState.WAITING
         return is_open and self._clock() - look.asked > self._slow_seconds
 
-    def _ask(self, key: tuple[Digest, bool], look: _Look) -> None:
+    def _ask(self, key: tuple[Pointer, bool], look: _Look) -> None:
         try:
             self._waiting.put_nowait(key)
         except queue.Full:
@@ -146,14 +146,14 @@ class BlobLooker:
                 self._findings += look.blob != blob
                 look.blob, look.is_running = blob, False
 
-    def _read(self, pointer: Digest, as_card: bool) -> Blob:
+    def _read(self, pointer: Pointer, as_card: bool) -> Blob:
         try:
             return read_blob(self._store, pointer, as_card=as_card) if self._store else Blob(BlobState.NO_STORE)
         except Exception:  # noqa: BLE001 - whatever a driver raises, the pages go on without the blob
             return Blob(BlobState.UNREADABLE)
 
 
-def read_blob(store: ContentStore, pointer: Digest, *, as_card: bool = False) -> Blob:
+def read_blob(store: ContentStore, pointer: Pointer, *, as_card: bool = False) -> Blob:
     """Reads one blob; whatever is wrong with it is in the answer."""
     try:
         data = store.get(pointer, LARGEST_CARD if as_card else LARGEST_BLOB)

@@ -14,7 +14,7 @@ from deepring_chain.explorer.text import Names, name_of, short
 from deepring_chain.protocol.audit_step import AuditFailure
 from deepring_chain.protocol.events import OutputDisputed, QuerySubmitted, RouteOpened, UpdatePosted
 from deepring_chain.protocol.session import FaultKind, Session
-from deepring_chain.types import Digest, QueryId, QueryPhase
+from deepring_chain.types import Pointer, QueryId, QueryPhase
 
 PHASE_TONES = {
     QueryPhase.DELIVERED: Tone.GOOD,
@@ -69,7 +69,7 @@ class Moment:
         return sum(check.count for check in self.checks)
 
     @property
-    def pointer(self) -> Digest | None:
+    def pointer(self) -> Pointer | None:
         """Of the blob that it points to."""
         return self.row.pointer if self.row else None
 

@@ -27,7 +27,7 @@ from deepring_chain.protocol.events import (
     VerdictPosted,
     query_of,
 )
-from deepring_chain.types import ArrangementId, Digest, Position, QueryId, Verdict
+from deepring_chain.types import ArrangementId, BlockHash, Digest, Leaf, Pointer, Position, QueryId, TrailHash, Verdict
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class QueryRow:
     entry: HistoryEntry
     place: str
     signer: str
-    pointer: Digest | None = None
+    pointer: Pointer | None = None
     output: Cell = EMPTY
     next_output: Cell = EMPTY
-    trail: Digest | None = None
+    trail: TrailHash | None = None
     gas: int | None = None
 
 
@@ -75,8 +75,8 @@ class SeatRow:
     entry: HistoryEntry
     position: Position
     worker: str
-    leaf: Digest
-    block_hash: Digest | None
+    leaf: Leaf
+    block_hash: BlockHash | None
     gas: int | None
 
 

@@ -27,7 +27,7 @@ from deepring_chain.ring.folder import (
 from deepring_chain.ring.folder_lock import owners as lock_owners
 from deepring_chain.ring.running import HostRecord, RunningActor, process_start, run_file
 from deepring_chain.telemetry.metrics_endpoint import STALE_SECONDS
-from deepring_chain.types import Address, Digest
+from deepring_chain.types import Address, SealingKey
 
 MAX_ANSWER_BYTES = 1 << 20
 MOST_AT_ONCE = 32
@@ -42,7 +42,7 @@ class Expected:
     role: Role
     layer: int | None = None
     address: Address | None = None
-    sealing_key: Digest | None = None
+    sealing_key: SealingKey | None = None
 
 
 def look_at_actors(target: Target, timeout: float) -> tuple[ActorFacts, ...]:
@@ -123,7 +123,7 @@ def _check_account(folder: Path, expected: Address | None) -> dict[str, str]:
     return {}
 
 
-def _check_sealing(folder: Path, expected: Digest | None) -> dict[str, str]:
+def _check_sealing(folder: Path, expected: SealingKey | None) -> dict[str, str]:
     try:
         first = (folder / SEALING_FILE).read_bytes().partition(b"\n")[0]
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deepring_chain.actors.ouroboros.draws import ArrangementDraw
 from deepring_chain.errors import ProtocolError
-from deepring_chain.types import ArrangementId, Digest
+from deepring_chain.types import ArrangementId, Digest, Pointer
 
 RACE_BLOCKS = 64
 """Blocks before the newest one in which an arrangement counts as recent."""
@@ -28,7 +28,7 @@ class Arranged:
 
     arrangement: ArrangementId
     block: int
-    notes: Digest
+    notes: Pointer
     cut_short: int | None
 
 

@@ -11,17 +11,17 @@ from deepring_chain.protocol.events import EnvelopeDisputed
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.session import Session
 from deepring_chain.store.content import BlobCorrupt, BlobFault, BlobMissing, BlobTooLarge, ContentStore
-from deepring_chain.types import ZERO, Digest, Hop, QueryPhase, RingMode
+from deepring_chain.types import ZERO, Hop, Pointer, QueryPhase, RingMode
 
 MOST_BLOBS = 2000
 """The newest so many are looked up; an audit reads all."""
 
 
 @dataclass(frozen=True)
-class Pointer:
+class PointedBlob:
     """A blob that the ledger points to."""
 
-    digest: Digest
+    digest: Pointer
     what: str
     is_needed: bool
 
@@ -48,7 +48,7 @@ def look_at_store(url: str, state: LedgerState | None, most: int = MOST_BLOBS) -
     return StoreFacts(store.url, None, len(newest), len(pointers) - len(newest), tuple(lost))
 
 
-def _look_up(store: ContentStore, pointer: Pointer) -> LostBlob | None:
+def _look_up(store: ContentStore, pointer: PointedBlob) -> LostBlob | None:
     """What is wrong with a blob, if anything. One that nobody waits for is not read, only looked for."""
     try:
         if pointer.is_needed:
@@ -66,36 +66,40 @@ def _look_up(store: ContentStore, pointer: Pointer) -> LostBlob | None:
     return LostBlob(pointer.digest, f"{pointer.what} is {trouble}", pointer.is_needed) if trouble else None
 
 
-def pointers_of(state: LedgerState) -> Iterator[Pointer]:
+def pointers_of(state: LedgerState) -> Iterator[PointedBlob]:
     """Everything that a ledger points to, as far as its state tells, the oldest first, and who needs it."""
     if state.model is not None:
-        yield Pointer(state.model.card, "the model's card", is_needed=True)
+        yield PointedBlob(state.model.card, "the model's card", is_needed=True)
     for session in state.sessions.values():
         yield from (pointer for pointer in _of_query(session) if pointer.digest != ZERO)
     yield from _of_arrangement(state)
 
 
-def _of_arrangement(state: LedgerState) -> Iterator[Pointer]:
+def _of_arrangement(state: LedgerState) -> Iterator[PointedBlob]:
     current = state.arrangement
     if current is None:
         return
     missing = current.missing_seats() if state.mode is RingMode.ATTESTING else []
     fresh = any(current.round_of(position) == 0 for position in missing)
-    yield Pointer(current.arranged.notes, f"the notes of arrangement {current.arranged.arrangement}", is_needed=fresh)
+    yield PointedBlob(
+        current.arranged.notes, f"the notes of arrangement {current.arranged.arrangement}", is_needed=fresh
+    )
     for position, order in current.restores.items():
-        yield Pointer(order.parameters, f"the parameters that restore seat {position}", is_needed=position in missing)
+        yield PointedBlob(
+            order.parameters, f"the parameters that restore seat {position}", is_needed=position in missing
+        )
 
 
-def _of_query(session: Session) -> Iterator[Pointer]:
+def _of_query(session: Session) -> Iterator[PointedBlob]:
     name, last = f"query {session.query}", Hop(session.next_hop - 1)
     is_delivered = session.phase is QueryPhase.DELIVERED
-    yield Pointer(session.sealed_input, f"{name}: the sealed input", is_needed=session.is_open)
-    yield Pointer(session.notes, f"{name}: the route's notes", is_needed=session.phase is QueryPhase.ROUTED)
+    yield PointedBlob(session.sealed_input, f"{name}: the sealed input", is_needed=session.is_open)
+    yield PointedBlob(session.notes, f"{name}: the route's notes", is_needed=session.phase is QueryPhase.ROUTED)
     for hop, posted in session.updates.items():
         is_next = session.is_open and hop == last
-        yield Pointer(posted.signed.update.envelope, f"{name}: hop {hop}'s envelope", is_needed=is_next)
+        yield PointedBlob(posted.signed.update.envelope, f"{name}: hop {hop}'s envelope", is_needed=is_next)
     if isinstance(session.dispute, EnvelopeDisputed):
         is_open = session.phase is QueryPhase.DISPUTED
-        yield Pointer(session.dispute.complaint.evidence, f"{name}: the complaint's evidence", is_needed=is_open)
+        yield PointedBlob(session.dispute.complaint.evidence, f"{name}: the complaint's evidence", is_needed=is_open)
     if session.answer is not None:
-        yield Pointer(session.answer.answer, f"{name}: the sealed answer", is_needed=is_delivered)
+        yield PointedBlob(session.answer.answer, f"{name}: the sealed answer", is_needed=is_delivered)

@@ -204,7 +204,7 @@ def check_tensor(where: str, tensor: torch.Tensor, dtype: str, shape: tuple[int,
 
 
 def run_layer(layer: Layer, tensor: TensorBytes, device: torch.device) -> TensorBytes:
-    """Computes a layer on plain bytes.
+    """Computes a layer on plain bytes. Implements eq. (6): every actor's O_i comes from here.
 
     Args:
         layer: its tensors must be on `device` (`Layer.to`).

@@ -21,7 +21,7 @@ from deepring_chain.encoding import (
     tensor_prefix,
 )
 from deepring_chain.errors import ModelError, ProtocolError
-from deepring_chain.types import Digest, LayerContent, LayerIndex
+from deepring_chain.types import Digest, LayerContent, LayerIndex, ModelRoot
 
 TAG_ENTRY = tag("manifest-entry")
 
@@ -106,7 +106,7 @@ class Manifest:
         card_digest, entries = _decode(data, "manifest", [bytes, list])
         return cls(Digest(_check_digest(card_digest)), _decode_entries(entries))
 
-    def root(self) -> Digest:
+    def root(self) -> ModelRoot:
         """The 32 bytes that stand for the model on the ledger."""
         return _root(self.card_digest, [entry.digest() for entry in self.entries])
 
@@ -152,11 +152,11 @@ class ManifestSlice:
         checked = tuple(Digest(_check_digest(digest)) for digest in digests)
         return cls(Digest(_check_digest(card_digest)), checked, _decode_entries(entries))
 
-    def root(self) -> Digest:
+    def root(self) -> ModelRoot:
         """The root that the entry digests lead to; `verify` also checks the entries held."""
         return _root(self.card_digest, self.entry_digests)
 
-    def verify(self, root: Digest) -> None:
+    def verify(self, root: ModelRoot) -> None:
         """Checks the slice against the root on the ledger.
 
         Raises:
@@ -215,8 +215,8 @@ def _sha256(*parts: bytes | memoryview) -> Digest:
     return Digest(state.digest())
 
 
-def _root(card_digest: Digest, entry_digests: Sequence[Digest]) -> Digest:
-    return _sha256(TAG_MANIFEST, card_digest, struct.pack("<I", len(entry_digests)), *entry_digests)
+def _root(card_digest: Digest, entry_digests: Sequence[Digest]) -> ModelRoot:
+    return ModelRoot(_sha256(TAG_MANIFEST, card_digest, struct.pack("<I", len(entry_digests)), *entry_digests))
 
 
 def _decode(data: object, what: str, kinds: Sequence[type]) -> list[Any]:

@@ -10,7 +10,7 @@ from enum import Enum
 from deepring_chain.crypto.signing import SignatureInvalid, SignedMessage, message_digest, recover_signer
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import LoggedEvent
-from deepring_chain.types import ZERO, Address, Digest, Domain
+from deepring_chain.types import ZERO, Address, Digest, Domain, Leaf
 
 
 class Check(Enum):
@@ -63,7 +63,7 @@ class Witness:
     """
 
     time: int
-    expected_leaves: tuple[Digest, ...] = ()
+    expected_leaves: tuple[Leaf, ...] = ()
 
 
 @dataclass(frozen=True)

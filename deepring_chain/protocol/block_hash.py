@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.encoding import TAG_BLOCK_HASH, TAG_LEAF
-from deepring_chain.types import Digest, LayerContent
+from deepring_chain.types import BlockHash, Challenge, Digest, LayerContent, Leaf
 
 
-def block_leaf(challenge: Digest, own: LayerContent, following: LayerContent) -> Digest:
+def block_leaf(challenge: Challenge, own: LayerContent, following: LayerContent) -> Leaf:
     """leaf_j = SHA-256(tag, challenge, params_i, params_{i+1}), over the very memory that the block computes with.
 
     Args:
@@ -23,11 +23,11 @@ def block_leaf(challenge: Digest, own: LayerContent, following: LayerContent) ->
         digest.update(layer.header)
         for tensor in layer.tensors:
             digest.update(tensor)
-    return Digest(digest.digest())
+    return Leaf(Digest(digest.digest()))
 
 
-def fold_leaves(leaves: Sequence[Digest], after: Digest | None = None) -> list[Digest]:
-    """HASH_0 = SHA-256(tag, leaf_0) (eq. 2), then HASH_j = SHA-256(tag, HASH_{j-1}, leaf_j) (eq. 1).
+def fold_leaves(leaves: Sequence[Leaf], after: BlockHash | None = None) -> list[BlockHash]:
+    """HASH_0 = SHA-256(tag, leaf_0), then HASH_j = SHA-256(tag, HASH_{j-1}, leaf_j). Implements eq. (1), eq. (2).
 
     Args:
         leaves: in ring order, the ouroboros's first.
@@ -36,8 +36,8 @@ def fold_leaves(leaves: Sequence[Digest], after: Digest | None = None) -> list[D
     Returns:
         One hash a leaf, HASH_0 .. HASH_last of a whole ring; the last one is HASH_prev of the ouroboros.
     """
-    hashes: list[Digest] = []
+    hashes: list[BlockHash] = []
     for leaf in leaves:
         previous = hashes[-1] if hashes else after or b""
-        hashes.append(sha256(TAG_BLOCK_HASH + previous + leaf))
+        hashes.append(BlockHash(sha256(TAG_BLOCK_HASH + previous + leaf)))
     return hashes

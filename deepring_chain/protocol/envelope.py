@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from deepring_chain.crypto.sealing import (
     context,
-    decrypt_content,
     decrypt_in_place,
     encrypt_parts,
     new_content_key,
@@ -27,13 +26,13 @@ from deepring_chain.encoding import (
     tensor_head,
 )
 from deepring_chain.errors import ProtocolError
-from deepring_chain.types import Address, Attempt, Digest, Domain, Hop, QueryId, TensorBytes
+from deepring_chain.types import Address, Attempt, Digest, Domain, Hop, QueryId, SealingKey, TensorBytes
 
 CONTENT_KEY_BYTES = 32
 
 
-def seal_content(recipient: Digest, plaintext: bytes, place: bytes) -> bytes:
-    """K and X of eq. 5 and 7 in one blob: a fresh AES key sealed to `recipient`, and the content under that key.
+def seal_content(recipient: SealingKey, plaintext: bytes, place: bytes) -> bytes:
+    """K_i and X_i in one blob: a fresh AES key sealed to `recipient`, and the content under that key.
 
     Args:
         recipient: X25519 public key.
@@ -43,8 +42,11 @@ def seal_content(recipient: Digest, plaintext: bytes, place: bytes) -> bytes:
     return _seal_parts(recipient, [plaintext], place)
 
 
-def _seal_parts(recipient: Digest, plaintext: Sequence[bytes | memoryview], place: bytes) -> bytes:
-    """`seal_content` of a plaintext in several parts: each byte is encrypted where it lies, and copied once."""
+def _seal_parts(recipient: SealingKey, plaintext: Sequence[bytes | memoryview], place: bytes) -> bytes:
+    """`seal_content` of a plaintext in several parts. Implements eq. (5), eq. (7).
+
+    Each byte is encrypted where it lies, and copied once.
+    """
     key = new_content_key()
     parts = encrypt_parts(key, plaintext, place)
     size = sum(len(part) for part in parts)
@@ -52,7 +54,7 @@ def _seal_parts(recipient: Digest, plaintext: Sequence[bytes | memoryview], plac
 
 
 def open_content(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> bytes:
-    """Inverse of `seal_content` (eq. 10 and 11).
+    """Inverse of `seal_content`.
 
     Raises:
         ProtocolError: malformed, for another recipient or place, or altered.
@@ -62,16 +64,16 @@ def open_content(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> byte
 
 def _open(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> memoryview:
     """`open_content`, into fresh memory."""
-    key = unwrap_key(recipient, blob, place)
-    return decrypt_in_place(key, _ciphertext(blob), place)
+    return _decrypt(unwrap_key(recipient, blob, place), blob, place)
 
 
-def _ciphertext(blob: bytes) -> memoryview:
-    return split_payload(blob, "envelope", [bytes])[1]
+def _decrypt(key: bytes, blob: bytes, place: bytes) -> memoryview:
+    """Return what the ciphertext holds, in fresh memory. Implements eq. (11)."""
+    return decrypt_in_place(key, split_payload(blob, "envelope", [bytes])[1], place)
 
 
 def unwrap_key(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> bytes:
-    """The content key of an envelope (eq. 10): with it anybody opens this blob, and no other.
+    """Return the content key of an envelope: it opens this blob, and no other. Implements eq. (10).
 
     Raises:
         ProtocolError: malformed, or for another recipient or place.
@@ -84,12 +86,12 @@ def unwrap_key(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> bytes:
 
 
 def open_with_key(key: bytes, blob: bytes, place: bytes) -> bytes:
-    """The content of an envelope (eq. 11), with the key that `unwrap_key` gave.
+    """The content of an envelope, with the key that `unwrap_key` gave.
 
     Raises:
         ProtocolError: malformed, another key's or place's, or altered.
     """
-    return decrypt_content(key, _ciphertext(blob), place)
+    return bytes(_decrypt(key, blob, place))
 
 
 def hop_context(domain: Domain, query: QueryId, attempt: Attempt, hop: Hop) -> bytes:
@@ -97,7 +99,7 @@ def hop_context(domain: Domain, query: QueryId, attempt: Attempt, hop: Hop) -> b
     return context("hop", domain, query, attempt, hop)
 
 
-def seal_output(recipient: Digest, output: TensorBytes, place: bytes) -> bytes:
+def seal_output(recipient: SealingKey, output: TensorBytes, place: bytes) -> bytes:
     """Envelope with a layer's output for the next layer alone."""
     return _seal_parts(recipient, [tensor_head(output), output.data], place)
 
@@ -111,12 +113,12 @@ def open_output(recipient: X25519PrivateKey, blob: bytes, place: bytes) -> Tenso
     return decode_tensor(_open(recipient, blob, place))
 
 
-def query_context(domain: Domain, querent: Address, sealing_key: Digest) -> bytes:
+def query_context(domain: Domain, querent: Address, sealing_key: SealingKey) -> bytes:
     """Place of a query's input (eq. 3): nobody can post another's sealed input with a key of its own and read on."""
     return context("query", domain, bytes.fromhex(querent[2:]), sealing_key)
 
 
-def answer_context(domain: Domain, query: QueryId, sealing_key: Digest) -> bytes:
+def answer_context(domain: Domain, query: QueryId, sealing_key: SealingKey) -> bytes:
     """Place of a query's answer (eq. 12)."""
     return context("answer", domain, query, sealing_key)
 
@@ -127,6 +129,15 @@ class Answer:
 
     output: TensorBytes
     commitment_key: Digest
+
+    def seal(self, recipient: SealingKey, place: bytes) -> bytes:
+        """Seal the answer to the querent. Implements eq. (12).
+
+        Args:
+            recipient: Pub_Q, the querent's X25519 key.
+            place: `answer_context`.
+        """
+        return seal_content(recipient, self.encode(), place)
 
     def encode(self) -> bytes:
         """Bytes for sealing."""

@@ -9,14 +9,21 @@ from deepring_chain.types import (
     ArrangementId,
     Attempt,
     Attestation,
+    BlockHash,
     Complaint,
     Delivery,
     Digest,
     Hop,
+    ModelRoot,
+    OutputCommitment,
+    Pointer,
     Position,
     QueryId,
     RejectReason,
+    RouteLink,
+    SealingKey,
     SignedUpdate,
+    TrailHash,
     Verdict,
 )
 
@@ -26,8 +33,8 @@ class ModelRegistered:
     """A model version: manifest root, public card, number of layers."""
 
     version: int
-    root: Digest
-    card: Digest
+    root: ModelRoot
+    card: Pointer
     layers: int
 
 
@@ -36,7 +43,7 @@ class WorkerAdmitted:
     """An account with its long-term X25519 key; the ouroboros's own is among them."""
 
     worker: Address
-    sealing_key: Digest
+    sealing_key: SealingKey
 
 
 @dataclass(frozen=True)
@@ -46,8 +53,8 @@ class RingArranged:
     arrangement: ArrangementId
     model_version: int
     seats: tuple[Address, ...]
-    recorded_hash: Digest
-    notes: Digest
+    recorded_hash: BlockHash
+    notes: Pointer
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class BlockHashed:
 
     arrangement: ArrangementId
     position: Position
-    block_hash: Digest
+    block_hash: BlockHash
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,8 @@ class AuthenticityDerived:
 
     arrangement: ArrangementId
     is_authentic: bool
-    recorded_hash: Digest
-    recomputed_hash: Digest
+    recorded_hash: BlockHash
+    recomputed_hash: BlockHash
 
 
 @dataclass(frozen=True)
@@ -86,11 +93,11 @@ class RestoreOrdered:
     position: Position
     worker: Address
     round: int
-    recorded_hash: Digest
-    recomputed_hash: Digest
-    renewed_hash: Digest
-    recorded_last: Digest
-    parameters: Digest
+    recorded_hash: BlockHash
+    recomputed_hash: BlockHash
+    renewed_hash: BlockHash
+    recorded_last: BlockHash
+    parameters: Pointer
 
 
 @dataclass(frozen=True)
@@ -110,9 +117,9 @@ class QuerySubmitted:
 
     query: QueryId
     querent: Address
-    sealed_input: Digest
-    sealing_key: Digest
-    trail: Digest
+    sealed_input: Pointer
+    sealing_key: SealingKey
+    trail: TrailHash
 
 
 @dataclass(frozen=True)
@@ -131,8 +138,8 @@ class RouteOpened:
     attempt: Attempt
     first_hop: Hop
     items: int
-    route: Digest
-    notes: Digest
+    route: RouteLink
+    notes: Pointer
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ class UpdatePosted:
 
     signed: SignedUpdate
     signer: Address
-    trail: Digest
+    trail: TrailHash
 
 
 @dataclass(frozen=True)
@@ -161,8 +168,8 @@ class OutputDisputed:
     query: QueryId
     attempt: Attempt
     hop: Hop
-    expected: Digest
-    actual: Digest
+    expected: OutputCommitment
+    actual: OutputCommitment
 
 
 @dataclass(frozen=True)
@@ -172,9 +179,9 @@ class EnvelopeDisputed:
     complaint: Complaint
     recipient: Address
     salt: Digest
-    next_route: Digest
+    next_route: RouteLink
     signature: bytes
-    trail: Digest
+    trail: TrailHash
 
 
 @dataclass(frozen=True)
@@ -183,7 +190,7 @@ class VerdictPosted:
 
     verdict: Verdict
     signature: bytes
-    trail: Digest
+    trail: TrailHash
 
 
 @dataclass(frozen=True)
@@ -209,12 +216,12 @@ class AnswerDelivered:
 
     query: QueryId
     attempt: Attempt
-    answer: Digest
-    output: Digest
+    answer: Pointer
+    output: OutputCommitment
     signature: bytes
-    trail: Digest
+    trail: TrailHash
 
-    def delivery(self, trail_before: Digest) -> Delivery:
+    def delivery(self, trail_before: TrailHash) -> Delivery:
         """The message that the ouroboros signed."""
         return Delivery(self.query, self.attempt, self.answer, self.output, trail_before)
 

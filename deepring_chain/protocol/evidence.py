@@ -20,7 +20,7 @@ from deepring_chain.crypto.sealing import (
 )
 from deepring_chain.encoding import check_digests, decode_fields, decode_tensor, encode_fields, encode_tensor
 from deepring_chain.errors import ProtocolError
-from deepring_chain.types import Digest, Hop, TensorBytes
+from deepring_chain.types import Digest, Hop, SealingKey, TensorBytes
 
 WRAPPED_KEY_BYTES = 32 + 32 + 16
 """HPKE with X25519 and AES-256-GCM (RFC 9180): encapsulated key, sealed AES-256 key, tag."""
@@ -78,7 +78,7 @@ class Evidence:
         return cls(reason, commitment, entered, Hop(first_hop), tensors, complaint, recipient)
 
 
-def seal_shared(readers: Sequence[Digest], plaintext: bytes, place: bytes) -> bytes:
+def seal_shared(readers: Sequence[SealingKey], plaintext: bytes, place: bytes) -> bytes:
     """Encrypts a message once and wraps its key for each reader.
 
     Args:

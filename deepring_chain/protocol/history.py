@@ -15,7 +15,7 @@ from deepring_chain.protocol.events import (
 )
 from deepring_chain.protocol.session import Session, TrailEvent
 from deepring_chain.protocol.trail import RENEWAL, VIOLATION, extend_trail, start_trail
-from deepring_chain.types import Address, Digest, Domain, Question, TrailEntry
+from deepring_chain.types import Address, Domain, Question, TrailEntry, TrailHash
 
 
 def entries_after(domain: Domain, ouroboros: Address, session: Session, anchor: UpdatePosted) -> list[TrailEntry]:
@@ -29,7 +29,7 @@ def all_entries(domain: Domain, ouroboros: Address, session: Session, question: 
     return _entries(domain, ouroboros, session.history, start_trail(session.query, session.querent, question))
 
 
-def _entries(domain: Domain, ouroboros: Address, events: Iterable[TrailEvent], trail: Digest) -> list[TrailEntry]:
+def _entries(domain: Domain, ouroboros: Address, events: Iterable[TrailEvent], trail: TrailHash) -> list[TrailEntry]:
     entries: list[TrailEntry] = []
     for event in events:
         entries.append(_entry(domain, ouroboros, event, trail))
@@ -37,7 +37,7 @@ def _entries(domain: Domain, ouroboros: Address, events: Iterable[TrailEvent], t
     return entries
 
 
-def _entry(domain: Domain, ouroboros: Address, event: TrailEvent, trail: Digest) -> TrailEntry:
+def _entry(domain: Domain, ouroboros: Address, event: TrailEvent, trail: TrailHash) -> TrailEntry:
     match event:
         case UpdatePosted():
             return TrailEntry(message_digest(domain, event.signed.update), event.signer)

@@ -22,7 +22,7 @@ from deepring_chain.protocol.events import (
     query_of,
 )
 from deepring_chain.protocol.session import Moment, QueryEvent, Session
-from deepring_chain.types import Address, Attestation, Digest, Position, QueryId, QueryPhase, RingMode
+from deepring_chain.types import Address, Attestation, BlockHash, Position, QueryId, QueryPhase, RingMode, SealingKey
 
 RESTORES_IN_VAIN = 3
 """A worker that had to be restored so often does not want to hold its parameters; it counts as one failure."""
@@ -34,7 +34,7 @@ class ArrangementState:
 
     arranged: RingArranged
     attestations: dict[Position, Attestation] = field(default_factory=dict)
-    block_hashes: list[Digest] = field(default_factory=list)
+    block_hashes: list[BlockHash] = field(default_factory=list)
     is_authentic: bool | None = None
     restores: dict[Position, RestoreOrdered] = field(default_factory=dict)
     reports: list[RestoreReported] = field(default_factory=list)
@@ -68,7 +68,7 @@ class ArrangementState:
         """The seats that were restored again and again, in vain."""
         return [position for position, order in self.restores.items() if order.round >= RESTORES_IN_VAIN]
 
-    def sealing_key_of(self, worker: Address) -> Digest | None:
+    def sealing_key_of(self, worker: Address) -> SealingKey | None:
         """The key that `worker` attested for this arrangement."""
         position = self.position_of(worker)
         attested = None if position is None else self.attestations.get(position)
@@ -90,7 +90,7 @@ class LedgerState:
     forgotten: Counter[QueryPhase] = field(default_factory=Counter)
     newest: int = 0
     model: ModelRegistered | None = None
-    sealing_keys: dict[Address, Digest] = field(default_factory=dict)
+    sealing_keys: dict[Address, SealingKey] = field(default_factory=dict)
     arrangement: ArrangementState | None = None
     sessions: dict[QueryId, Session] = field(default_factory=dict)
     absences: Counter[Address] = field(default_factory=Counter)

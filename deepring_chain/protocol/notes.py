@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from deepring_chain.crypto.sealing import SealBroken, open_sealed, seal
 from deepring_chain.encoding import decode_fields, encode_fields
 from deepring_chain.errors import ProtocolError
-from deepring_chain.types import Digest
+from deepring_chain.types import SealingKey
 
 MAX_NOTES = 1 << 16
 
 
-def seal_notes(notes: Sequence[tuple[Digest, bytes]], info: bytes, rng: random.Random) -> bytes:
+def seal_notes(notes: Sequence[tuple[SealingKey, bytes]], info: bytes, rng: random.Random) -> bytes:
     """Seals each note to its recipient.
 
     Args:

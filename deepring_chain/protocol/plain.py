@@ -52,8 +52,15 @@ def from_plain(kind: type[T], plain: object) -> T:
     return found
 
 
+def base_of(kind: Any) -> Any:
+    """Return the type that a NewType stands for in the end; any other type as it is."""
+    while hasattr(kind, "__supertype__"):
+        kind = kind.__supertype__
+    return kind
+
+
 def _read(kind: Any, plain: Any) -> Any:
-    kind = getattr(kind, "__supertype__", kind)  # a NewType stands for what it is
+    kind = base_of(kind)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return _read_union(arguments, plain)

@@ -8,7 +8,7 @@ from typing import Any
 from eth_abi.abi import encode as abi_encode
 
 from deepring_chain.crypto.digest import keccak256
-from deepring_chain.types import ZERO, Attempt, Digest, Hop, QueryPhase
+from deepring_chain.types import ZERO, Attempt, Digest, Hop, OutputCommitment, QueryPhase, RouteLink, TrailHash
 
 _TYPES = ["uint8", "uint16", "uint16", "uint32", "uint32", "uint40", "bytes32", "bytes32", "bytes32"]
 
@@ -33,9 +33,9 @@ class QueryState:
     items: int
     model_version: int
     touched_at: int
-    route: Digest
-    expected_output: Digest
-    trail: Digest
+    route: RouteLink
+    expected_output: OutputCommitment
+    trail: TrailHash
 
     def as_struct(self) -> dict[str, Any]:
         """With the member names of the contract's ABI."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from deepring_chain.crypto.signing import message_digest, recover_signer
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import UpdatePosted
-from deepring_chain.protocol.route import route_link
+from deepring_chain.protocol.route import is_turn_of
 from deepring_chain.protocol.session import Moment, Session
 from deepring_chain.protocol.trail import extend_trail
-from deepring_chain.types import Digest, Domain, QueryId, QueryPhase, SignedUpdate
+from deepring_chain.protocol.validation import agrees
+from deepring_chain.types import Domain, QueryId, QueryPhase, SignedUpdate, TrailHash
 
 MOST_CANDIDATES = 4
 """Different updates over the same history that are kept: a relay may pass on anything."""
@@ -42,7 +43,7 @@ class RelayedHops:
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
         self._lock = threading.Lock()
-        self._updates: dict[QueryId, dict[Digest, list[UpdatePosted]]] = {}
+        self._updates: dict[QueryId, dict[TrailHash, list[UpdatePosted]]] = {}
         self._views: dict[QueryId, _View] = {}
 
     def read(self, signed: SignedUpdate) -> UpdatePosted:
@@ -143,9 +144,9 @@ def why_not(session: Session, event: UpdatePosted) -> str:
         return f"signed for {update.items} items, the query has {session.items}"
     if update.trail != session.trail:
         return "signed over another history"
-    if route_link(event.signer, event.signed.salt, event.signed.next_route) != session.route:
+    if not is_turn_of(event.signer, event.signed.salt, event.signed.next_route, session.route):
         return f"not the turn of {event.signer}"
-    if update.hop and update.output != session.expected_output:
+    if not agrees(update.hop, update.output, session.expected_output):
         return "its output is not what the hop before expects (eq. 13): post it to the ledger"
     return ""
 

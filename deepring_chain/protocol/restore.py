@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from deepring_chain.crypto.sealing import context
 from deepring_chain.encoding import check_digests, decode_fields, encode_fields
-from deepring_chain.types import ArrangementId, Digest, Domain, Position
+from deepring_chain.types import ArrangementId, Challenge, Domain, Position
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class RestoreNote:
         parameters: the bytes of the worker's parameter file.
     """
 
-    challenge: Digest
+    challenge: Challenge
     parameters: bytes
 
     def encode(self) -> bytes:

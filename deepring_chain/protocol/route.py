@@ -14,24 +14,42 @@ from deepring_chain.encoding import TAG_ROUTE, check_digests, decode_fields, enc
 from deepring_chain.errors import ProtocolError
 from deepring_chain.types import (
     MAX_ITEMS,
-    ZERO,
+    NO_ROUTE,
     Address,
     ArrangementId,
     Attempt,
+    Challenge,
     Digest,
     Domain,
     Hop,
     Position,
     QueryId,
+    RouteLink,
+    SealingKey,
 )
 
 
-def route_link(signer: Address, salt: Digest, rest: Digest) -> Digest:
+def route_link(signer: Address, salt: Digest, rest: RouteLink) -> RouteLink:
     """route_k = keccak256(tag, signer_k, salt_k, route_{k+1})."""
-    return keccak256(abi_encode(["bytes32", "address", "bytes32", "bytes32"], [TAG_ROUTE, signer, salt, rest]))
+    words = ["bytes32", "address", "bytes32", "bytes32"]
+    return RouteLink(keccak256(abi_encode(words, [TAG_ROUTE, signer, salt, rest])))
 
 
-def build_route(signers: Sequence[Address], salts: Sequence[Digest]) -> list[Digest]:
+def is_turn_of(signer: Address, salt: Digest, rest: RouteLink, link: RouteLink) -> bool:
+    """Whether the committed route names who signed an entry as the layer that is due. Implements eq. (9).
+
+    The paper decrypts S_i with the public key of the layer before; `signing.recover_signer` gives the signer of S_i.
+
+    Args:
+        signer: of the entry.
+        salt: opens the link.
+        rest: what is left of the route after it.
+        link: of the route, as the ledger has it before the entry.
+    """
+    return route_link(signer, salt, rest) == link
+
+
+def build_route(signers: Sequence[Address], salts: Sequence[Digest]) -> list[RouteLink]:
     """Commits to a route.
 
     Args:
@@ -41,7 +59,7 @@ def build_route(signers: Sequence[Address], salts: Sequence[Digest]) -> list[Dig
     Returns:
         One link more than hops: link k is what the ledger holds before hop k; the last is zero.
     """
-    links = [ZERO]
+    links = [NO_ROUTE]
     for signer, salt in zip(reversed(signers), reversed(salts), strict=True):
         links.append(route_link(signer, salt, links[-1]))
     return links[::-1]
@@ -64,9 +82,9 @@ class RouteNote:
     hop: Hop
     items: int
     salt: Digest
-    next_route: Digest
+    next_route: RouteLink
     predecessor: Address
-    next_sealing_key: Digest
+    next_sealing_key: SealingKey
     previous_key: Digest
     own_key: Digest
     next_key: Digest
@@ -106,7 +124,7 @@ class ArrangementNote:
     """What one block must know about an arrangement, sealed to its worker: its seat and the secret challenge."""
 
     position: Position
-    challenge: Digest
+    challenge: Challenge
 
     def encode(self) -> bytes:
         """Bytes for sealing."""

@@ -16,15 +16,29 @@ from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.events import UpdatePosted
 from deepring_chain.protocol.route import route_link
 from deepring_chain.protocol.trail import extend_trail
-from deepring_chain.types import Address, Attempt, Digest, Domain, Hop, QueryId, SignedUpdate, Update
+from deepring_chain.protocol.validation import agrees
+from deepring_chain.types import (
+    Address,
+    Attempt,
+    Digest,
+    Domain,
+    Hop,
+    OutputCommitment,
+    Pointer,
+    QueryId,
+    RouteLink,
+    SignedUpdate,
+    TrailHash,
+    Update,
+)
 
 
 @dataclass(frozen=True)
 class HopEntry:
     """`ILedger.HopEntry`; `r` and `vs` are the signature in the form of EIP-2098."""
 
-    envelope: Digest
-    next_output: Digest
+    envelope: Pointer
+    next_output: OutputCommitment
     salt: Digest
     r: Digest
     vs: Digest
@@ -53,9 +67,9 @@ class Run:
     attempt: Attempt
     hop: Hop
     items: int
-    trail: Digest
-    output: Digest
-    rest: Digest
+    trail: TrailHash
+    output: OutputCommitment
+    rest: RouteLink
     entries: tuple[HopEntry, ...]
 
     @classmethod
@@ -69,8 +83,8 @@ class Run:
         if not updates:
             raise ProtocolError("a run of updates has at least one hop")
         for before, after in pairwise(updates):
-            expected = before.update.hop + 1, before.update.items, before.update.next_output
-            if (after.update.hop, after.update.items, after.update.output) != expected:
+            is_next = (after.update.hop, after.update.items) == (before.update.hop + 1, before.update.items)
+            if not is_next or not agrees(after.update.hop, after.update.output, before.update.next_output):
                 raise ProtocolError(f"query {after.update.query}, hop {after.update.hop}: does not continue the run")
         first = updates[0].update
         entries = tuple(_entry(signed) for signed in updates)
@@ -104,7 +118,7 @@ class Run:
             )
         ]
 
-    def _links(self, signers: Sequence[Address]) -> list[Digest]:
+    def _links(self, signers: Sequence[Address]) -> list[RouteLink]:
         links = [self.rest]
         for signer, entry in zip(reversed(signers), reversed(self.entries), strict=True):
             links.append(route_link(signer, entry.salt, links[-1]))

@@ -24,16 +24,22 @@ from deepring_chain.protocol.events import (
 from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.trail import RENEWAL, VIOLATION, mark_trail
 from deepring_chain.types import (
-    ZERO,
+    NO_BLOB,
+    NO_OUTPUT,
+    NO_ROUTE,
     Address,
     ArrangementId,
     Attempt,
-    Digest,
     Hop,
+    OutputCommitment,
+    Pointer,
     QueryId,
     QueryPhase,
     Question,
     RejectReason,
+    RouteLink,
+    SealingKey,
+    TrailHash,
 )
 
 QueryEvent = (
@@ -127,19 +133,19 @@ class Session:
 
     query: QueryId
     querent: Address
-    sealed_input: Digest
-    sealing_key: Digest
-    trail: Digest
+    sealed_input: Pointer
+    sealing_key: SealingKey
+    trail: TrailHash
     phase: QueryPhase = QueryPhase.SUBMITTED
     arrangements: Mapping[Attempt, ArrangementId] = field(default_factory=lambda: MappingProxyType({}))
     attempt: Attempt = Attempt(0)
     next_hop: Hop = Hop(0)
     hops: int = 0
     items: int = 0
-    route: Digest = ZERO
-    notes: Digest = ZERO
+    route: RouteLink = NO_ROUTE
+    notes: Pointer = NO_BLOB
     model_version: int = 0
-    expected_output: Digest = ZERO
+    expected_output: OutputCommitment = NO_OUTPUT
     submitted_block: int = 0
     touched_block: int = 0
     updates: Mapping[Hop, UpdatePosted] = field(default_factory=lambda: MappingProxyType({}))
@@ -237,7 +243,7 @@ class Session:
             route=event.route,
             notes=event.notes,
             model_version=moment.model_version,
-            expected_output=ZERO,
+            expected_output=NO_OUTPUT,
             touched_block=moment.block,
             trail=mark_trail(self.trail, RENEWAL) if is_renewal else self.trail,
             history=(*self.history, event) if is_renewal else self.history,

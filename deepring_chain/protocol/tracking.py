@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deepring_chain.types import Digest, Position
+from deepring_chain.types import BlockHash, Position
 
 
-def find_first_mismatch(recorded: Sequence[Digest], recomputed: Sequence[Digest]) -> Position | None:
+def find_first_mismatch(recorded: Sequence[BlockHash], recomputed: Sequence[BlockHash]) -> Position | None:
     """The first seat whose recomputed hash differs from the record; None while all that are there agree.
+
+    Implements 3.4.4.
 
     Args:
         recorded: HASH_0 .. HASH_n that the ouroboros expects.

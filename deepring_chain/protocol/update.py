@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, fields
-from typing import Any, TypeVar
+from dataclasses import astuple
+from enum import IntEnum
+from typing import Any, TypeVar, get_type_hints
 
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.crypto.signing import SIGNATURE_BYTES, sign_message
 from deepring_chain.encoding import check_digests, decode_fields, encode_fields
 from deepring_chain.errors import ProtocolError
+from deepring_chain.protocol.plain import base_of
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import (
     MAX_ITEMS,
@@ -21,14 +23,17 @@ from deepring_chain.types import (
     Digest,
     Domain,
     Hop,
+    OutputCommitment,
+    Pointer,
     QueryId,
+    RouteLink,
     SignedUpdate,
     Update,
     Verdict,
 )
 
 
-def next_update(session: Session, envelope: Digest, output: Digest, next_output: Digest) -> Update:
+def next_update(session: Session, envelope: Pointer, output: OutputCommitment, next_output: OutputCommitment) -> Update:
     """The entry for the hop that is due.
 
     Args:
@@ -49,12 +54,12 @@ def next_update(session: Session, envelope: Digest, output: Digest, next_output:
     )
 
 
-def sign_update(account: LocalAccount, domain: Domain, update: Update, salt: Digest, rest: Digest) -> SignedUpdate:
+def sign_update(account: LocalAccount, domain: Domain, update: Update, salt: Digest, rest: RouteLink) -> SignedUpdate:
     """The update with S_i (eq. 4) and the opening of its route link."""
     return SignedUpdate(update, sign_message(account, domain, update), salt, rest)
 
 
-def closing_delivery(session: Session, answer: Digest, output: Digest) -> Delivery:
+def closing_delivery(session: Session, answer: Pointer, output: OutputCommitment) -> Delivery:
     """The entry that closes a computed query (eq. 12)."""
     return Delivery(session.query, session.attempt, answer, output, session.trail)
 
@@ -63,7 +68,15 @@ Entry = TypeVar("Entry", Attestation, Delivery, Complaint, Verdict)
 """What is signed besides updates."""
 
 
-_FIELD_TYPES: dict[str, type] = {"bool": bool, "Digest": bytes}
+def _field_types(kind: type) -> list[type]:
+    """Return what each field is in a record: bool, int or bytes."""
+    bases = [base_of(hint) for hint in get_type_hints(kind).values()]
+    return [int if issubclass(base, IntEnum) else base for base in bases]
+
+
+_FIELD_TYPES: dict[type, list[type]] = {
+    kind: _field_types(kind) for kind in (Attestation, Delivery, Complaint, Verdict)
+}
 
 
 def encode_entry(entry: Attestation | Delivery | Complaint | Verdict, signature: bytes) -> bytes:
@@ -83,8 +96,7 @@ def decode_entry(data: bytes, kind: type[Entry]) -> tuple[Entry, bytes]:
         ProtocolError: malformed, or of another kind.
     """
     name = kind.__name__.lower()
-    types: list[type] = [_FIELD_TYPES.get(str(field.type), int) for field in fields(kind)]
-    values: list[Any] = decode_fields(data, name, [*types, bytes])
+    values: list[Any] = decode_fields(data, name, [*_FIELD_TYPES[kind], bytes])
     signature = values.pop()
     check_digests(name, *(value for value in values if isinstance(value, bytes)))
     if len(signature) != SIGNATURE_BYTES:

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.errors import ProtocolError
-from deepring_chain.types import Digest, Hop, QueryId, TensorBytes
+from deepring_chain.types import Digest, Hop, OutputCommitment, QueryId, TensorBytes
 
 
 class UnexpectedOutput(ProtocolError):
     """A tensor is not the one that was committed to."""
 
-    def __init__(self, query: QueryId, hop: Hop, expected: Digest, actual: Digest) -> None:
+    def __init__(self, query: QueryId, hop: Hop, expected: OutputCommitment, actual: OutputCommitment) -> None:
         super().__init__(
             f"query {query}, hop {hop}: content does not match the commitment on the ledger "
             f"(expected {expected.hex()}, found {actual.hex()})"
         )
         self.query, self.hop, self.expected, self.actual = query, hop, expected, actual
+
+
+def agrees(hop: Hop, output: OutputCommitment, expected: OutputCommitment) -> bool:
+    """Whether the output of `hop` is what the hop before it expects. Implements eq. (13) for all actors.
+
+    The ledger holds the same (contracts/QueryBook.sol), and so does the verifier, by lines of its own.
+
+    Args:
+        hop: whose entry it is; of hop 0 nothing is expected.
+        output: the hop's own commitment, to O_i.
+        expected: H_{i-1}, the commitment of the hop before to what it computed with this hop's layer.
+    """
+    return hop == 0 or output == expected
 
 
 def check_form(query: QueryId, hop: Hop, received: TensorBytes, honest: TensorBytes) -> None:
@@ -54,7 +67,7 @@ def check_items(query: QueryId, hop: Hop, received: TensorBytes, items: int) -> 
         raise ProtocolError(f"query {query}, hop {hop}: sent {sent}; the query has {items}")
 
 
-def check_received(query: QueryId, hop: Hop, received: TensorBytes, key: Digest, committed: Digest) -> None:
+def check_received(query: QueryId, hop: Hop, received: TensorBytes, key: Digest, committed: OutputCommitment) -> None:
     """The recipient's check: what `hop` sent is what it committed to.
 
     Without it the accused would check itself: it could echo the expected hash and send something else.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from deepring_chain.crypto.signing import SignedMessage
 from deepring_chain.protocol.audit_step import Check, Step
 from deepring_chain.protocol.events import (
     AnswerDelivered,
@@ -23,16 +24,20 @@ from deepring_chain.protocol.route import route_link
 from deepring_chain.protocol.trail import RENEWAL, VIOLATION, extend_trail, mark_trail, start_trail
 from deepring_chain.types import (
     MAX_ITEMS,
+    NO_OUTPUT,
+    NO_ROUTE,
     ZERO,
     Address,
     Attempt,
     Complaint,
-    Delivery,
     Digest,
     Hop,
+    OutputCommitment,
     QueryId,
     QueryPhase,
     Question,
+    RouteLink,
+    TrailHash,
     Update,
     Verdict,
 )
@@ -53,7 +58,7 @@ class _Anchor:
 
     attempt: Attempt
     signer: Address
-    next_output: Digest
+    next_output: OutputCommitment
 
 
 @dataclass
@@ -75,15 +80,15 @@ class QueryVerifier:
     query: QueryId
     querent: Address
     submitted_at: int
-    trail: Digest
+    trail: TrailHash
     touched_at: int
     phase: QueryPhase = QueryPhase.SUBMITTED
     attempt: Attempt = Attempt(0)
     next_hop: Hop = Hop(0)
     hops: int = 0
     items: int = 0
-    route: Digest = ZERO
-    expected_output: Digest = ZERO
+    route: RouteLink = NO_ROUTE
+    expected_output: OutputCommitment = NO_OUTPUT
     model_version: int = 0
     _workers: frozenset[Address] = frozenset()
     _signers: dict[Address, Hop] = field(default_factory=dict)
@@ -93,7 +98,7 @@ class QueryVerifier:
 
     @classmethod
     def submitted(cls, step: Step, event: QuerySubmitted) -> QueryVerifier:
-        """A new query: with a usable key, and the right first trail hash."""
+        """A new query: with a usable key, and the right first trail hash. Implements eq. (3)."""
         query = cls(event.query, event.querent, step.time, event.trail, step.time)
         step.nonzero(Check.REGISTRATION, query._subject(), "sealing_key", event.sealing_key)
         trail = start_trail(event.query, event.querent, Question(event.sealed_input, event.sealing_key, step.time))
@@ -196,7 +201,7 @@ class QueryVerifier:
             self.phase, self.touched_at = QueryPhase.COMPUTED, 0
 
     def deliver(self, step: Step, event: AnswerDelivered, model_version: int) -> None:
-        """The closing entry (eq. 12): by the ouroboros, over the whole history; then eq. 13 for the last layer."""
+        """The ouroboros's closing entry over the whole history; eq. 13 for the last layer. Implements eq. (12)."""
         self._check_phase(step, {QueryPhase.COMPUTED})
         self._check_model(step, model_version)
         subject = f"{self._subject()}, delivery"
@@ -261,7 +266,7 @@ class QueryVerifier:
         if self.attempt and self.model_version != model_version:
             self.trail = mark_trail(self.trail, RENEWAL)
             self._accepted.clear()
-        self.expected_output = ZERO
+        self.expected_output = NO_OUTPUT
 
     def _check_model(self, step: Step, model_version: int) -> None:
         wanted = f"model version {self.model_version}, which the route was opened for"
@@ -309,8 +314,9 @@ class QueryVerifier:
         step.require(Check.SEAT, subject, field, is_first, "an account that signed no other hop", signer)
 
     def _check_route(
-        self, step: Step, subject: str, signer: Address, salt: Digest, next_route: Digest, path: str
+        self, step: Step, subject: str, signer: Address, salt: Digest, next_route: RouteLink, path: str
     ) -> None:
+        """The route names the signer, which `Step.signed` has checked. Implements eq. (9)."""
         field = f"{path}salt, {path}next_route, signer (their route link)"
         step.equal(Check.ROUTE, subject, field, self.route, route_link(signer, salt, next_route))
         is_last = self.next_hop + 1 == self.hops
@@ -325,13 +331,12 @@ class QueryVerifier:
         wanted = "a guilty side, since eq. 13 failed between them"
         step.require(Check.VERDICT, subject, "verdict (its finding)", holds, wanted, "nobody")
 
-    def _extend(
-        self, step: Step, subject: str, message: Update | Delivery | Complaint | Verdict, signer: Address, found: Digest
-    ) -> None:
+    def _extend(self, step: Step, subject: str, message: SignedMessage, signer: Address, found: TrailHash) -> None:
         self.trail = extend_trail(self.trail, step.digest(message), signer)
         step.equal(Check.TRAIL, subject, "trail", self.trail, found)
 
-    def _violates_validation(self, step: Step, hop: Hop, actual: Digest) -> bool:
+    def _violates_validation(self, step: Step, hop: Hop, actual: OutputCommitment) -> bool:
+        """Whether the output of `hop` is another than the hop before it expects. Implements eq. (13)."""
         step.count(Check.VALIDATION)
         if actual == self.expected_output:
             return False

@@ -19,7 +19,7 @@ from deepring_chain.protocol.events import (
     RingArranged,
     WorkerAdmitted,
 )
-from deepring_chain.types import ZERO, Address, ArrangementId, Digest, Position, RingMode
+from deepring_chain.types import ZERO, Address, ArrangementId, BlockHash, Leaf, Position, RingMode, SealingKey
 
 MAX_LAYERS = 127
 """The ledger seats no larger ring."""
@@ -43,17 +43,17 @@ class Seating:
     """
 
     arranged: RingArranged
-    recorded_hash: Digest
-    leaves: dict[Position, Digest] = field(default_factory=dict)
-    hashes: list[Digest] = field(default_factory=list)
+    recorded_hash: BlockHash
+    leaves: dict[Position, Leaf] = field(default_factory=dict)
+    hashes: list[BlockHash] = field(default_factory=list)
     authentic_since: int = 0
     rounds: Counter[Position] = field(default_factory=Counter)
     reported: Counter[Position] = field(default_factory=Counter)
 
     @property
-    def current_hash(self) -> Digest:
+    def current_hash(self) -> BlockHash:
         """HASH_j of the last folded seat; zero before the first."""
-        return self.hashes[-1] if self.hashes else ZERO
+        return self.hashes[-1] if self.hashes else BlockHash(ZERO)
 
 
 @dataclass
@@ -70,13 +70,13 @@ class RingVerifier:
     ouroboros: Address
     seating: Seating | None = None
     model: ModelRegistered | None = None
-    sealing_keys: dict[Address, Digest] = field(default_factory=dict)
+    sealing_keys: dict[Address, SealingKey] = field(default_factory=dict)
 
     # ------------------------------------------------------------------ what follows
 
     @property
     def mode(self) -> RingMode:
-        """The mode that the events amount to."""
+        """The mode that the events amount to. Implements 3.3: authenticity is origHASH_prev == HASH_prev."""
         seating = self.seating
         if seating is None or self.model is None or seating.arranged.model_version != self.model.version:
             return RingMode.SETUP
@@ -170,7 +170,10 @@ class RingVerifier:
         seating.leaves[position] = attestation.leaf
 
     def order_restore(self, step: Step, event: RestoreOrdered) -> None:
-        """A restore: in tracking, of the first block that differs, as the owner's evidence shows; folding restarts."""
+        """A restore: in tracking, of the first block that differs, as the owner's evidence shows; folding restarts.
+
+        Implements 3.4.4.
+        """
         seating, subject = self._find_seat(step, event.arrangement, event.position)
         position = event.position
         step.equal(Check.MODE, subject, "event (the ring's mode)", RingMode.TRACKING, self.mode)
@@ -252,6 +255,6 @@ def _check_renewed(step: Step, subject: str, event: RestoreOrdered) -> None:
     step.equal(Check.RESTORE, subject, "recorded_last", hashes[-1], event.recorded_last)
 
 
-def _next_hash(hashes: Sequence[Digest], leaf: Digest) -> Digest:
-    """HASH_0 = SHA-256(tag, leaf_0) (eq. 2); HASH_j = SHA-256(tag, HASH_{j-1}, leaf_j) (eq. 1)."""
-    return sha256(TAG_BLOCK_HASH + (hashes[-1] if hashes else b"") + leaf)
+def _next_hash(hashes: Sequence[BlockHash], leaf: Leaf) -> BlockHash:
+    """HASH_0 = SHA-256(tag, leaf_0); HASH_j = SHA-256(tag, HASH_{j-1}, leaf_j). Implements eq. (1), eq. (2)."""
+    return BlockHash(sha256(TAG_BLOCK_HASH + (hashes[-1] if hashes else b"") + leaf))

@@ -11,7 +11,7 @@ from deepring_chain.crypto.sealing import is_usable_key
 from deepring_chain.errors import ConfigError
 from deepring_chain.files import write_atomic
 from deepring_chain.protocol.evidence import MAX_READERS
-from deepring_chain.types import Digest
+from deepring_chain.types import Digest, SealingKey
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,7 +32,7 @@ class AuditorList:
     def __init__(self, folder: Path) -> None:
         self.path = folder / AUDITORS_FILE
 
-    def keys(self) -> tuple[Digest, ...]:
+    def keys(self) -> tuple[SealingKey, ...]:
         """X25519 public keys.
 
         Raises:
@@ -52,7 +52,7 @@ class AuditorList:
                 f"{self.path}: damaged ({str(error)[:200]}); mend it, or admit the auditors anew"
             ) from None
 
-    def admit(self, key: Digest) -> bool:
+    def admit(self, key: SealingKey) -> bool:
         """Adds a key; returns whether it is new.
 
         Raises:
@@ -66,7 +66,7 @@ class AuditorList:
         self._write((*known, key))
         return True
 
-    def dismiss(self, key: Digest) -> None:
+    def dismiss(self, key: SealingKey) -> None:
         """Removes a key: later verdicts are not sealed to it; what it can read already, it can.
 
         Raises:
@@ -77,12 +77,12 @@ class AuditorList:
             raise ConfigError(f"{self.path}: no auditor with the key {key.hex()}")
         self._write(tuple(other for other in known if other != key))
 
-    def _write(self, keys: tuple[Digest, ...]) -> None:
+    def _write(self, keys: tuple[SealingKey, ...]) -> None:
         entries = [{"sealing_key": key.hex()} for key in keys]
         write_atomic(self.path, tomli_w.dumps({"format": FORMAT, "auditor": entries}).encode())
 
 
-def parse_auditor(text: object) -> Digest:
+def parse_auditor(text: object) -> SealingKey:
     """An auditor's public key as typed.
 
     Raises:
@@ -92,6 +92,7 @@ def parse_auditor(text: object) -> Digest:
         raw = bytes.fromhex(text) if isinstance(text, str) else b""
     except ValueError:
         raw = b""
-    if len(raw) != 32 or not is_usable_key(Digest(raw)):
+    key = SealingKey(Digest(raw))
+    if len(raw) != 32 or not is_usable_key(key):
         raise ConfigError(f"auditor {str(text)[:80]}: not an X25519 public key; `deepring auditor-key` prints one")
-    return Digest(raw)
+    return key

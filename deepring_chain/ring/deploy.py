@@ -13,7 +13,6 @@ from deepring_chain.chain.deployment import Deadlines, deploy_ledger
 from deepring_chain.chain.errors import NodeUnreachable, TransactionFailed
 from deepring_chain.crypto.keys import ActorKeys, load_keys, read_address
 from deepring_chain.errors import ChainError
-from deepring_chain.model.checkpoint import load_model
 from deepring_chain.ring.folder import MODEL_FILE, Deployment, RingFolder
 from deepring_chain.store.content import ContentStore
 from deepring_chain.types import Address
@@ -129,6 +128,9 @@ def register_ring(
     is_own_devnet: bool = False,
 ) -> Deployment:
     """Registers the ring's model and members with a ledger that is deployed, and writes deployment.toml."""
+    # It imports torch, which takes a second, and who finds a ring where it is has no need of it.
+    from deepring_chain.model.checkpoint import load_model  # noqa: PLC0415
+
     config = folder.load_config()
     client = LedgerClient.open(url, ledger, owner.account)
     store = ContentStore(store_url or folder.default_store)

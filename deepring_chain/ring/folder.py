@@ -14,7 +14,7 @@ from eth_utils import is_checksum_address
 
 from deepring_chain.errors import ConfigError
 from deepring_chain.files import write_atomic
-from deepring_chain.types import Address, Digest
+from deepring_chain.types import Address, Digest, ModelRoot, SealingKey
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -40,7 +40,7 @@ class WorkerEntry:
     name: str
     layer: int
     address: Address
-    sealing_key: Digest
+    sealing_key: SealingKey
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class RingConfig:
     """
 
     model_name: str
-    model_root: Digest
+    model_root: ModelRoot
     ouroboros: Address
-    ouroboros_key: Digest
+    ouroboros_key: SealingKey
     workers: tuple[WorkerEntry, ...]
 
 
@@ -217,15 +217,15 @@ def _parse_config(data: dict[str, Any]) -> RingConfig:
     if not workers or sorted(layers) != layers or set(layers) != set(range(1, layers[-1] + 1)):
         raise ValueError("the workers' layers are not 1, 2, ...")
     owner, model = data["ouroboros"], data["model"]
-    keys = _address(owner["address"]), _digest(owner["sealing_key"])
-    return RingConfig(_typed(model["name"], str), _digest(model["root"]), *keys, workers)
+    keys = _address(owner["address"]), SealingKey(_digest(owner["sealing_key"]))
+    return RingConfig(_typed(model["name"], str), ModelRoot(_digest(model["root"])), *keys, workers)
 
 
 def _parse_worker(entry: dict[str, Any]) -> WorkerEntry:
     name, layer = _typed(entry["name"], str), _typed(entry["layer"], int)
     if name in ("", "..") or name != Path(name).name:
         raise ValueError(f"worker {name!r} is no plain folder name")
-    return WorkerEntry(name, layer, _address(entry["address"]), _digest(entry["sealing_key"]))
+    return WorkerEntry(name, layer, _address(entry["address"]), SealingKey(_digest(entry["sealing_key"])))
 
 
 def _parse_deployment(data: dict[str, Any]) -> Deployment:

@@ -25,7 +25,7 @@ from deepring_chain.store.faults import (
     BlobTooLarge,
     BlobUnreadable,
 )
-from deepring_chain.types import Digest
+from deepring_chain.types import Digest, Pointer
 
 __all__ = [
     "BlobBlocked",
@@ -71,7 +71,7 @@ class ContentStore:
         self._was_used = False  # something was found or written
         self._identity: object = None  # of the root, when that was so last
 
-    def put(self, data: bytes) -> Digest:
+    def put(self, data: bytes) -> Pointer:
         """Store bytes, once, and return their digest.
 
         A reader sees the whole blob or none, also when the writer is killed midway. A good blob is left as it is;
@@ -82,7 +82,7 @@ class ContentStore:
             BlobBlocked: what lies there cannot be displaced.
             StoreError: the store cannot be read or written.
         """
-        digest = Digest(hashlib.sha256(data).digest())
+        digest = Pointer(Digest(hashlib.sha256(data).digest()))
         if len(data) > self.max_bytes:
             raise BlobTooLarge(digest, len(data), self.max_bytes, self.url)
         if not self.has_good(digest):
@@ -92,7 +92,7 @@ class ContentStore:
                 raise BlobBlocked(digest, str(obstacle), self.url) from obstacle
         return digest
 
-    def put_sealed(self, blob: bytes, seal_anew: Callable[[], bytes]) -> tuple[Digest, bytes]:
+    def put_sealed(self, blob: bytes, seal_anew: Callable[[], bytes]) -> tuple[Pointer, bytes]:
         """Store a sealed blob; where its name is blocked, what `seal_anew` makes, which has another name.
 
         To be called before anything is signed or recorded that names the blob.
@@ -113,7 +113,7 @@ class ContentStore:
         except BlobBlocked as blocked:
             raise StoreError(f"nothing can be put into the store {self.url}; last: {blocked}") from blocked
 
-    def get(self, digest: Digest, max_bytes: int | None = None) -> bytes:
+    def get(self, digest: Pointer, max_bytes: int | None = None) -> bytes:
         """Read the bytes whose SHA-256 is `digest`.
 
         Args:
@@ -132,7 +132,7 @@ class ContentStore:
             return self._read(digest, limit)
         return self._read(digest, limit)
 
-    def exists(self, digest: Digest) -> bool:
+    def exists(self, digest: Pointer) -> bool:
         """Say whether a file lies under this digest; only `get` tells whether it is good.
 
         Raises:
@@ -145,7 +145,7 @@ class ContentStore:
             return False
         return True
 
-    def size(self, digest: Digest) -> int:
+    def size(self, digest: Pointer) -> int:
         """Bytes that lie under this digest, good or not.
 
         Raises:
@@ -223,7 +223,7 @@ class ContentStore:
         except FileNotFoundError:
             raise StoreError(f"there is no store at {self.url}; bring it back, or name the right place") from None
 
-    def has_good(self, digest: Digest) -> bool:
+    def has_good(self, digest: Pointer) -> bool:
         """Say whether the blob lies there, whole and undamaged.
 
         Raises:
@@ -235,27 +235,27 @@ class ContentStore:
             return False
         return True
 
-    def _path(self, digest: Digest) -> str:
+    def _path(self, digest: Pointer) -> str:
         if len(digest) != hashlib.sha256().digest_size:
             raise StoreError(
                 f"a blob of the store {self.url} is named by 32 bytes, not by {len(digest)}; pass a SHA-256"
             )
         return f"{self._root}/{digest.hex()[:2]}/{digest.hex()}"
 
-    def _read(self, digest: Digest, limit: int) -> bytes:
+    def _read(self, digest: Pointer, limit: int) -> bytes:
         path = self._path(digest)
         with self._reading(digest):
             size = self._files.size(path)
             if size > limit:
                 raise BlobTooLarge(digest, size, limit, self.url)
             data = self._files.read(path, size)
-        actual = Digest(hashlib.sha256(data).digest())
+        actual = Pointer(Digest(hashlib.sha256(data).digest()))
         if actual != digest:
             raise BlobCorrupt(digest, actual, self.url)
         return data
 
     @contextmanager
-    def _reading(self, digest: Digest) -> Iterator[None]:
+    def _reading(self, digest: Pointer) -> Iterator[None]:
         """Whatever a driver raises at a blob's name is that blob's fault, unless the root fails too."""
         try:
             yield

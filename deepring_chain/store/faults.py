@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deepring_chain.errors import StoreError
-from deepring_chain.types import Digest
+from deepring_chain.types import Pointer
 
 
 class BlobFault(StoreError):
@@ -13,7 +13,7 @@ class BlobFault(StoreError):
 class BlobMissing(BlobFault):
     """The store has no blob under this digest."""
 
-    def __init__(self, digest: Digest, url: str) -> None:
+    def __init__(self, digest: Pointer, url: str) -> None:
         self.digest = digest
         super().__init__(f"blob {digest.hex()} is not in the store {url}; ask its writer to put it there again")
 
@@ -26,7 +26,7 @@ class BlobCorrupt(BlobFault):
         actual: SHA-256 of what the store returned.
     """
 
-    def __init__(self, expected: Digest, actual: Digest, url: str) -> None:
+    def __init__(self, expected: Pointer, actual: Pointer, url: str) -> None:
         self.expected = expected
         self.actual = actual
         super().__init__(
@@ -42,7 +42,7 @@ class BlobUnreadable(BlobFault):
         reason: what the driver says.
     """
 
-    def __init__(self, digest: Digest, reason: str, url: str) -> None:
+    def __init__(self, digest: Pointer, reason: str, url: str) -> None:
         self.digest = digest
         self.reason = reason
         super().__init__(
@@ -54,7 +54,7 @@ class BlobUnreadable(BlobFault):
 class BlobBlocked(BlobFault):
     """Something lies under the digest that cannot be displaced, while other names can be written to."""
 
-    def __init__(self, digest: Digest, reason: str, url: str) -> None:
+    def __init__(self, digest: Pointer, reason: str, url: str) -> None:
         self.digest = digest
         super().__init__(
             f"blob {digest.hex()} cannot be put into the store {url} ({reason}); remove what is in its way"
@@ -64,7 +64,7 @@ class BlobBlocked(BlobFault):
 class BlobTooLarge(BlobFault):
     """A blob is larger than the caller is ready to hold."""
 
-    def __init__(self, digest: Digest, size: int, max_bytes: int, url: str) -> None:
+    def __init__(self, digest: Pointer, size: int, max_bytes: int, url: str) -> None:
         self.digest = digest
         self.size = size
         self.max_bytes = max_bytes

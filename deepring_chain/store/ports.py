@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from deepring_chain.types import Digest
+from deepring_chain.types import Pointer
 
 
 class BlobStore(Protocol):
@@ -21,19 +21,19 @@ class BlobStore(Protocol):
     url: str
     max_bytes: int
 
-    def put(self, data: bytes) -> Digest:
+    def put(self, data: bytes) -> Pointer:
         """Store a blob, in place of whatever lies under its name."""
 
-    def put_sealed(self, blob: bytes, seal_anew: Callable[[], bytes]) -> tuple[Digest, bytes]:
+    def put_sealed(self, blob: bytes, seal_anew: Callable[[], bytes]) -> tuple[Pointer, bytes]:
         """Store a blob; if its name is blocked, what `seal_anew` makes. Return what was stored."""
 
-    def get(self, digest: Digest, max_bytes: int | None = None) -> bytes:
+    def get(self, digest: Pointer, max_bytes: int | None = None) -> bytes:
         """The blob, whose bytes hash to the digest."""
 
-    def size(self, digest: Digest) -> int:
+    def size(self, digest: Pointer) -> int:
         """Bytes of a blob, unread."""
 
-    def has_good(self, digest: Digest) -> bool:
+    def has_good(self, digest: Pointer) -> bool:
         """Say whether the blob lies there, whole and undamaged."""
 
     def leave(self, name: str, message: bytes) -> None:

@@ -27,7 +27,7 @@ from deepring_chain.chain.client import LedgerClient
 from deepring_chain.protocol.events import RestoreOrdered, RestoreReported
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import FaultKind, Session
-from deepring_chain.types import Complaint, ComplaintKind, Digest, QueryPhase
+from deepring_chain.types import Complaint, ComplaintKind, Digest, Pointer, QueryPhase
 from tests.adversary.test_stale_attestation import attest_with
 from tests.chain.indirect import delegate, deploy_forwarder, redirect, send_raw
 from tests.chain.ring_driver import account_named, fund, named
@@ -44,7 +44,7 @@ def without_evidence(kind: ComplaintKind) -> WorkerKind:
     class Liar(base):  # type: ignore[misc]
         def _make_complaint(self, session: Session, note: RouteNote, kind: ComplaintKind, _key: object) -> Complaint:
             pointer = Digest(os.urandom(32))
-            return Complaint(session.query, session.attempt, note.hop, kind, pointer, session.trail)
+            return Complaint(session.query, session.attempt, note.hop, kind, Pointer(pointer), session.trail)
 
     return Liar
 

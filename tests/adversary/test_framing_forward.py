@@ -28,7 +28,7 @@ from deepring_chain.model.layer import run_layer
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.protocol.update import next_update, sign_update
-from deepring_chain.types import Attestation, Digest, QueryId, SignedUpdate, TensorBytes
+from deepring_chain.types import Attestation, Digest, OutputCommitment, QueryId, SignedUpdate, TensorBytes
 
 MALFORMED = {
     "item shape": TensorBytes("int8", (2, 7), bytes(14)),
@@ -68,7 +68,9 @@ def agreeing_on(value: TensorBytes) -> tuple[type[Worker], type[Worker]]:
             self, session: Session, note: RouteNote, _received: TensorBytes, _layers: BlockLayers
         ) -> SignedUpdate:
             pointer = self._send_output(session, note, value)
-            update = next_update(session, pointer, commit_output(note.own_key, value), Digest(os.urandom(32)))
+            update = next_update(
+                session, pointer, commit_output(note.own_key, value), OutputCommitment(Digest(os.urandom(32)))
+            )
             member = self._member
             return sign_update(member.keys.account, member.client.domain, update, note.salt, note.next_route)
 

@@ -27,7 +27,7 @@ from deepring_chain.protocol.envelope import Answer, answer_context, seal_conten
 from deepring_chain.protocol.events import AnswerDelivered, LoggedEvent, UpdatePosted
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import Digest, QueryPhase, TensorBytes
+from deepring_chain.types import Digest, OutputCommitment, QueryPhase, TensorBytes
 
 Logs = list[dict[str, Any]]
 
@@ -175,7 +175,7 @@ def test_not_stopped_worker_whose_node_forges_an_entry_convicts_itself(own_ring:
         if not isinstance(logged.event, UpdatePosted) or logged.event.signed.update.hop != 2:
             return logged
         signed = logged.event.signed
-        forged = replace(signed, update=replace(signed.update, output=lost))
+        forged = replace(signed, update=replace(signed.update, output=OutputCommitment(lost)))
         return replace(logged, event=replace(logged.event, signed=forged))
 
     forging(own_ring.member("worker-3").client, forge)

@@ -22,7 +22,7 @@ from deepring_chain.protocol.decide.keeping import LOOK_SECONDS
 from deepring_chain.protocol.decide.seat import OWN_SECONDS, LeafPlace
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.store.content import BlobMissing, ContentStore
-from deepring_chain.types import Digest, Position, QueryPhase, RingMode
+from deepring_chain.types import Digest, Pointer, Position, QueryPhase, RingMode
 
 
 def leave_endless(path: Path) -> None:
@@ -88,8 +88,8 @@ class Partial(ContentStore):
 
     def get(self, digest: Digest, max_bytes: int | None = None) -> bytes:
         if digest in self.hidden:
-            raise BlobMissing(digest, self.url)
-        return super().get(digest, max_bytes)
+            raise BlobMissing(Pointer(digest), self.url)
+        return super().get(Pointer(digest), max_bytes)
 
 
 def serve_partially(ring: SteppedRing, name: str, *hidden: Digest) -> None:

@@ -31,7 +31,17 @@ from deepring_chain.protocol.events import EnvelopeDisputed
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import FaultKind, Session
 from deepring_chain.store.content import BlobBlocked, ContentStore
-from deepring_chain.types import Complaint, ComplaintKind, Digest, Position, QueryId, QueryPhase, RejectReason, RingMode
+from deepring_chain.types import (
+    Complaint,
+    ComplaintKind,
+    Digest,
+    Pointer,
+    Position,
+    QueryId,
+    QueryPhase,
+    RejectReason,
+    RingMode,
+)
 from tests.e2e.live_ring import random_images
 
 Trap = Callable[[Path], None]
@@ -60,10 +70,10 @@ NEW_TRAPS = [*TRAPS, no_folder]
 """The last one would take good blobs away, too, where there are some in the folder."""
 
 
-def planted(ring: SteppedRing, trap: Trap) -> Digest:
+def planted(ring: SteppedRing, trap: Trap) -> Pointer:
     """A digest of the attacker's choice: its own name in the store, nobody's blob is touched."""
     while True:
-        digest = Digest(os.urandom(32))
+        digest = Pointer(Digest(os.urandom(32)))
         if not ring.path_of(digest).parent.exists():
             trap(ring.path_of(digest))
             return digest
@@ -336,14 +346,14 @@ class FirstNameBlocked(ContentStore):
     first: bytes | None = None
     blocked = 0
 
-    def put(self, data: bytes) -> Digest:
+    def put(self, data: bytes) -> Pointer:
         assert self.first is not None, "put under a name that could not be changed"
         if data != self.first:
             return super().put(data)
         self.blocked += 1
-        raise BlobBlocked(sha256(data), "a directory lies there", self.url)
+        raise BlobBlocked(Pointer(sha256(data)), "a directory lies there", self.url)
 
-    def put_sealed(self, blob: bytes, seal_anew: Callable[[], bytes]) -> tuple[Digest, bytes]:
+    def put_sealed(self, blob: bytes, seal_anew: Callable[[], bytes]) -> tuple[Pointer, bytes]:
         self.first = blob
         return super().put_sealed(blob, seal_anew)
 
@@ -373,10 +383,10 @@ class Blocking(ContentStore):
 
     blocked: frozenset[Digest] = frozenset()
 
-    def put(self, data: bytes) -> Digest:
+    def put(self, data: bytes) -> Pointer:
         digest = sha256(data)
         if digest in self.blocked:
-            raise BlobBlocked(digest, "a directory lies there", self.url)
+            raise BlobBlocked(Pointer(digest), "a directory lies there", self.url)
         return super().put(data)
 
 

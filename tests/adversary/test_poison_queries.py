@@ -19,7 +19,7 @@ from deepring_chain.encoding import encode_fields
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.envelope import query_context, seal_content, seal_output
 from deepring_chain.protocol.session import FaultKind
-from deepring_chain.types import Digest, QueryId, RejectReason, TensorBytes
+from deepring_chain.types import Digest, QueryId, RejectReason, SealingKey, TensorBytes
 from tests.e2e.live_ring import random_images
 
 
@@ -27,14 +27,14 @@ def ask_with(ring: SteppedRing, plaintext: bytes | TensorBytes, key: Digest | No
     """A query whose input is this, properly sealed."""
     querent = ring.querent()
     used = key or querent._keys.sealing_public
-    place = query_context(querent._client.domain, querent._keys.address, used)
+    place = query_context(querent._client.domain, querent._keys.address, SealingKey(used))
     owner = ring.state.sealing_keys[querent._client.ouroboros]
     blob = (
         seal_output(owner, plaintext, place)
         if isinstance(plaintext, TensorBytes)
         else seal_content(owner, plaintext, place)
     )
-    query, _ = querent._client.submit_query(ring.store().put(blob), used)
+    query, _ = querent._client.submit_query(ring.store().put(blob), SealingKey(used))
     return query
 
 

@@ -19,7 +19,7 @@ from assurance.adversary.stepped_ring import SteppedRing, convicted
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.session import FaultKind, Session
-from deepring_chain.types import QueryId, QueryPhase, Verdict
+from deepring_chain.types import NO_BLOB, QueryId, QueryPhase, Verdict
 
 
 def caught(ring: SteppedRing) -> QueryId:
@@ -34,7 +34,7 @@ def caught(ring: SteppedRing) -> QueryId:
 def acquit_itself(ring: SteppedRing, session: Session) -> None:
     """A verdict by the accused: the hop before was guilty."""
     member = ring.member("worker-2")
-    verdict = Verdict(session.query, session.attempt, session.next_hop, True, False, session.trail, session.trail)
+    verdict = Verdict(session.query, session.attempt, session.next_hop, True, False, NO_BLOB, session.trail)
     member.client.judge(
         member.shown(session), verdict, sign_message(member.keys.account, member.client.domain, verdict)
     )

@@ -14,10 +14,10 @@ from assurance.adversary.liars import complaining, once, sending
 from assurance.adversary.outcomes import blamed, refused
 from assurance.adversary.stepped_ring import SteppedRing, convicted
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import ComplaintKind, Digest, Hop, QueryId, QueryPhase, RejectReason
+from deepring_chain.types import ComplaintKind, Digest, Hop, Pointer, QueryId, QueryPhase, RejectReason
 
 
-def convict_splicer(ring: SteppedRing, query: QueryId, pointer: Digest, liar: int = 2) -> None:
+def convict_splicer(ring: SteppedRing, query: QueryId, pointer: Pointer, liar: int = 2) -> None:
     """The worker answers with somebody's envelope in place of its own."""
     with ring.bribed(f"worker-{liar}", once(sending(lambda _session: pointer))):
         ring.settle()
@@ -94,7 +94,7 @@ def test_ouroboros_opens_no_blob_for_a_querent_that_was_sealed_for_another_purpo
         attacked.settle()
     mallory = attacked.new_querent(tmp_path_factory.mktemp("mallory") / "keys")
     for pointer in opened_by_the_ouroboros(attacked, attacked.session(query), query).values():
-        posted, _ = mallory._client.submit_query(pointer, mallory._keys.sealing_public)
+        posted, _ = mallory._client.submit_query(Pointer(pointer), mallory._keys.sealing_public)
         attacked.settle()
         session = attacked.session(posted)
         assert (session.phase, session.reject_reason) == (QueryPhase.REJECTED, RejectReason.UNDECRYPTABLE)

@@ -23,7 +23,7 @@ from deepring_chain.crypto.signing import sign_message
 from deepring_chain.encoding import TAG_LEAF
 from deepring_chain.protocol.block_hash import block_leaf
 from deepring_chain.protocol.events import AuthenticityDerived, RestoreOrdered
-from deepring_chain.types import Attestation, Digest, LayerContent
+from deepring_chain.types import Attestation, Challenge, Digest, LayerContent, Leaf
 
 LIAR = "worker-2"
 
@@ -33,7 +33,7 @@ def attest_with(ring: SteppedRing, leaf_of: Any, *, once: bool = True) -> None:
     member = ring.member(LIAR)
     honest: Any = type(member).sign_leaf
 
-    def sign_leaf(position: int, challenge: Digest, *contents: LayerContent) -> tuple[Attestation, bytes]:
+    def sign_leaf(position: int, challenge: Challenge, *contents: LayerContent) -> tuple[Attestation, bytes]:
         true, _ = honest(member, position, challenge, *contents)
         changed: dict[str, Any] = {**vars(true), "leaf": leaf_of(true, challenge)}
         leaf = Attestation(**changed)
@@ -44,7 +44,7 @@ def attest_with(ring: SteppedRing, leaf_of: Any, *, once: bool = True) -> None:
     vars(member)["sign_leaf"] = sign_leaf
 
 
-def old_leaf(ring: SteppedRing) -> Digest:
+def old_leaf(ring: SteppedRing) -> Leaf:
     """The liar's leaf of the arrangement in force."""
     current = ring.state.arrangement
     assert current is not None
@@ -88,7 +88,7 @@ def test_leaf_of_another_worker_is_of_no_use_to_one_that_serves_another_layer(ow
     """Leaves lie in the store and on the ledger for everyone to copy while the ring still attests."""
     contents = [own_ring.worker(f"worker-{number}")._block.contents() for number in range(1, 5)]
     challenge = Digest(bytes(32))
-    assert len({block_leaf(challenge, own, following) for own, following in contents}) == 4
+    assert len({block_leaf(Challenge(challenge), own, following) for own, following in contents}) == 4
 
 
 @refused
@@ -110,7 +110,7 @@ def test_leaf_cannot_be_begun_before_the_challenge_is_known(own_ring: SteppedRin
     challenge = sha256(b"challenge")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hashlib, "sha256", Spy)
-        block_leaf(challenge, own, following)
+        block_leaf(Challenge(challenge), own, following)
     assert b"".join(seen).startswith(TAG_LEAF + challenge)
     assert sum(map(len, seen)) > sum(len(tensor) for layer in (own, following) for tensor in layer.tensors)
 

@@ -18,12 +18,12 @@ from deepring_chain.attacks.bit_flip import flip_memory_bits
 from deepring_chain.protocol.decide.keeping import LOOK_SECONDS
 from deepring_chain.protocol.events import RestoreOrdered
 from deepring_chain.store.content import BlobMissing
-from deepring_chain.types import Digest, QueryPhase, RejectReason, RingMode
+from deepring_chain.types import Pointer, QueryPhase, RejectReason, RingMode
 
 WAYS = ["deleted", "emptied", "other bytes", "folder", "full folder", "pipe", "loop"]
 
 
-def withhold(ring: SteppedRing, pointer: Digest, way: str) -> None:
+def withhold(ring: SteppedRing, pointer: Pointer, way: str) -> None:
     """Nobody can read this blob any more."""
     ring.lose(pointer)
     path = ring.path_of(pointer)

@@ -30,7 +30,19 @@ from deepring_chain.crypto.digest import sha256
 from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.trail import start_trail
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import ZERO, Address, Attempt, Digest, Hop, QueryId, QueryPhase, Question
+from deepring_chain.types import (
+    NO_OUTPUT,
+    NO_ROUTE,
+    ZERO,
+    Address,
+    Attempt,
+    Hop,
+    OutputCommitment,
+    Pointer,
+    QueryId,
+    QueryPhase,
+    Question,
+)
 from tests.chain.clock import Clock
 from tests.chain.ring_driver import Ledger, ScriptedRing, account_named, address_of, fund, named
 from tests.chain.stored_ring import StoredQuery, StoredRing, envelope_of
@@ -107,9 +119,9 @@ class BatchLedger(Ledger):
 class FastStore(ContentStore):
     """Writes without waiting for the disk."""
 
-    def put(self, data: bytes) -> Digest:
+    def put(self, data: bytes) -> Pointer:
         """Stores bytes."""
-        digest = sha256(data)
+        digest = Pointer(sha256(data))
         path = Path(self.url) / digest.hex()[:2] / digest.hex()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -128,12 +140,22 @@ class FastQuery(StoredQuery):
         """As the script goes."""
         if not self.is_open:
             submitted = QueryPhase.SUBMITTED
-            return QueryState(submitted, Attempt(0), Hop(0), 0, 0, self.now, ZERO, ZERO, self.trail)
+            return QueryState(submitted, Attempt(0), Hop(0), 0, 0, self.now, NO_ROUTE, NO_OUTPUT, self.trail)
         is_computed = self.hop == len(self.signers)
         phase, touched = (QueryPhase.COMPUTED, 0) if is_computed else (QueryPhase.ROUTED, self.now)
         expected = self.output(self.hop) if self.hop else ZERO
         link, items = self.links[self.hop], self.items
-        return QueryState(phase, self.attempt, self.hop, items, 1, touched, link, expected, self.trail)
+        return QueryState(
+            phase,
+            self.attempt,
+            self.hop,
+            items,
+            1,
+            touched,
+            link,
+            OutputCommitment(expected),
+            self.trail,
+        )
 
     def open_route(self) -> FastQuery:
         """Commits the route."""

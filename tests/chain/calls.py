@@ -8,7 +8,7 @@ from typing import Any
 from deepring_chain.chain.settlement import LedgerCall
 from deepring_chain.crypto.signing import compact_signature
 from deepring_chain.protocol.query_state import QueryState
-from deepring_chain.types import Digest, SignedUpdate
+from deepring_chain.types import OutputCommitment, SignedUpdate
 
 Struct = dict[str, Any]
 
@@ -45,7 +45,7 @@ def post_call(state: QueryState, signed: SignedUpdate) -> LedgerCall:
     return LedgerCall("post", (update.query, state.place(), update.output, entry_struct(signed), signed.next_route))
 
 
-def contradiction_call(state: QueryState, signed: SignedUpdate, expected: Digest | None = None) -> LedgerCall:
+def contradiction_call(state: QueryState, signed: SignedUpdate, expected: OutputCommitment | None = None) -> LedgerCall:
     """`ILedger.postContradiction`, whether or not the outputs differ; the state's expected output if None."""
     update = signed.update
     outputs = (state.expected_output if expected is None else expected, update.output)

@@ -29,7 +29,7 @@ from deepring_chain.chain.devnet import Devnet
 from deepring_chain.chain.settlement import LedgerCall
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.trail import start_trail
-from deepring_chain.types import ZERO, Address, ComplaintKind, Digest, QueryPhase, Question, RejectReason
+from deepring_chain.types import ZERO, Address, ComplaintKind, Digest, Pointer, QueryPhase, Question, RejectReason
 from tests.chain.clock import Clock
 from tests.chain.indirect import calling_code, delegate, deploy_forwarder, encode_forward, redirect, send_raw
 from tests.chain.ring_driver import Ledger, ScriptedRing, account_named, address_of, fund, named, sealing_key_of
@@ -129,7 +129,7 @@ class HostileRing:
 
     # ------------------------------------------------------------------ honest queries
 
-    def submit(self, pointer: Digest) -> StoredQuery:
+    def submit(self, pointer: Pointer) -> StoredQuery:
         """A question of anybody's, on any way."""
         account = self.anybody
         with self.calling(account, as_itself=False) as (client, sender):
@@ -181,7 +181,7 @@ class HostileRing:
             client.judge(query.state, verdict, signature)
         query._extend(verdict, self.stored.ring.owner)
 
-    def complain(self, query: StoredQuery, kind: ComplaintKind, evidence: Digest) -> None:
+    def complain(self, query: StoredQuery, kind: ComplaintKind, evidence: Pointer) -> None:
         """The complaint of whose turn it is, brought by anybody."""
         complaint, signer = query.complaint(kind=kind, evidence=evidence), query.signer
         signature = sign_message(signer, query.domain, complaint)
@@ -199,7 +199,7 @@ class HostileRing:
 
     def ask_for_nothing(self) -> None:
         """A question whose input is none; the owner turns it down or has not seen it."""
-        query = self.submit(self.pointer()[0])
+        query = self.submit(Pointer(self.pointer()[0]))
         if self.random.random() < 0.5:
             with self.calling(self.stored.ring.owner, as_itself=True):
                 query.reject(RejectReason.BLOB_UNAVAILABLE)
@@ -208,7 +208,7 @@ class HostileRing:
         """A worker's complaint of a good envelope, whose evidence is none."""
         hop, kind = self.random.randint(1, 3), self.random.choice(list(ComplaintKind))
         query = self.route(hop)
-        self.complain(query, kind, self.pointer()[0])
+        self.complain(query, kind, Pointer(self.pointer()[0]))
         match self.random.choice(["verdict", "verdict", "withdrawal", "nothing"]):
             case "verdict":
                 self.judge(query, sender=False, receiver=kind in CONTENT)
@@ -260,7 +260,7 @@ class HostileRing:
     def withdraw_oddly(self) -> None:
         """A querent gives up, and its list of entries is a word of the head that is zero: an empty list."""
         stranger = self.outsiders[-1]
-        query = StoredRing.submit_pointer(_of(self.stored, stranger), self.pointer()[0])
+        query = StoredRing.submit_pointer(_of(self.stored, stranger), Pointer(self.pointer()[0]))
         Clock(self.ledger.web3).advance(self.ledger.read("withdrawSeconds") + 1)
         shown, asked = query.state.as_struct(), astuple(query.question)
         usual = self.ledger.encode(LedgerCall("withdrawQuery", (query.query, shown, asked, [])))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from deepring_chain.types import Address, Digest
+from deepring_chain.types import Address, Digest, SealingKey
 
 
-def named(label: str) -> Digest:
+def named(label: str) -> Any:
     """32 bytes that look random and are the same in every run."""
     return Digest(hashlib.sha256(label.encode()).digest())
 
@@ -26,6 +27,6 @@ def address_of(account: LocalAccount) -> Address:
     return Address(account.address)
 
 
-def sealing_key_of(account: LocalAccount, arrangement: int = 0) -> Digest:
+def sealing_key_of(account: LocalAccount, arrangement: int = 0) -> SealingKey:
     """A made-up X25519 key: the long-term one, or that of an arrangement."""
-    return named(f"sealing key of {account.address} in arrangement {arrangement}")
+    return SealingKey(named(f"sealing key of {account.address} in arrangement {arrangement}"))

@@ -16,6 +16,7 @@ from deepring_chain.protocol.route import build_route
 from deepring_chain.protocol.trail import RENEWAL, VIOLATION, extend_trail
 from deepring_chain.protocol.update import sign_update
 from deepring_chain.types import (
+    NO_ROUTE,
     ZERO,
     Attempt,
     Complaint,
@@ -24,12 +25,16 @@ from deepring_chain.types import (
     Digest,
     Domain,
     Hop,
+    OutputCommitment,
+    Pointer,
     QueryId,
     QueryPhase,
     Question,
     RejectReason,
+    RouteLink,
     SignedUpdate,
     TrailEntry,
+    TrailHash,
     Update,
     Verdict,
 )
@@ -89,7 +94,7 @@ class ScriptedQuery:
 
     ring: ScriptedRing
     query: QueryId
-    trail: Digest
+    trail: TrailHash
     querent: LocalAccount = field(default_factory=lambda: account_named("querent"))
     hop: Hop = field(default=Hop(0))
     attempt: Attempt = field(default=Attempt(1))
@@ -97,7 +102,7 @@ class ScriptedQuery:
     items: int = ITEMS
     signers: tuple[LocalAccount, ...] = field(init=False)
     salts: list[Digest] = field(init=False)
-    links: list[Digest] = field(init=False)
+    links: list[RouteLink] = field(init=False)
 
     def __post_init__(self) -> None:
         self.signers = (self.ring.owner, *self.ring.workers)
@@ -126,9 +131,9 @@ class ScriptedQuery:
         state = self.state
         return (state.phase, state.attempt, state.hop, state.route, state.expected_output, state.trail)
 
-    def output(self, hop: int) -> Digest:
+    def output(self, hop: int) -> OutputCommitment:
         """The commitment to a hop's output."""
-        return named(f"output {self.query}/{hop}")
+        return OutputCommitment(named(f"output {self.query}/{hop}"))
 
     # ------------------------------------------------------------------ attempts
 
@@ -137,7 +142,7 @@ class ScriptedQuery:
         self.hop = first_hop
         self.salts = [named(f"salt {self.query}/{self.attempt}/{hop}") for hop in range(len(self.signers))]
         signers = [address_of(signer) for signer in self.signers[first_hop:]]
-        self.links = [ZERO] * first_hop + build_route(signers, self.salts[first_hop:])
+        self.links = [NO_ROUTE] * first_hop + build_route(signers, self.salts[first_hop:])
 
     def reject(self, reason: RejectReason = RejectReason.MALFORMED) -> TxReceipt:
         """Turns the query down."""
@@ -149,9 +154,9 @@ class ScriptedQuery:
         return self
 
     @property
-    def notes(self) -> Digest:
+    def notes(self) -> Pointer:
         """Pointer to the attempt's route notes."""
-        return named(f"route notes {self.query}/{self.attempt}")
+        return Pointer(named(f"route notes {self.query}/{self.attempt}"))
 
     def reopen(self) -> TxReceipt:
         """Begins the next attempt with hop 0."""
@@ -281,9 +286,9 @@ class ScriptedQuery:
         return replace(honest, **changes)
 
     @property
-    def opening(self) -> tuple[Digest, Digest]:
+    def opening(self) -> tuple[Digest, RouteLink]:
         """Salt and rest that open the link which is due; zero after the last hop."""
-        return (*self.salts, ZERO)[self.hop], (*self.links, ZERO)[self.hop + 1]
+        return (*self.salts, ZERO)[self.hop], (*self.links, NO_ROUTE)[self.hop + 1]
 
     def complain(self, account: LocalAccount | None = None, **changes: Any) -> TxReceipt:
         """Posts the complaint of whose turn it is, or of another."""

@@ -25,19 +25,26 @@ from deepring_chain.protocol.query_state import QueryState, stored_word
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.trail import start_trail
 from deepring_chain.types import (
+    NO_BLOB,
+    NO_OUTPUT,
+    NO_ROUTE,
     ZERO,
     Address,
     ArrangementId,
     Attempt,
     Attestation,
+    BlockHash,
     Digest,
     Domain,
     Hop,
+    Leaf,
     Position,
     QueryId,
     QueryPhase,
     Question,
     RingMode,
+    SealingKey,
+    TrailHash,
 )
 from tests.chain.names import account_named, address_of, named, sealing_key_of
 from tests.chain.query_driver import BRINGERS, ScriptedQuery
@@ -57,13 +64,13 @@ __all__ = [
 
 FUNDS = Web3.to_wei(10, "ether")
 
-NO_QUERY = QueryState(QueryPhase.NONE, Attempt(0), Hop(0), 0, 0, 0, ZERO, ZERO, ZERO)
+NO_QUERY = QueryState(QueryPhase.NONE, Attempt(0), Hop(0), 0, 0, 0, NO_ROUTE, NO_OUTPUT, TrailHash(ZERO))
 """What somebody might show of a query that nobody asked: the ledger holds no word that it could lead to."""
 
 
-def leaf_named(arrangement: int, position: int, round_: int) -> Digest:
+def leaf_named(arrangement: int, position: int, round_: int) -> Leaf:
     """The leaf of an intact block."""
-    return named(f"leaf {arrangement}/{position}/{round_}")
+    return Leaf(named(f"leaf {arrangement}/{position}/{round_}"))
 
 
 def fund(web3: Web3, accounts: Sequence[LocalAccount]) -> None:
@@ -123,7 +130,7 @@ class Ledger:
     def question(self, query: int) -> Question:
         """What was asked, and when."""
         session = self.session(query)
-        return session.question(self._reader.block_time) if session else Question(ZERO, ZERO, 0)
+        return session.question(self._reader.block_time) if session else Question(NO_BLOB, SealingKey(ZERO), 0)
 
     def word(self, query: int) -> Digest:
         """What the ledger stores of a query."""
@@ -192,7 +199,7 @@ class ScriptedRing:
         """Admits everyone who gets a seat."""
         return self.owner_client.admit_workers(self.seat_addresses, [sealing_key_of(seat) for seat in self.seats])
 
-    def leaves(self, arrangement: int, rounds: Sequence[int] | None = None) -> list[Digest]:
+    def leaves(self, arrangement: int, rounds: Sequence[int] | None = None) -> list[Leaf]:
         """Leaf of each seat under an arrangement's challenge, in the rounds that the seats are in (0 if None)."""
         return [
             leaf_named(arrangement, position, round_) for position, round_ in enumerate(rounds or [0] * len(self.seats))
@@ -202,11 +209,11 @@ class ScriptedRing:
         """The round that each seat is in."""
         return [self.ledger.read("seatAt", position).round for position in range(len(self.seats))]
 
-    def expected_leaves(self) -> list[Digest]:
+    def expected_leaves(self) -> list[Leaf]:
         """What the owner expects of each seat now."""
         return self.leaves(self.arrangement, self.rounds())
 
-    def arrange(self, recorded_hash: Digest | None = None) -> TxReceipt:
+    def arrange(self, recorded_hash: BlockHash | None = None) -> TxReceipt:
         """Seats the ring anew and records the hash that its leaves will give, or another one."""
         following = self.arrangement + 1
         expected = recorded_hash or fold_leaves(self.leaves(following))[-1]
@@ -254,7 +261,7 @@ class ScriptedRing:
         return self
 
     def order_restore(
-        self, position: int, leaves: Sequence[Digest] | None = None, renewed_hash: Digest | None = None
+        self, position: int, leaves: Sequence[Leaf] | None = None, renewed_hash: BlockHash | None = None
     ) -> TxReceipt:
         """Orders a restore, with the honest evidence or another."""
         expected = self.expected_leaves()

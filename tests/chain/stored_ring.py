@@ -23,7 +23,7 @@ from deepring_chain.protocol.evidence import seal_shared
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.trail import start_trail
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import Complaint, Delivery, Digest, Position, Question, Update, Verdict
+from deepring_chain.types import BlockHash, Complaint, Delivery, Digest, Pointer, Position, Question, Update, Verdict
 from tests.chain.ring_driver import ScriptedQuery, ScriptedRing, address_of, named
 
 RECIPIENT = public_bytes(X25519PrivateKey.from_private_bytes(named("recipient")))
@@ -72,10 +72,10 @@ class StoredRing:
         digest = self.pointers[name].hex()
         return self.folder / digest[:2] / digest
 
-    def put(self, name: str, blob: bytes) -> Digest:
+    def put(self, name: str, blob: bytes) -> Pointer:
         """Stores a blob under a name."""
         self.pointers[name] = self.store.put(blob)
-        return self.pointers[name]
+        return Pointer(self.pointers[name])
 
     def register(self, card: bytes | None = None) -> StoredRing:
         """Registers a model and everyone."""
@@ -86,7 +86,7 @@ class StoredRing:
         return self
 
     def arrange(
-        self, notes: bytes | None = None, recorded: Digest | None = None, tampered: Sequence[int] = ()
+        self, notes: bytes | None = None, recorded: BlockHash | None = None, tampered: Sequence[int] = ()
     ) -> StoredRing:
         """Seats the ring anew; all attest, the seats in `tampered` what the owner does not expect."""
         following = self.ring.arrangement + 1
@@ -116,7 +116,7 @@ class StoredRing:
         pointer = self.put(f"input {number}", sealed_input or envelope_of(f"input {number}"))
         return self.submit_pointer(pointer)
 
-    def submit_pointer(self, pointer: Digest) -> StoredQuery:
+    def submit_pointer(self, pointer: Pointer) -> StoredQuery:
         """Opens a query whose input is wherever `pointer` leads."""
         key = named("querent's key")
         query, receipt = self.ring.ledger.by(self.querent).submit_query(pointer, key)
@@ -136,12 +136,12 @@ class StoredQuery(ScriptedQuery):
     stored: StoredRing = field(kw_only=True)
     blobs: dict[str, bytes] = field(default_factory=dict, kw_only=True)
 
-    def put(self, name: str) -> Digest:
+    def put(self, name: str) -> Pointer:
         """Stores an envelope, or what the test wants in its place."""
         return self.stored.put(name, self.blobs.get(name, envelope_of(name)))
 
     @property
-    def notes(self) -> Digest:
+    def notes(self) -> Pointer:
         """The attempt's route notes, one for each hop that is left and is not the ouroboros's."""
         name = f"route notes {self.query}/{self.attempt}"
         receivers = len(self.signers) - max(1, self.hop)

@@ -9,7 +9,7 @@ from eth_account.signers.local import LocalAccount
 
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.events import RingArranged
-from deepring_chain.types import ZERO, Address, ArrangementId, RingMode
+from deepring_chain.types import ZERO, Address, ArrangementId, BlockHash, RingMode
 from tests.chain.expect import refused
 from tests.chain.ring_driver import ScriptedRing, named
 
@@ -53,7 +53,7 @@ def test_ring_may_be_arranged_again_before_it_attested(admitted: ScriptedRing) -
 
 
 def test_recorded_hash_of_zero_never_makes_an_unattested_ring_authentic(admitted: ScriptedRing) -> None:
-    admitted.owner_client.arrange(admitted.seat_addresses, ZERO, named("notes"))
+    admitted.owner_client.arrange(admitted.seat_addresses, BlockHash(ZERO), named("notes"))
     assert admitted.ledger.mode() is RingMode.ATTESTING
     admitted.attest(0, 1, 2, 3)
     assert admitted.ledger.mode() is RingMode.TRACKING

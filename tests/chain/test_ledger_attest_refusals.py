@@ -9,7 +9,7 @@ import pytest
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.crypto.signing import recover_signer, sign_message
-from deepring_chain.types import ZERO, Address, ArrangementId, Attestation, Domain, Position, RingMode
+from deepring_chain.types import ZERO, Address, ArrangementId, Attestation, Domain, Position, RingMode, SealingKey
 from tests.chain.expect import BREAKS, break_signature, refused
 from tests.chain.ring_driver import ScriptedRing, named
 
@@ -99,7 +99,7 @@ def test_leaf_after_the_flag_is_derived_is_refused(ring: ScriptedRing) -> None:
 
 
 def test_zero_sealing_key_is_refused(arranged: ScriptedRing) -> None:
-    without = replace(arranged.attestation(1), sealing_key=ZERO)
+    without = replace(arranged.attestation(1), sealing_key=SealingKey(ZERO))
     with refused("ZeroSealingKey", worker=arranged.seat_addresses[1]):
         post(arranged, without, arranged.sign_attestation(without))
 

@@ -11,7 +11,7 @@ from web3 import Web3
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.protocol.events import QuerySubmitted, QueryWithdrawn
 from deepring_chain.protocol.trail import start_trail
-from deepring_chain.types import ZERO, Address, Position, QueryPhase, Question, RejectReason
+from deepring_chain.types import ZERO, Address, Position, QueryPhase, Question, RejectReason, SealingKey
 from tests.chain.clock import Clock
 from tests.chain.expect import refused
 from tests.chain.indirect import deploy_forwarder, redirect
@@ -114,4 +114,4 @@ def test_contract_without_a_key_is_told_by_its_own_name(
     ring: ScriptedRing, querent: LocalAccount, forwarder: Address
 ) -> None:
     with refused("ZeroSealingKey", worker=forwarder):
-        through(forwarder, ring.ledger, querent).submit_query(named("input"), ZERO)
+        through(forwarder, ring.ledger, querent).submit_query(named("input"), SealingKey(ZERO))

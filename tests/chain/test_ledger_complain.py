@@ -8,7 +8,7 @@ from eth_account.signers.local import LocalAccount
 from deepring_chain.crypto.signing import message_digest, sign_message
 from deepring_chain.protocol.events import EnvelopeDisputed
 from deepring_chain.protocol.trail import extend_trail
-from deepring_chain.types import ZERO, Attempt, ComplaintKind, Hop, QueryPhase
+from deepring_chain.types import NO_ROUTE, ZERO, Attempt, ComplaintKind, Hop, QueryPhase
 from tests.chain.names import address_of
 from tests.chain.query_driver import ScriptedQuery
 from tests.chain.ring_driver import ScriptedRing
@@ -33,7 +33,7 @@ def test_complaint_of_the_ouroboros_after_the_last_hop_is_recorded(query: Script
     complaint, owner = query.complaint(), query.ring.owner
     signature = sign_message(owner, query.domain, complaint)
     (event,) = query.ring.ledger.events(query.complain())
-    assert event == EnvelopeDisputed(complaint, address_of(owner), ZERO, ZERO, signature, query.trail)
+    assert event == EnvelopeDisputed(complaint, address_of(owner), ZERO, NO_ROUTE, signature, query.trail)
     assert query.place == (QueryPhase.DISPUTED, 1, 4, ZERO, query.output(4), query.trail)
 
 

@@ -11,7 +11,7 @@ from eth_account.signers.local import LocalAccount
 from deepring_chain.chain.errors import TransactionFailed
 from deepring_chain.crypto.signing import recover_signer, sign_message
 from deepring_chain.protocol.query_state import QueryState
-from deepring_chain.types import ZERO, Attempt, Complaint, ComplaintKind, Domain, Hop, QueryId, QueryPhase
+from deepring_chain.types import NO_ROUTE, ZERO, Attempt, Complaint, ComplaintKind, Domain, Hop, QueryId, QueryPhase
 from tests.chain.expect import BREAKS, break_signature, high_s, refused, refused_state
 from tests.chain.names import address_of, named
 from tests.chain.query_driver import ScriptedQuery
@@ -73,9 +73,9 @@ def test_recipient_with_another_opening_is_refused(query: ScriptedQuery, which: 
     query.advance(2)
     complaint, (salt, rest) = query.complaint(), query.opening
     signature = sign_message(query.signer, query.domain, complaint)
-    opening = (named("salt"), rest) if which == "salt" else (salt, ZERO)
+    salt, rest = (named("salt"), rest) if which == "salt" else (salt, NO_ROUTE)
     with refused("NotRecipient", query=1, hop=2, signer=query.signer.address):
-        query.ring.owner_client.complain(query.state, complaint, *opening, signature)
+        query.ring.owner_client.complain(query.state, complaint, salt, rest, signature)
 
 
 def test_nobody_complains_at_the_first_hop(query: ScriptedQuery, mallory: LocalAccount) -> None:

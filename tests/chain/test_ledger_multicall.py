@@ -10,7 +10,7 @@ from eth_account.signers.local import LocalAccount
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.chain.settlement import LedgerCall, Settlement
 from deepring_chain.protocol.events import AnswerDelivered, QuerySubmitted, RouteOpened, UpdatePosted
-from deepring_chain.types import Digest, QueryPhase
+from deepring_chain.types import QueryPhase, RouteLink
 from tests.chain.calls import post_call
 from tests.chain.expect import refused, refused_state
 from tests.chain.names import named
@@ -24,7 +24,7 @@ def routed(ring: ScriptedRing, querent: LocalAccount) -> list[ScriptedQuery]:
     return [ring.submit(querent).open_route() for _ in range(3)]
 
 
-def open_call(query: ScriptedQuery, route: Digest | None = None) -> LedgerCall:
+def open_call(query: ScriptedQuery, route: RouteLink | None = None) -> LedgerCall:
     return LedgerCall(
         "openRoute", (query.query, query.state.as_struct(), route or query.links[0], query.notes, query.items)
     )

@@ -8,7 +8,7 @@ import pytest
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.protocol.events import RouteOpened
-from deepring_chain.types import ZERO, Attempt, Hop, QueryId, QueryPhase
+from deepring_chain.types import NO_ROUTE, ZERO, Attempt, Hop, QueryId, QueryPhase, TrailHash
 from tests.chain.expect import refused, refused_state
 from tests.chain.ring_driver import ScriptedQuery, ScriptedRing, named
 
@@ -38,7 +38,7 @@ def test_others_than_the_owner_are_refused(ring: ScriptedRing, querent: LocalAcc
 def test_empty_route_is_refused(ring: ScriptedRing, querent: LocalAccount) -> None:
     query = ring.submit(querent)
     with refused("EmptyRoute", query=query.query):
-        ring.owner_client.open_route(query.query, query.state, ZERO, named("notes"), query.items)
+        ring.owner_client.open_route(query.query, query.state, NO_ROUTE, named("notes"), query.items)
 
 
 def test_first_route_tells_the_number_of_items(ring: ScriptedRing, querent: LocalAccount) -> None:
@@ -77,6 +77,6 @@ def test_later_attempts_keep_the_number_of_items(ring: ScriptedRing, querent: Lo
 
 
 def test_route_of_an_unknown_query_is_refused(ring: ScriptedRing) -> None:
-    unknown = ScriptedQuery(ring, QueryId(7), ZERO)
+    unknown = ScriptedQuery(ring, QueryId(7), TrailHash(ZERO))
     with refused_state(unknown):
         unknown.open_route()

@@ -7,19 +7,19 @@ from eth_account.signers.local import LocalAccount
 
 from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.events import AuthenticityDerived, BlockAttested, BlockHashed, RestoreOrdered
-from deepring_chain.types import ZERO, ArrangementId, Digest, Position, QueryPhase, RingMode
+from deepring_chain.types import ZERO, ArrangementId, Leaf, Position, QueryPhase, RingMode
 from tests.chain.names import named
 from tests.chain.ring_driver import ScriptedRing, leaf_named
 
 SECOND = ArrangementId(2)
 
 
-def attested_leaves(*tampered: int) -> list[Digest]:
+def attested_leaves(*tampered: int) -> list[Leaf]:
     """What the ledger holds after the blocks in these seats attested other parameters."""
     return [named(f"tampered {p}") if p in tampered else leaf_named(2, p, 0) for p in range(4)]
 
 
-def restored_leaves(*restored: int) -> list[Digest]:
+def restored_leaves(*restored: int) -> list[Leaf]:
     """What the owner expects once these seats are in round 1."""
     return [leaf_named(2, p, int(p in restored)) for p in range(4)]
 

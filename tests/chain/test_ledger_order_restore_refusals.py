@@ -10,12 +10,12 @@ from eth_account.signers.local import LocalAccount
 
 from deepring_chain.crypto.signing import recover_signer
 from deepring_chain.protocol.block_hash import fold_leaves
-from deepring_chain.types import ArrangementId, Digest, RingMode
+from deepring_chain.types import ArrangementId, Leaf, RingMode
 from tests.chain.expect import refused
 from tests.chain.names import named
 from tests.chain.ring_driver import ScriptedRing, leaf_named
 
-Leaves = list[Digest]
+Leaves = list[Leaf]
 SECOND = ArrangementId(2)
 
 

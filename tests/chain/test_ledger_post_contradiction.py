@@ -11,7 +11,7 @@ from eth_account.signers.local import LocalAccount
 from deepring_chain.crypto.signing import message_digest
 from deepring_chain.protocol.events import OutputDisputed, UpdatePosted
 from deepring_chain.protocol.trail import VIOLATION, extend_trail, mark_trail
-from deepring_chain.types import ZERO, Digest, Hop, QueryPhase, RingMode, SignedUpdate
+from deepring_chain.types import NO_BLOB, NO_OUTPUT, ZERO, Hop, OutputCommitment, QueryPhase, RingMode, SignedUpdate
 from tests.chain.calls import contradiction_call
 from tests.chain.clock import Clock
 from tests.chain.expect import refused, refused_state
@@ -26,7 +26,7 @@ def contradicting(query: ScriptedQuery) -> SignedUpdate:
     return query.sign(query.update(output=OTHER))
 
 
-def post(query: ScriptedQuery, signed: SignedUpdate, expected: Digest | None = None) -> None:
+def post(query: ScriptedQuery, signed: SignedUpdate, expected: OutputCommitment | None = None) -> None:
     """As a contradiction, whatever it is."""
     query.ring.ledger.send(query.ring.owner, contradiction_call(query.state, signed, expected))
 
@@ -58,7 +58,7 @@ def test_outputs_that_agree_are_refused(query: ScriptedQuery, hop: int) -> None:
 
 
 @pytest.mark.parametrize("expected", [ZERO, OTHER], ids=["zero", "another"])
-def test_first_hop_contradicts_nothing(query: ScriptedQuery, expected: Digest) -> None:
+def test_first_hop_contradicts_nothing(query: ScriptedQuery, expected: OutputCommitment) -> None:
     """Mallory saw the entry of hop 0 on its way, of which nothing is expected."""
     honest = query.sign(query.update())
     with refused("OutputsAgree", query=1, output=query.output(0)):
@@ -69,7 +69,7 @@ def test_first_hop_contradicts_nothing(query: ScriptedQuery, expected: Digest) -
 @pytest.mark.parametrize("expected", [ZERO, named("made up")], ids=["zero", "made up"])
 @pytest.mark.parametrize("is_honest", [True, False], ids=["honest hop", "contradicting hop"])
 def test_other_expectation_than_the_hops_before_is_refused(
-    query: ScriptedQuery, expected: Digest, is_honest: bool
+    query: ScriptedQuery, expected: OutputCommitment, is_honest: bool
 ) -> None:
     """Mallory, or the hop, makes up what the hop before is to have said."""
     query.advance(2)
@@ -82,8 +82,8 @@ FORGERIES: dict[str, Callable[[ScriptedQuery, SignedUpdate], SignedUpdate]] = {
     "another signer": lambda query, signed: query.sign(signed.update, query.signers[3]),
     "owner as signer": lambda query, signed: query.sign(signed.update, query.ring.owner),
     "changed output": lambda _, signed: replace(signed, update=replace(signed.update, output=named("changed"))),
-    "changed next output": lambda _, signed: replace(signed, update=replace(signed.update, next_output=ZERO)),
-    "changed envelope": lambda _, signed: replace(signed, update=replace(signed.update, envelope=ZERO)),
+    "changed next output": lambda _, signed: replace(signed, update=replace(signed.update, next_output=NO_OUTPUT)),
+    "changed envelope": lambda _, signed: replace(signed, update=replace(signed.update, envelope=NO_BLOB)),
     "changed salt": lambda _, signed: replace(signed, salt=named("changed")),
     "changed rest": lambda _, signed: replace(signed, next_route=named("changed")),
 }

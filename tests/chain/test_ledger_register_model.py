@@ -6,7 +6,7 @@ import pytest
 from eth_account.signers.local import LocalAccount
 
 from deepring_chain.protocol.events import AuthenticityDerived, ModelRegistered
-from deepring_chain.types import MAX_LAYERS, ZERO, Digest, RingMode
+from deepring_chain.types import MAX_LAYERS, NO_BLOB, ZERO, ModelRoot, RingMode
 from tests.chain.expect import refused
 from tests.chain.ring_driver import ScriptedRing, named
 
@@ -25,8 +25,8 @@ def test_versions_count_up_also_for_the_same_model(bare_ring: ScriptedRing) -> N
 
 
 def test_card_may_be_missing(bare_ring: ScriptedRing) -> None:
-    receipt = bare_ring.owner_client.register_model(named("root"), ZERO, 5)
-    assert bare_ring.ledger.events(receipt) == [ModelRegistered(1, named("root"), ZERO, 5)]
+    receipt = bare_ring.owner_client.register_model(named("root"), NO_BLOB, 5)
+    assert bare_ring.ledger.events(receipt) == [ModelRegistered(1, named("root"), NO_BLOB, 5)]
 
 
 @pytest.mark.parametrize("layers", [1, MAX_LAYERS])
@@ -40,7 +40,7 @@ def test_least_and_greatest_number_of_layers_are_accepted(bare_ring: ScriptedRin
     [(ZERO, 3), (named("root"), 0), (named("root"), MAX_LAYERS + 1), (ZERO, 65_535)],
     ids=["no root", "no layer", "one layer too many", "neither"],
 )
-def test_unusable_model_is_refused(bare_ring: ScriptedRing, root: Digest, layers: int) -> None:
+def test_unusable_model_is_refused(bare_ring: ScriptedRing, root: ModelRoot, layers: int) -> None:
     with refused("InvalidModel", root=root, layers=layers):
         bare_ring.owner_client.register_model(root, named("card"), layers)
 

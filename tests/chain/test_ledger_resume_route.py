@@ -20,7 +20,7 @@ from deepring_chain.protocol.events import (
 from deepring_chain.protocol.history import all_entries, entries_after
 from deepring_chain.protocol.session import FaultKind, Session, TrailEvent
 from deepring_chain.protocol.trail import RENEWAL, VIOLATION, extend_trail, start_trail
-from deepring_chain.types import Address, Attempt, Digest, Domain, Hop, QueryPhase, TrailEntry
+from deepring_chain.types import Address, Attempt, Domain, Hop, QueryPhase, TrailEntry, TrailHash
 from tests.chain.clock import Clock
 from tests.chain.names import address_of, named
 from tests.chain.query_driver import ScriptedQuery
@@ -165,7 +165,7 @@ def session_of(query: ScriptedQuery) -> Session:
     return session
 
 
-def entry_of(event: TrailEvent, trail: Digest, domain: Domain, owner: Address) -> TrailEntry:
+def entry_of(event: TrailEvent, trail: TrailHash, domain: Domain, owner: Address) -> TrailEntry:
     """What the rolling hash takes from an event."""
     match event:
         case UpdatePosted():
@@ -182,7 +182,7 @@ def entry_of(event: TrailEvent, trail: Digest, domain: Domain, owner: Address) -
             return TrailEntry(message_digest(domain, event.delivery(trail)), owner)
 
 
-def recomputed_trail(query: ScriptedQuery, session: Session) -> Digest:
+def recomputed_trail(query: ScriptedQuery, session: Session) -> TrailHash:
     """The trail from the events alone; each event that is no mark must carry the one after it."""
     owner = Address(query.ring.owner.address)
     trail = start_trail(session.query, session.querent, query.question)

@@ -12,15 +12,15 @@ from eth_account.signers.local import LocalAccount
 from deepring_chain.crypto.signing import message_digest, recover_signer
 from deepring_chain.protocol.trail import extend_trail
 from deepring_chain.types import (
-    ZERO,
+    NO_ROUTE,
     Attempt,
-    Digest,
     Hop,
     QueryId,
     QueryPhase,
     RingMode,
     SignedUpdate,
     TrailEntry,
+    TrailHash,
     Update,
 )
 from tests.chain.clock import Clock
@@ -40,7 +40,7 @@ def interrupted(query: ScriptedQuery) -> ScriptedQuery:
     return query
 
 
-def trail_after(query: ScriptedQuery, anchor: Entry, later: Entries) -> Digest:
+def trail_after(query: ScriptedQuery, anchor: Entry, later: Entries) -> TrailHash:
     """Where a claimed history leads."""
     assert isinstance(anchor.message, Update)
     digest = message_digest(query.domain, anchor.message)
@@ -198,7 +198,7 @@ def test_empty_route_is_refused(interrupted: ScriptedQuery) -> None:
     later, client = interrupted.after(anchor), interrupted.ring.owner_client
     with refused("EmptyRoute", query=1):
         client.resume_route(
-            interrupted.state, anchor.message, address_of(anchor.signer), later, ZERO, interrupted.notes
+            interrupted.state, anchor.message, address_of(anchor.signer), later, NO_ROUTE, interrupted.notes
         )
 
 

@@ -7,7 +7,18 @@ from eth_account.signers.local import LocalAccount
 from deepring_chain.protocol.events import QuerySubmitted
 from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.trail import start_trail
-from deepring_chain.types import ZERO, Address, Attempt, Hop, QueryId, QueryPhase, Question
+from deepring_chain.types import (
+    NO_OUTPUT,
+    NO_ROUTE,
+    ZERO,
+    Address,
+    Attempt,
+    Hop,
+    QueryId,
+    QueryPhase,
+    Question,
+    SealingKey,
+)
 from tests.chain.expect import refused
 from tests.chain.ring_driver import ScriptedRing, named
 
@@ -19,7 +30,9 @@ def test_query_is_recorded_with_its_first_trail(ring: ScriptedRing, querent: Loc
     trail = start_trail(QueryId(1), asker, question)
     assert query == 1
     assert ring.ledger.events(receipt) == [QuerySubmitted(query, asker, named("input"), named("key"), trail)]
-    state = QueryState(QueryPhase.SUBMITTED, Attempt(0), Hop(0), 0, 0, question.submitted_at, ZERO, ZERO, trail)
+    state = QueryState(
+        QueryPhase.SUBMITTED, Attempt(0), Hop(0), 0, 0, question.submitted_at, NO_ROUTE, NO_OUTPUT, trail
+    )
     assert ring.ledger.word(1) == state.fold()
     assert ring.ledger.query(1) == state
     assert ring.ledger.question(1) == question
@@ -52,5 +65,5 @@ def test_query_without_model_is_refused(bare_ring: ScriptedRing, querent: LocalA
 
 def test_zero_sealing_key_is_refused(ring: ScriptedRing, querent: LocalAccount) -> None:
     with refused("ZeroSealingKey", worker=querent.address):
-        ring.ledger.by(querent).submit_query(named("input"), ZERO)
+        ring.ledger.by(querent).submit_query(named("input"), SealingKey(ZERO))
     assert ring.ledger.read("queryCount") == 0

@@ -11,7 +11,7 @@ from eth_account.signers.local import LocalAccount
 
 from deepring_chain.protocol.events import QueryWithdrawn
 from deepring_chain.protocol.trail import VIOLATION, extend_trail, start_trail
-from deepring_chain.types import ZERO, QueryId, QueryPhase, Question, TrailEntry
+from deepring_chain.types import NO_BLOB, ZERO, QueryId, QueryPhase, Question, TrailEntry, TrailHash
 from tests.chain.clock import Clock
 from tests.chain.expect import refused, refused_state
 from tests.chain.names import address_of, named
@@ -40,7 +40,7 @@ def refused_history(
 
 
 QUESTIONS: dict[str, Callable[[Question], Question]] = {
-    "another input": lambda question: replace(question, sealed_input=ZERO),
+    "another input": lambda question: replace(question, sealed_input=NO_BLOB),
     "another key": lambda question: replace(question, sealing_key=named("another key")),
     "asked earlier": lambda question: replace(question, submitted_at=question.submitted_at - WITHDRAW_SECONDS),
     "asked long ago": lambda question: replace(question, submitted_at=0),
@@ -160,7 +160,7 @@ def test_second_withdrawal_is_refused(query: ScriptedQuery) -> None:
 
 def test_unknown_query_is_refused_for_anyone(ring: ScriptedRing, mallory: LocalAccount) -> None:
     """There is nobody who asked: not even the zero address."""
-    unknown = ScriptedQuery(ring, QueryId(7), ZERO, mallory)
+    unknown = ScriptedQuery(ring, QueryId(7), TrailHash(ZERO), mallory)
     with refused_state(unknown):
         unknown.withdraw()
 

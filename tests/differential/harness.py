@@ -11,7 +11,20 @@ from web3.types import RPCEndpoint
 
 from deepring_chain.chain.artifact import read_artifact
 from deepring_chain.crypto.signing import SignedMessage, as_struct
-from deepring_chain.types import Address, Attestation, Complaint, Delivery, Digest, Domain, Update, Verdict
+from deepring_chain.types import (
+    NO_ROUTE,
+    Address,
+    Attestation,
+    BlockHash,
+    Complaint,
+    Delivery,
+    Digest,
+    Domain,
+    Leaf,
+    RouteLink,
+    Update,
+    Verdict,
+)
 from tests.waiting import FOREVER
 
 ARTIFACT = Path(__file__).parents[1] / "artifacts" / "DigestHarness.json"
@@ -48,7 +61,7 @@ class Harness:
         address = web3.eth.wait_for_transaction_receipt(sent, FOREVER, 0.005)["contractAddress"]
         return cls(web3, Address(to_checksum_address(str(address))))
 
-    def call(self, function: str, *arguments: object, address: Address | None = None) -> Digest:
+    def call(self, function: str, *arguments: object, address: Address | None = None) -> Any:
         """What a function returns, with the harness's code at its own or at another address."""
         transaction = {"to": address or self._deployed, "data": self._contract.encode_abi(function, arguments)}
         parameters: list[Any] = [transaction, "latest"]
@@ -59,18 +72,18 @@ class Harness:
 
     def digest(self, message: SignedMessage, address: Address | None = None) -> Digest:
         """The EIP-712 digest of a message for the harness, or for a contract at another address."""
-        return self.call(DIGEST_FUNCTIONS[type(message)], as_struct(message), address=address)
+        return Digest(self.call(DIGEST_FUNCTIONS[type(message)], as_struct(message), address=address))
 
-    def fold(self, leaves: list[Digest]) -> list[Digest]:
+    def fold(self, leaves: list[Leaf]) -> list[BlockHash]:
         """HASH_0 .. HASH_last, one call each (eq. 1-2)."""
         hashes = [self.call("firstBlockHash", leaves[0])]
         for leaf in leaves[1:]:
             hashes.append(self.call("nextBlockHash", hashes[-1], leaf))
         return hashes
 
-    def route(self, signers: list[Address], salts: list[Digest]) -> list[Digest]:
+    def route(self, signers: list[Address], salts: list[Digest]) -> list[RouteLink]:
         """The links of a route, the first one first, zero last."""
-        links = [Digest(bytes(32))]
+        links = [NO_ROUTE]
         for signer, salt in zip(reversed(signers), reversed(salts), strict=True):
             links.insert(0, self.call("routeLink", signer, salt, links[0]))
         return links

@@ -20,9 +20,14 @@ from deepring_chain.types import (
     Delivery,
     Digest,
     Hop,
+    Leaf,
+    Pointer,
     Position,
     QueryId,
     Question,
+    RouteLink,
+    SealingKey,
+    TrailHash,
     Update,
     Verdict,
 )
@@ -46,19 +51,19 @@ verdicts = st.builds(Verdict, queries, attempts, hops, st.booleans(), st.boolean
 
 @MANY
 @given(leaf=digests)
-def test_hash_of_the_first_block_is_the_same(harness: Harness, leaf: Digest) -> None:
+def test_hash_of_the_first_block_is_the_same(harness: Harness, leaf: Leaf) -> None:
     assert fold_leaves([leaf]) == [harness.call("firstBlockHash", leaf)]
 
 
 @SOME
 @given(leaves=st.lists(digests, min_size=1, max_size=8))
-def test_fold_of_a_ring_is_the_same(harness: Harness, leaves: list[Digest]) -> None:
+def test_fold_of_a_ring_is_the_same(harness: Harness, leaves: list[Leaf]) -> None:
     assert fold_leaves(leaves) == harness.fold(leaves)
 
 
 @MANY
 @given(signer=addresses, salt=digests, rest=digests)
-def test_route_link_is_the_same(harness: Harness, signer: Address, salt: Digest, rest: Digest) -> None:
+def test_route_link_is_the_same(harness: Harness, signer: Address, salt: Digest, rest: RouteLink) -> None:
     assert route_link(signer, salt, rest) == harness.call("routeLink", signer, salt, rest)
 
 
@@ -102,13 +107,13 @@ def test_verdict_digest_is_the_same(harness: Harness, message: SignedMessage) ->
 @MANY
 @given(query=queries, querent=addresses, sealed_input=digests, key=digests, time=st.integers(0, 2**40 - 1))
 def test_first_trail_is_the_same(
-    harness: Harness, query: QueryId, querent: Address, sealed_input: Digest, key: Digest, time: int
+    harness: Harness, query: QueryId, querent: Address, sealed_input: Pointer, key: Digest, time: int
 ) -> None:
     actual = harness.call("startTrail", query, querent, (sealed_input, key, time))
-    assert start_trail(query, querent, Question(sealed_input, key, time)) == actual
+    assert start_trail(query, querent, Question(sealed_input, SealingKey(key), time)) == actual
 
 
 @MANY
 @given(trail=digests, digest=digests, signer=addresses)
-def test_next_trail_is_the_same(harness: Harness, trail: Digest, digest: Digest, signer: Address) -> None:
+def test_next_trail_is_the_same(harness: Harness, trail: TrailHash, digest: Digest, signer: Address) -> None:
     assert extend_trail(trail, digest, signer) == harness.call("extendTrail", trail, digest, signer)

@@ -10,7 +10,7 @@ from deepring_chain.protocol.events import UpdatePosted
 from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.run import Run
 from deepring_chain.protocol.trail import RENEWAL, VIOLATION, mark_trail
-from deepring_chain.types import Digest, QueryPhase
+from deepring_chain.types import QueryPhase, TrailHash
 from tests.chain.ring_driver import ScriptedQuery
 from tests.differential.harness import Harness
 from tests.differential.test_digests import MANY, attempts, digests, hops
@@ -37,7 +37,7 @@ def test_word_of_a_state_is_the_same(harness: Harness, state: QueryState) -> Non
 
 @MANY
 @given(trail=digests)
-def test_marked_trail_is_the_same(harness: Harness, trail: Digest) -> None:
+def test_marked_trail_is_the_same(harness: Harness, trail: TrailHash) -> None:
     assert mark_trail(trail, VIOLATION) == harness.call("markViolation", trail)
     assert mark_trail(trail, RENEWAL) == harness.call("markRenewal", trail)
 

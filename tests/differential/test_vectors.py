@@ -16,7 +16,7 @@ from tests.differential.make_vectors import CHAIN_ID, PATH, build, message_of
 VECTORS = json.loads(PATH.read_text(encoding="utf-8"))
 
 
-def unhex(values: list[str]) -> list[Digest]:
+def unhex(values: list[str]) -> list[Any]:
     return [Digest(bytes.fromhex(value)) for value in values]
 
 

@@ -13,7 +13,7 @@ from deepring_chain.attacks.orders import ORDER_FILE, LabOrder, Lie, give_order
 from deepring_chain.protocol.events import AuthenticityDerived, Event, RestoreReported, RouteOpened, UpdatePosted
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.ring.folder import PARAMS_FILE
-from deepring_chain.types import Digest, Hop, QueryId, RingMode
+from deepring_chain.types import Hop, Pointer, QueryId, RingMode
 from tests.e2e.live_ring import LiveRing
 from tests.waiting import wait_until
 
@@ -95,7 +95,7 @@ def hops_by_attempt(ring: LiveRing, query: QueryId) -> dict[int, list[int]]:
     return executed
 
 
-def lose(ring: LiveRing, pointer: Digest) -> None:
+def lose(ring: LiveRing, pointer: Pointer) -> None:
     """Removes a blob from the store, as an operator's mistake would."""
     (path,) = (ring.folder.path / "store").rglob(pointer.hex())
     path.unlink()

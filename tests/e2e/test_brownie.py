@@ -73,6 +73,15 @@ def attached(tmp_path: Path) -> Iterator[Brownie]:
         yield Brownie(devnet.port, tmp_path / "ring")
 
 
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brownie]:
+    """On a node that runs already, with a ring on it, for tests that leave both as they were."""
+    with Devnet() as devnet:
+        brownie = Brownie(devnet.port, tmp_path_factory.mktemp("deployed") / "ring")
+        succeeded(brownie.run("deploy"))
+        yield brownie
+
+
 def succeeded(done: Output) -> str:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -114,12 +123,13 @@ def test_deploy_infer_infer_and_audit_on_a_running_node(attached: Brownie) -> No
     assert said.rstrip().endswith("the audit passed")
 
 
-def test_audit_of_a_damaged_store_fails_and_names_the_blob(attached: Brownie) -> None:
-    succeeded(attached.run("deploy"))
-    folder = RingFolder(Path(attached.environment["DEEPRING_RING"]))
+def test_audit_of_a_damaged_store_fails_and_names_the_blob(deployed: Brownie) -> None:
+    folder = RingFolder(Path(deployed.environment["DEEPRING_RING"]))
     (blob,) = [path for path in (folder.path / "store").rglob("*") if path.is_file()]
-    blob.write_bytes(blob.read_bytes() + b"x")
-    assert blob.name[:8] in failed(attached.run("audit"))
+    sound = blob.read_bytes()
+    blob.write_bytes(sound + b"x")
+    assert blob.name[:8] in failed(deployed.run("audit"))
+    blob.write_bytes(sound)
 
 
 def test_audit_on_a_chain_without_the_ring_says_so(brownie: Brownie) -> None:
@@ -130,11 +140,10 @@ def test_missing_password_is_one_line(brownie: Brownie) -> None:
     assert "no password: set DEEPRING_PASSWORD" in failed(brownie.run("infer", DEEPRING_PASSWORD=None))
 
 
-def test_wrong_password_and_wrong_count_are_one_line(attached: Brownie) -> None:
-    succeeded(attached.run("deploy"))
-    assert "wrong password" in failed(attached.run("deploy", DEEPRING_PASSWORD="other"))
-    assert "wrong password" in failed(attached.run("infer", DEEPRING_PASSWORD="other"))
-    assert "1 to 1000" in failed(attached.run("infer", "main", "many"))
+def test_wrong_password_and_wrong_count_are_one_line(deployed: Brownie) -> None:
+    assert "wrong password" in failed(deployed.run("deploy", DEEPRING_PASSWORD="other"))
+    assert "wrong password" in failed(deployed.run("infer", DEEPRING_PASSWORD="other"))
+    assert "1 to 1000" in failed(deployed.run("infer", "main", "many"))
 
 
 def test_tamper_shows_the_whole_story_and_the_same_answer(attached: Brownie) -> None:
@@ -171,10 +180,9 @@ def test_console_knows_the_ledger_and_outlives_an_error(attached: Brownie) -> No
     assert "1 to 1000" in error
 
 
-def test_console_on_another_node_does_not_know_a_ledger_of_this_one(attached: Brownie) -> None:
-    succeeded(attached.run("deploy"))
+def test_console_on_another_node_does_not_know_a_ledger_of_this_one(deployed: Brownie) -> None:
     with Devnet() as other:
-        said = succeeded(attached.do("console", typed="print('ledgers', len(Ledger))\n", ANVIL_PORT=str(other.port)))
+        said = succeeded(deployed.do("console", typed="print('ledgers', len(Ledger))\n", ANVIL_PORT=str(other.port)))
     assert "ledgers 0" in said
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from deepring_chain.attacks.orders import Lie
 from deepring_chain.protocol.session import FaultKind
-from deepring_chain.types import Digest, Hop, QueryId, RingMode
+from deepring_chain.types import Hop, Pointer, QueryId, RingMode
 from tests.e2e.incidents import convicted, faults, hops_by_attempt, lose, order, stopped
 from tests.e2e.live_ring import LiveRing, random_images, running_ring, tiny_model, wait_for
 
@@ -103,7 +103,7 @@ def test_neighbors_on_one_edge_are_both_convicted_by_one_verdict(lab: LiveRing) 
     assert lab.session(query).attempt == 2
 
 
-def sent_by_worker_1(ring: LiveRing, query: QueryId) -> Digest:
+def sent_by_worker_1(ring: LiveRing, query: QueryId) -> Pointer:
     session = ring.await_session(query, lambda session: session.next_hop == 2)
     return session.updates[Hop(1)].signed.update.envelope
 

@@ -15,7 +15,7 @@ from tests.e2e.command import DEEPRING, environment, said
 from tests.e2e.live_ring import LiveRing, random_images
 
 HEAVY = ["typer", "rich", "numpy", "web3", "torch", "requests", "fsspec", "PIL"]
-"""What the commands import, from the first to the last."""
+"""What `deepring demo` imports, from the first to the last."""
 
 INTERRUPT = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(600)\n"
 
@@ -29,13 +29,13 @@ def run_with(stub: str, text: str, folder: Path, *arguments: str) -> subprocess.
 
 @pytest.mark.parametrize("module", HEAVY)
 def test_interrupt_while_the_command_is_imported_ends_it_without_a_word(module: str, tmp_path: Path) -> None:
-    done = run_with(module, INTERRUPT, tmp_path, "status")
+    done = run_with(module, INTERRUPT, tmp_path, "demo")
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 @pytest.mark.parametrize("module", ["typer", "torch"])
 def test_interrupt_that_an_import_raises_ends_the_command_without_a_word(module: str, tmp_path: Path) -> None:
-    done = run_with(module, "raise KeyboardInterrupt\n", tmp_path, "status")
+    done = run_with(module, "raise KeyboardInterrupt\n", tmp_path, "demo")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 

@@ -21,7 +21,7 @@ from deepring_chain.ring.create import init_ring
 from deepring_chain.ring.folder import Deployment, RingFolder
 from deepring_chain.runtime.actor import load_actor
 from deepring_chain.runtime.processes import RingProcesses
-from deepring_chain.types import Digest, QueryId, TensorBytes
+from deepring_chain.types import Digest, Pointer, QueryId, TensorBytes
 from tests.e2e.live_ring import PASSWORD, LiveRing, await_ended, no_step, random_images, tiny_model, wait_for
 
 
@@ -36,7 +36,7 @@ class Forger:
         self.place = query_context(self.client.domain, self.keys.address, self.keys.sealing_public)
 
     def post(self, digest: Digest) -> QueryId:
-        query, _ = self.client.submit_query(digest, self.keys.sealing_public)
+        query, _ = self.client.submit_query(Pointer(digest), self.keys.sealing_public)
         return query
 
     def tensor(self, dtype: str, shape: tuple[int, ...], data: bytes) -> bytes:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from deepring_chain.explorer.blobs import Blob, BlobState
 from deepring_chain.model.card import ModelCard
-from deepring_chain.types import Digest
+from deepring_chain.types import Digest, OutputCommitment
 from tests.chain.stored_ring import StoredRing, answer_one
 from tests.e2e.command import Terminal
 from tests.explorer.pages_seen import Site, site_of
@@ -20,7 +20,7 @@ from tests.explorer.watching import Watched, let_all_run, page_until, see, width
 
 pytestmark = pytest.mark.browser
 
-LIE = Digest(bytes(range(32)))
+LIE = OutputCommitment(Digest(bytes(range(32))))
 
 
 @pytest.fixture(scope="module")

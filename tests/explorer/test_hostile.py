@@ -18,7 +18,7 @@ from deepring_chain.explorer.text import clean
 from deepring_chain.model.card import ModelCard
 from deepring_chain.protocol.events import ModelRegistered
 from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, BlobUnreadable, ContentStore
-from deepring_chain.types import Digest, QueryId
+from deepring_chain.types import Digest, Pointer, QueryId
 from tests.explorer.pages_seen import elements, site_of
 from tests.explorer.scripted import NAMES, ScriptedTrail, changed, record_of, ring
 from tests.waiting import FOREVER, processor_seconds, wait_until
@@ -63,7 +63,7 @@ class OneBlob(BlobLooker):
         super().__init__(None)
         self.blob = blob
 
-    def look(self, pointer: Digest | None, *, as_card: bool = False) -> Blob:  # noqa: ARG002
+    def look(self, pointer: Pointer | None, *, as_card: bool = False) -> Blob:  # noqa: ARG002
         return self.blob
 
 
@@ -134,7 +134,7 @@ class HostileStore(ContentStore):
         return self.behavior
 
 
-POINTER = Digest(bytes([7]) * 32)
+POINTER = Pointer(Digest(bytes([7]) * 32))
 
 FAILURES = [
     (BlobMissing(POINTER, "x"), BlobState.MISSING),
@@ -154,9 +154,9 @@ def test_failing_store_is_said_in_words_and_ends_nothing(failure: Exception, sta
     looker.wait(FOREVER)
     assert looker.look(POINTER).state is state
     other = Digest(bytes([8]) * 32)
-    looker.look(other)
+    looker.look(Pointer(other))
     looker.wait(FOREVER)
-    assert looker.look(other).state is state
+    assert looker.look(Pointer(other)).state is state
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_store_that_never_answers_delays_no_page_and_is_said_to_be_slow(release:
 def test_one_slow_blob_does_not_hide_the_others(release: threading.Event) -> None:
     slow = Digest(bytes([1]) * 32)
     looker = BlobLooker(HostileStore(lambda digest, _max: (release.wait() and b"") if digest == slow else b"x"))
-    looker.look(slow)
+    looker.look(Pointer(slow))
     looker.look(POINTER)
     await_state(looker, BlobState.GOOD)
 
@@ -191,7 +191,7 @@ def test_ever_more_pointers_do_not_pile_up(release: threading.Event) -> None:
     looker = BlobLooker(HostileStore(lambda _digest, _max: release.wait() and b""))
     with processor_seconds(5):
         for number in range(10_000):
-            looker.look(Digest(number.to_bytes(32, "big")))
+            looker.look(Pointer(Digest(number.to_bytes(32, "big"))))
     assert threading.active_count() < 60
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from deepring_chain.chain.errors import NodeUnreachable
 from deepring_chain.cli.news import RingNews
-from deepring_chain.types import Digest
+from deepring_chain.types import Digest, OutputCommitment
 from tests.explorer.scripted import NAMES, ScriptedTrail, entries_of, ring
 from tests.explorer.test_hostile import tampered
 
-LIE = Digest(bytes(range(32)))
+LIE = OutputCommitment(Digest(bytes(range(32))))
 
 
 class FakeNode:

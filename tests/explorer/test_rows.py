@@ -12,10 +12,10 @@ from deepring_chain.explorer.query_view import view_line, view_query
 from deepring_chain.explorer.rows import QueryRow, gas_summary, query_rows, shared_gas, total_gas
 from deepring_chain.follow.history import HistoryEntry
 from deepring_chain.protocol.events import query_of
-from deepring_chain.types import Digest, QueryId
+from deepring_chain.types import Digest, OutputCommitment, QueryId
 from tests.explorer.scripted import GAS, NAMES, ScriptedTrail, entries_of, record_of, ring
 
-LIE = Digest(bytes(range(32)))
+LIE = OutputCommitment(Digest(bytes(range(32))))
 
 
 def entries(script: ScriptedTrail, query: int = 1) -> list[HistoryEntry]:

@@ -11,7 +11,7 @@ import pytest
 
 from deepring_chain.errors import ConfigError
 from deepring_chain.explorer.server import HOST, bind
-from deepring_chain.types import Digest
+from deepring_chain.types import Digest, OutputCommitment
 from tests.explorer.pages_seen import Site, elements, site_of
 from tests.explorer.scripted import full_trail, record_of, ring
 
@@ -21,7 +21,7 @@ def site() -> Iterator[Site]:
     """A ring with a delivered, a disputed and a running query."""
     script = ring()
     script.submit().open_route().post().post().post().post().deliver()
-    script.submit().open_route().post().post().contradict(Digest(bytes(range(32))))
+    script.submit().open_route().post().post().contradict(OutputCommitment(Digest(bytes(range(32)))))
     script.submit().open_route().post()
     with site_of(record_of(script)) as running:
         yield running

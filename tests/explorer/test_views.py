@@ -12,7 +12,7 @@ from deepring_chain.explorer.query_view import HopState, QueryView, view_query
 from deepring_chain.explorer.record import Record
 from deepring_chain.explorer.ring_view import Lamp, LinkState, SeatState, view_ring
 from deepring_chain.explorer.story import Tone, tell
-from deepring_chain.types import Address, ComplaintKind, Digest, QueryId
+from deepring_chain.types import Address, ComplaintKind, Digest, OutputCommitment, QueryId
 from tests.explorer.scripted import NAMES, SEATS, TERMS, ScriptedTrail, full_trail, record_of, ring
 
 
@@ -225,8 +225,8 @@ def test_disputed_edge_is_marked_on_both_sides_and_the_lie_has_a_length() -> Non
     assert ended.remarks[0].startswith("from the lie to the verdict: ")
 
 
-def script_lie() -> Digest:
-    return Digest(bytes(range(32)))
+def script_lie() -> OutputCommitment:
+    return OutputCommitment(Digest(bytes(range(32))))
 
 
 def test_entry_that_agrees_says_so_and_one_that_does_not_says_nothing_of_it() -> None:

@@ -10,7 +10,7 @@ from deepring_chain.actors.ouroboros.referee import GRACE_SECONDS
 from deepring_chain.attacks import lies
 from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, give_order
-from deepring_chain.cli.app import app
+from deepring_chain.cli.app import make_app
 from deepring_chain.protocol.session import FaultKind
 from tests.recipes.copied_package import is_copied
 from tests.unit.actors.fake_ring import IMAGES, FakeRing, session_of, tiny_model
@@ -20,7 +20,7 @@ def main() -> None:
     assert is_copied(lies.__file__)
     lie = Lie("zero-input")
     assert lie not in MEMORY_LIES
-    shown = CliRunner().invoke(app, ["perturb", "--help"], env={"COLUMNS": "200"}).output
+    shown = CliRunner().invoke(make_app(), ["perturb", "--help"], env={"COLUMNS": "200"}).output
     assert "zero-input" in shown, shown
     ring = FakeRing.make(Path.cwd() / "ring", tiny_model())
     ring.settle()

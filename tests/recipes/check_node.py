@@ -11,7 +11,7 @@ from deepring_chain.chain import node_blocks, nodes, pending, sender
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.cli import arguments
-from deepring_chain.cli.app import app
+from deepring_chain.cli.app import make_app
 from tests.chain.ring_driver import Ledger, ScriptedRing, account_named, fund
 from tests.recipes.copied_package import is_copied
 from tests.waiting import FOREVER
@@ -41,7 +41,7 @@ def check_query() -> None:
 def main() -> None:
     assert is_copied(nodes.__file__)
     assert "cancun" in [chain.value for chain in arguments.Chain]
-    shown = CliRunner().invoke(app, ["up", "--help"], env={"COLUMNS": "200"}).output
+    shown = CliRunner().invoke(make_app(), ["up", "--help"], env={"COLUMNS": "200"}).output
     assert "cancun" in shown, shown
     assert "replaced by the sequencer" in vars(pending)["TAKEN"]
     assert -32004 in vars(node_blocks)["METHOD_NOT_FOUND"]

@@ -13,7 +13,7 @@ from deepring_chain.errors import StoreError
 from deepring_chain.store import kinds
 from deepring_chain.store.content import ContentStore
 from deepring_chain.store.faults import BlobCorrupt, BlobMissing
-from deepring_chain.types import Digest
+from deepring_chain.types import NO_BLOB
 from tests.recipes.copied_package import is_copied
 
 BLOBS = (b"", b"blob", bytes(range(256)) * 64)
@@ -27,7 +27,7 @@ def check_blobs(url: str) -> None:
         assert read.get(digest) == blob
         assert (read.size(digest), read.exists(digest), read.has_good(digest)) == (len(blob), True, True)
     with pytest.raises(BlobMissing):
-        read.get(Digest(bytes(32)))
+        read.get(NO_BLOB)
     read.check_readable()
     read.check_writable()
 

@@ -40,7 +40,7 @@ from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.roster import Roster
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
-from deepring_chain.types import Address, ArrangementId, Digest, Position
+from deepring_chain.types import Address, ArrangementId, Challenge, Digest, Pointer, Position
 
 LOG = logging.getLogger(__name__)
 
@@ -168,7 +168,7 @@ class Arranger:
 
     def _draw(self, arrangement: ArrangementId) -> ArrangementDraw:
         seats = draw_seats(self._member.keys.address, self._choose_workers(), self._member.rng)
-        challenge = Digest(secrets.token_bytes(32))
+        challenge = Challenge(Digest(secrets.token_bytes(32)))
         leaves = self._owner.expected_leaves([self._roster.layer_of(seat) for seat in seats], challenge)
         return ArrangementDraw(seats, challenge, tuple(leaves), self._store_notes(arrangement, seats, challenge))
 
@@ -180,7 +180,7 @@ class Arranger:
         state = self._member.state
         return count_strikes(self._failures(), state.absences, state.restores)
 
-    def _store_notes(self, arrangement: ArrangementId, seats: tuple[Address, ...], challenge: Digest) -> Digest:
+    def _store_notes(self, arrangement: ArrangementId, seats: tuple[Address, ...], challenge: Challenge) -> Pointer:
         keys = self._member.state.sealing_keys
         notes = [
             (keys[seat], ArrangementNote(Position(position), challenge).encode())

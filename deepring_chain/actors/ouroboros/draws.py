@@ -8,7 +8,7 @@ from eth_utils import to_checksum_address
 
 from deepring_chain.encoding import check_digests, decode_fields, encode_fields
 from deepring_chain.errors import ProtocolError
-from deepring_chain.types import Address, Digest, Hop
+from deepring_chain.types import Address, Challenge, Digest, Hop, Leaf, Pointer, SealingKey
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class ArrangementDraw:
     """An arrangement as drawn: seats in ring order, secret challenge, leaves that must come back, notes."""
 
     seats: tuple[Address, ...]
-    challenge: Digest
-    leaves: tuple[Digest, ...]
-    notes: Digest
+    challenge: Challenge
+    leaves: tuple[Leaf, ...]
+    notes: Pointer
 
     def encode(self) -> bytes:
         """Bytes for the journal."""
@@ -40,9 +40,9 @@ class ArrangementDraw:
 class RestoreDraw:
     """A restore as drawn: the seat's fresh challenge, the leaf that must come back, the blob with the parameters."""
 
-    challenge: Digest
-    leaf: Digest
-    parameters: Digest
+    challenge: Challenge
+    leaf: Leaf
+    parameters: Pointer
 
     def encode(self) -> bytes:
         """Bytes for the journal."""
@@ -74,10 +74,10 @@ class RouteDraw:
 
     first_hop: Hop
     signers: tuple[Address, ...]
-    keys: tuple[Digest, ...]
+    keys: tuple[SealingKey, ...]
     salts: tuple[Digest, ...]
     commitment_key: Digest
-    notes: Digest
+    notes: Pointer
 
     def encode(self) -> bytes:
         """Bytes for the journal."""

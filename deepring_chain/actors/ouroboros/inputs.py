@@ -15,7 +15,7 @@ from deepring_chain.protocol.envelope import open_output, query_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.ring.options import SERVE_MIB
 from deepring_chain.store.content import BlobFault
-from deepring_chain.types import Digest, Hop, TensorBytes
+from deepring_chain.types import Digest, Hop, OutputCommitment, TensorBytes
 
 ENVELOPE_BYTES = 4096
 """More than an envelope has around a tensor's elements."""
@@ -30,7 +30,7 @@ class WrongShape(ProtocolError):
     """A query's input does not fit the model, or is too large for it."""
 
 
-def commit_all(outputs: Sequence[TensorBytes], commitment_key: Digest) -> list[Digest]:
+def commit_all(outputs: Sequence[TensorBytes], commitment_key: Digest) -> list[OutputCommitment]:
     """What honest hops 0 .. n and the delivery commit to, given their outputs."""
     return [commit_output(hop_key(commitment_key, Hop(hop)), output) for hop, output in enumerate(outputs)]
 
@@ -87,7 +87,7 @@ class QueryInputs:
         """O_0 .. O_n, and once more O_n for the delivery: what honest blocks make of the input."""
         return self._owner.outputs(self.input_of(session))
 
-    def commitments_of(self, session: Session, commitment_key: Digest) -> list[Digest]:
+    def commitments_of(self, session: Session, commitment_key: Digest) -> list[OutputCommitment]:
         """What honest hops 0 .. n and the delivery commit to."""
         return commit_all(self.outputs_of(session), commitment_key)
 

@@ -31,7 +31,7 @@ from deepring_chain.protocol.decide.keeping import (
     wanted_blobs,
 )
 from deepring_chain.store.content import BlobFault
-from deepring_chain.types import ArrangementId, Digest, QueryId
+from deepring_chain.types import ArrangementId, Digest, Pointer, QueryId
 
 LOG = logging.getLogger(__name__)
 
@@ -90,11 +90,11 @@ class BlobKeeper:
         self._before: frozenset[KeptBlob] = frozenset()
         self._since = Stopwatch()
 
-    def put_for_arrangement(self, arrangement: ArrangementId, seal: Callable[[], bytes]) -> Digest:
+    def put_for_arrangement(self, arrangement: ArrangementId, seal: Callable[[], bytes]) -> Pointer:
         """Store what the members need until all have attested in an arrangement: what `seal` makes."""
         return self._put(KeptFor.ARRANGEMENT, arrangement, seal)
 
-    def put_for_query(self, query: QueryId, seal: Callable[[], bytes]) -> Digest:
+    def put_for_query(self, query: QueryId, seal: Callable[[], bytes]) -> Pointer:
         """Store what the members need while a query runs: what `seal` makes."""
         return self._put(KeptFor.QUERY, query, seal)
 
@@ -129,7 +129,7 @@ class BlobKeeper:
             open_queries=frozenset(session.query for session in waiting),
         )
 
-    def _put(self, purpose: KeptFor, number: int, seal: Callable[[], bytes]) -> Digest:
+    def _put(self, purpose: KeptFor, number: int, seal: Callable[[], bytes]) -> Pointer:
         digest, blob = self._member.store.put_sealed(seal(), seal)
         self._member.journal.record_once(key_of(KeptBlob(purpose, number, digest)), lambda: blob)
         return digest
@@ -155,4 +155,4 @@ def key_of(kept: KeptBlob) -> str:
 def read_key(key: str) -> KeptBlob:
     """Inverse of `key_of`."""
     _, purpose, number, digest = key.split("/")
-    return KeptBlob(KeptFor(purpose), int(number), Digest(bytes.fromhex(digest)))
+    return KeptBlob(KeptFor(purpose), int(number), Pointer(Digest(bytes.fromhex(digest))))

@@ -18,7 +18,7 @@ from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.protocol.block_hash import block_leaf
 from deepring_chain.protocol.roster import Roster
 from deepring_chain.ring.folder import MODEL_FILE, RingConfig, WorkerEntry
-from deepring_chain.types import Address, Digest, LayerContent, TensorBytes
+from deepring_chain.types import Address, Challenge, LayerContent, Leaf, ModelRoot, TensorBytes
 
 
 def roster_of(config: RingConfig) -> Roster:
@@ -40,7 +40,7 @@ class ModelOwner:
         device: where layers are computed.
     """
 
-    def __init__(self, folder: Path, root: Digest, device: torch.device) -> None:
+    def __init__(self, folder: Path, root: ModelRoot, device: torch.device) -> None:
         self._path = folder / MODEL_FILE
         self._root = root
         self.device = device
@@ -76,7 +76,7 @@ class ModelOwner:
         if (tensor.dtype, tensor.shape[1:]) != (last.output_dtype, last.output_shape):
             raise ProtocolError(f"layer {last.index} does not give {tensor.dtype} {list(tensor.shape)}")
 
-    def expected_leaves(self, indices: Sequence[int], challenge: Digest) -> list[Digest]:
+    def expected_leaves(self, indices: Sequence[int], challenge: Challenge) -> list[Leaf]:
         """The leaves that the blocks of these layers must attest under `challenge`."""
         contents = [layer.content() for layer in self._all_layers(self.verified())]
         return [block_leaf(challenge, contents[index], contents[(index + 1) % len(contents)]) for index in indices]

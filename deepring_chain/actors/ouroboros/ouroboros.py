@@ -20,13 +20,7 @@ from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output, hop_key
 from deepring_chain.crypto.sealing import SealBroken, is_usable_key
 from deepring_chain.errors import ProtocolError
-from deepring_chain.protocol.envelope import (
-    Answer,
-    answer_context,
-    hop_context,
-    seal_content,
-    seal_output,
-)
+from deepring_chain.protocol.envelope import Answer, answer_context, hop_context, seal_output
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import (
     closing_delivery,
@@ -38,6 +32,8 @@ from deepring_chain.protocol.update import (
 from deepring_chain.store.content import BlobFault
 from deepring_chain.telemetry.metrics import Phase
 from deepring_chain.types import (
+    NO_BLOB,
+    NO_ROUTE,
     ZERO,
     Complaint,
     ComplaintKind,
@@ -48,6 +44,7 @@ from deepring_chain.types import (
     QueryPhase,
     RejectReason,
     RingMode,
+    SealingKey,
     SignedUpdate,
     TensorBytes,
 )
@@ -90,7 +87,7 @@ class Ouroboros:
         arranger: Arranger,
         tracker: Tracker,
         clock: Callable[[], float] = time.monotonic,
-        auditors: Callable[[], Sequence[Digest]] = tuple,
+        auditors: Callable[[], Sequence[SealingKey]] = tuple,
         settler: Settler | None = None,
     ) -> None:
         self._member = member
@@ -307,7 +304,7 @@ class Ouroboros:
         place = answer_context(self._member.client.domain, session.query, session.sealing_key)
 
         def seal() -> bytes:
-            return seal_content(session.sealing_key, Answer(output, answer_key).encode(), place)
+            return Answer(output, answer_key).seal(session.sealing_key, place)
 
         answer, _ = self._member.store.put_sealed(seal(), seal)
         return closing_delivery(session, answer, commit_output(answer_key, output))
@@ -315,9 +312,9 @@ class Ouroboros:
     def _complain(self, session: Session, kind: ComplaintKind) -> bool:
         if self._member.posting.settle_first(session):
             return True  # The ledger takes a complaint of what it knows; the next look finds the same reason.
-        made = Complaint(session.query, session.attempt, Hop(session.hops), kind, ZERO, session.trail)
+        made = Complaint(session.query, session.attempt, Hop(session.hops), kind, NO_BLOB, session.trail)
         key = f"complaint/{session.query}/{session.attempt}/{session.trail.hex()}"
         complaint, signature = self._member.sign_once(key, lambda: made, Complaint)
-        self._member.client.complain(self._member.shown(session), complaint, ZERO, ZERO, signature)
+        self._member.client.complain(self._member.shown(session), complaint, ZERO, NO_ROUTE, signature)
         self._member.metrics.complained(kind)
         return True

@@ -22,7 +22,17 @@ from deepring_chain.protocol.restore import complaint_context, verdict_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.validation import check_form
 from deepring_chain.store.content import BlobFault
-from deepring_chain.types import ComplaintKind, Digest, Hop, QueryId, TensorBytes, Verdict
+from deepring_chain.types import (
+    ComplaintKind,
+    Hop,
+    OutputCommitment,
+    Pointer,
+    QueryId,
+    SealingKey,
+    TensorBytes,
+    TrailHash,
+    Verdict,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -63,14 +73,14 @@ class Referee:
         router: Router,
         inputs: QueryInputs,
         clock: Callable[[], float] = time.monotonic,
-        auditors: Callable[[], Sequence[Digest]] = tuple,
+        auditors: Callable[[], Sequence[SealingKey]] = tuple,
     ) -> None:
         self._member = member
         self._auditors = auditors
         self._router = router
         self._inputs = inputs
         self._clock = clock
-        self._since: dict[tuple[QueryId, Digest], float] = {}
+        self._since: dict[tuple[QueryId, TrailHash], float] = {}
 
     def act(self, session: Session) -> bool:
         """Posts the verdict on a disputed query, once it can be given."""
@@ -108,7 +118,7 @@ class Referee:
             needed.append(complaint.evidence)
         return self._clock() - since < GRACE_SECONDS and not all(map(self._member.store.has_good, needed))
 
-    def _judge(self, session: Session, outputs: list[TensorBytes], truth: list[Digest]) -> Finding:
+    def _judge(self, session: Session, outputs: list[TensorBytes], truth: list[OutputCommitment]) -> Finding:
         sender = self._check_sender(session, truth)
         if isinstance(session.dispute, EnvelopeDisputed):
             if not self._was_sent_truth(session, truth, Hop(session.next_hop - 1)):
@@ -116,12 +126,12 @@ class Referee:
             return self._judge_complaint(session, session.dispute, sender, outputs)
         return self._judge_contradiction(session, truth, sender)
 
-    def _was_sent_truth(self, session: Session, truth: list[Digest], hop: Hop) -> bool:
+    def _was_sent_truth(self, session: Session, truth: list[OutputCommitment], hop: Hop) -> bool:
         """Whether what `hop` was sent is its layer's true input: else what it made of that is not held against it."""
         before = session.updates.get(Hop(hop - 1))
         return before is None or before.signed.update.output == truth[hop - 1]
 
-    def _check_sender(self, session: Session, truth: list[Digest]) -> str | None:
+    def _check_sender(self, session: Session, truth: list[OutputCommitment]) -> str | None:
         """What is wrong with the sender's commitments, if anything."""
         hop = Hop(session.next_hop - 1)
         update = self._sent(session).signed.update
@@ -131,7 +141,7 @@ class Referee:
             return f"hop {hop} expects another output of hop {hop + 1} than its layer's"
         return None
 
-    def _judge_contradiction(self, session: Session, truth: list[Digest], sender: str | None) -> Finding:
+    def _judge_contradiction(self, session: Session, truth: list[OutputCommitment], sender: str | None) -> Finding:
         """Eq. 13 failed: hold both commitments against the truth.
 
         A receiver that was sent another output than the layer's made the best of it: it is not held against the truth.
@@ -202,7 +212,7 @@ class Referee:
     def _sent(self, session: Session) -> UpdatePosted:
         return session.updates[Hop(session.next_hop - 1)]
 
-    def _store_evidence(self, session: Session, outputs: list[TensorBytes], finding: Finding) -> Digest:
+    def _store_evidence(self, session: Session, outputs: list[TensorBytes], finding: Finding) -> Pointer:
         """What an admitted auditor needs to repeat the verdict, sealed to the owner and to them (docs/adr/0018)."""
         hop = session.next_hop
         first = Hop(max(0, hop - 2))

@@ -20,7 +20,19 @@ from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.roster import Roster
 from deepring_chain.protocol.route import RouteNote, build_route, route_context
 from deepring_chain.protocol.session import Fault, FaultKind, Session
-from deepring_chain.types import ZERO, Address, ArrangementId, Attempt, ComplaintKind, Digest, Hop, QueryPhase
+from deepring_chain.types import (
+    NO_BLOB,
+    Address,
+    ArrangementId,
+    Attempt,
+    ComplaintKind,
+    Digest,
+    Hop,
+    OutputCommitment,
+    QueryPhase,
+    RouteLink,
+    SealingKey,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -81,7 +93,7 @@ class Router:
             return self._member.keys.address
         return self.draw_of(session).signers[session.next_hop] if session.phase is QueryPhase.ROUTED else None
 
-    def links(self, draw: RouteDraw) -> list[Digest]:
+    def links(self, draw: RouteDraw) -> list[RouteLink]:
         """The route's links, from the attempt's first hop on."""
         return build_route(draw.signers[draw.first_hop :], draw.salts)
 
@@ -116,7 +128,7 @@ class Router:
         commitment_key = Digest(secrets.token_bytes(32))
         if attempt > 1:
             commitment_key = self.draw_of(session, Attempt(1)).commitment_key
-        bare = RouteDraw(first_hop, signers, keys, salts, commitment_key, ZERO)
+        bare = RouteDraw(first_hop, signers, keys, salts, commitment_key, NO_BLOB)
         hops = [Hop(hop) for hop in range(max(1, first_hop), len(signers))]
         links = self.links(bare)
         items = self._items(session)
@@ -134,7 +146,7 @@ class Router:
         return route_signers(self._member.arranged().arranged.seats, self._roster)
 
     @staticmethod
-    def _note(draw: RouteDraw, links: Sequence[Digest], session: Session, hop: Hop, items: int) -> RouteNote:
+    def _note(draw: RouteDraw, links: Sequence[RouteLink], session: Session, hop: Hop, items: int) -> RouteNote:
         key = draw.commitment_key
         before = draw.signers[hop - 1]
         if hop == draw.first_hop:
@@ -151,7 +163,7 @@ class Router:
             next_key=hop_key(key, Hop(hop + 1)),
         )
 
-    def _attested_key(self, member: Address) -> Digest:
+    def _attested_key(self, member: Address) -> SealingKey:
         key = self._member.arranged().sealing_key_of(member)
         if key is None:
             raise ProtocolError(f"{member} has not attested in this arrangement")
@@ -170,7 +182,9 @@ class Router:
             hop -= 1
         return Hop(hop)
 
-    def _can_begin_at(self, session: Session, hop: Hop, signers: tuple[Address, ...], truth: Sequence[Digest]) -> bool:
+    def _can_begin_at(
+        self, session: Session, hop: Hop, signers: tuple[Address, ...], truth: Sequence[OutputCommitment]
+    ) -> bool:
         anchor = session.updates.get(Hop(hop - 1))
         if anchor is None or self._is_refuted(session, anchor):
             return False

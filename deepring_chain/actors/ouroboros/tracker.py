@@ -28,7 +28,7 @@ from deepring_chain.protocol.envelope import seal_content
 from deepring_chain.protocol.ledger_state import ArrangementState
 from deepring_chain.protocol.restore import RestoreNote, restore_context
 from deepring_chain.protocol.roster import Roster
-from deepring_chain.types import Address, Digest, Position
+from deepring_chain.types import Address, Challenge, Digest, Leaf, Position
 
 LOG = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class Tracker:
             seat,
         )
 
-    def _expected_leaves(self, current: ArrangementState) -> tuple[Digest, ...]:
+    def _expected_leaves(self, current: ArrangementState) -> tuple[Leaf, ...]:
         drawn = self._arranger.draw_of(current.arranged.arrangement).leaves
         orders = current.restores.items()
         return expect_leaves(drawn, {seat: self._draw_of(current, seat, order.round).leaf for seat, order in orders})
@@ -119,7 +119,7 @@ class Tracker:
     def _draw(self, current: ArrangementState, position: Position, round_: int) -> RestoreDraw:
         seat = current.arranged.seats[position]
         layer = self._roster.layer_of(seat)
-        challenge = Digest(secrets.token_bytes(32))
+        challenge = Challenge(Digest(secrets.token_bytes(32)))
         (leaf,) = self._owner.expected_leaves([layer], challenge)
         note = RestoreNote(challenge, self._owner.parameters_of(layer))
         place = restore_context(self._member.client.domain, current.arranged.arrangement, position, round_)

@@ -39,7 +39,16 @@ from deepring_chain.protocol.update import decode_signed_update, encode_signed_u
 from deepring_chain.protocol.validation import UnexpectedOutput
 from deepring_chain.store.content import BlobFault
 from deepring_chain.telemetry.metrics import Phase
-from deepring_chain.types import Complaint, ComplaintKind, Digest, Hop, QueryId, SignedUpdate, TensorBytes
+from deepring_chain.types import (
+    Complaint,
+    ComplaintKind,
+    Hop,
+    OutputCommitment,
+    Pointer,
+    QueryId,
+    SignedUpdate,
+    TensorBytes,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -147,11 +156,13 @@ class HopExecutor:
         with self._member.metrics.phase(Phase.COMPUTE):
             return run_layer(layer, tensor, self._device)
 
-    def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
+    def _commitments(
+        self, note: RouteNote, output: TensorBytes, following: TensorBytes
+    ) -> tuple[OutputCommitment, OutputCommitment]:
         """O_i's own commitment, and H_i (eq. 8)."""
         return commit_output(note.own_key, output), commit_output(note.next_key, following)
 
-    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
+    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Pointer:
         place = hop_context(self._member.client.domain, session.query, session.attempt, note.hop)
 
         def seal() -> bytes:
@@ -162,7 +173,7 @@ class HopExecutor:
         with self._member.metrics.phase(Phase.STORE):
             return self._store_kept(session.query, envelope, seal)
 
-    def _store_kept(self, query: QueryId, sealed: bytes, seal: Callable[[], bytes]) -> Digest:
+    def _store_kept(self, query: QueryId, sealed: bytes, seal: Callable[[], bytes]) -> Pointer:
         """Puts a blob into the store, and keeps a copy: nobody else has it."""
         digest, blob = self._member.store.put_sealed(sealed, seal)
         self._outbox.keep(query, digest, blob)
@@ -202,7 +213,7 @@ class HopExecutor:
         evidence = self._store_kept(session.query, seal(), seal)
         return Complaint(session.query, session.attempt, note.hop, kind, evidence, session.trail)
 
-    def _put_back(self, session: Session, owed: Digest) -> bool:
+    def _put_back(self, session: Session, owed: Pointer) -> bool:
         """Puts a blob back into the store, if it is gone, and here is a copy."""
         blob = self._outbox.fetch(session.query, owed)
         if blob is None or self._member.store.has_good(owed):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.errors import ConfigError
-from deepring_chain.types import Digest, QueryId
+from deepring_chain.types import Pointer, QueryId
 
 
 class Outbox:
@@ -23,7 +23,7 @@ class Outbox:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, query: QueryId, digest: Digest, envelope: bytes) -> None:
+    def keep(self, query: QueryId, digest: Pointer, envelope: bytes) -> None:
         """Keeps an envelope until `keep_only` no longer names its query.
 
         Raises:
@@ -38,7 +38,7 @@ class Outbox:
                 f"{path}: cannot be written ({error.strerror}); make room, or the folder writable"
             ) from None
 
-    def fetch(self, query: QueryId, digest: Digest) -> bytes | None:
+    def fetch(self, query: QueryId, digest: Pointer) -> bytes | None:
         """The envelope of this digest, None if it is not here, or not whole."""
         try:
             envelope = self._path(query, digest).read_bytes()
@@ -54,5 +54,5 @@ class Outbox:
             if int(held.name) not in queries:
                 shutil.rmtree(held, ignore_errors=True)
 
-    def _path(self, query: QueryId, digest: Digest) -> Path:
+    def _path(self, query: QueryId, digest: Pointer) -> Path:
         return self._folder / str(query) / digest.hex()

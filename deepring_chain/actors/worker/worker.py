@@ -22,14 +22,14 @@ from deepring_chain.protocol.envelope import open_content
 from deepring_chain.protocol.restore import RestoreNote, restore_context
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import Attempt, Digest, QueryId
+from deepring_chain.types import Attempt, Challenge, Pointer, QueryId
 
 LOG = logging.getLogger(__name__)
 
 REPORT_BYTES = 256
 """Longest report on a restore that the ledger takes."""
 
-Place = tuple[QueryId, Attempt, Digest]
+Place = tuple[QueryId, Attempt, Pointer]
 """Of a route note: after a reorganization the notes of an attempt are others."""
 
 
@@ -153,10 +153,10 @@ class Worker(HopExecutor):
                 self._attest(place, self._restore(place, parameters, must_report=must_report))
         return True
 
-    def _attest(self, place: LeafPlace, challenge: Digest) -> None:
+    def _attest(self, place: LeafPlace, challenge: Challenge) -> None:
         self._leaves.hand_in(self._member.sign_leaf(place, challenge, *self._block.contents()))
 
-    def _restore(self, place: LeafPlace, parameters: Digest, *, must_report: bool) -> Digest:
+    def _restore(self, place: LeafPlace, parameters: Pointer, *, must_report: bool) -> Challenge:
         """Takes the parameters that the ouroboros sent, names what had changed, and gets the fresh challenge."""
         info = restore_context(self._member.client.domain, place.arrangement, place.position, place.round)
         blob = self._member.store.get(parameters)

@@ -5,6 +5,6 @@ from __future__ import annotations
 import os
 
 from deepring_chain.attacks.lie import LieKind
-from deepring_chain.types import Digest
+from deepring_chain.types import Digest, OutputCommitment
 
-LIE = LieKind("bogus-next", expect=lambda _true: Digest(os.urandom(32)))
+LIE = LieKind("bogus-next", expect=lambda _true: OutputCommitment(Digest(os.urandom(32))))

@@ -7,10 +7,10 @@ import os
 from deepring_chain.attacks.lie import LieKind
 from deepring_chain.encoding import decode_fields, encode_fields
 from deepring_chain.store.ports import BlobStore
-from deepring_chain.types import Digest
+from deepring_chain.types import Pointer
 
 
-def _store(store: BlobStore, envelope: bytes) -> Digest:
+def _store(store: BlobStore, envelope: bytes) -> Pointer:
     wrapped_key, ciphertext = decode_fields(envelope, "envelope", [bytes, bytes])
     return store.put(encode_fields("envelope", [os.urandom(len(wrapped_key)), ciphertext]))
 

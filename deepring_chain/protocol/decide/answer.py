@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from deepring_chain.protocol.envelope import Answer
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.validation import check_items, check_received
-from deepring_chain.types import Address, Digest, Hop, QueryId, QueryPhase
+from deepring_chain.types import Address, Hop, OutputCommitment, Pointer, QueryId, QueryPhase
 
 
 @dataclass(frozen=True)
 class Asked:
     """What this querent asked: pointer to the sealed input, and the number of items in it."""
 
-    sealed_input: Digest
+    sealed_input: Pointer
     items: int
 
 
@@ -47,8 +47,8 @@ class OpenAnswer:
     """Open the sealed answer, and check it with `check_answer`."""
 
     session: Session
-    pointer: Digest
-    commitment: Digest
+    pointer: Pointer
+    commitment: OutputCommitment
 
 
 def decide_answer(view: Waiting) -> GiveUp | OpenAnswer | None:

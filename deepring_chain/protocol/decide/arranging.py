@@ -10,7 +10,7 @@ from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN, ArrangementState
 from deepring_chain.protocol.roster import Roster
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import Address, ArrangementId, Digest, QueryPhase, RingMode
+from deepring_chain.types import Address, ArrangementId, Pointer, QueryPhase, RingMode
 
 FINISHED = frozenset({QueryPhase.DELIVERED, QueryPhase.REJECTED, QueryPhase.WITHDRAWN})
 RUNNING = frozenset({QueryPhase.ROUTED, QueryPhase.COMPUTED})
@@ -37,7 +37,7 @@ class Seating:
     mode: RingMode
     arrangement: ArrangementId
     seats: tuple[Address, ...]
-    notes: Digest
+    notes: Pointer
     failing: tuple[Address, ...] = ()
     is_keyless: bool = False
     is_incurable: bool = False
@@ -91,7 +91,7 @@ class RingView:
     own: LeafPlace | None = None
     is_held: bool = False
     failures: Failures | None = None
-    drawn: Digest | None = None
+    drawn: Pointer | None = None
 
 
 @dataclass(frozen=True)

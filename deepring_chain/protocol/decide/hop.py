@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deepring_chain.protocol.events import EnvelopeDisputed
-from deepring_chain.protocol.route import RouteNote, route_link
+from deepring_chain.protocol.route import RouteNote, is_turn_of
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import Address, ComplaintKind, Digest, Hop, QueryPhase, RingMode, SignedUpdate, TensorBytes
+from deepring_chain.types import Address, ComplaintKind, Hop, Pointer, QueryPhase, RingMode, SignedUpdate, TensorBytes
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Compute:
 class PutBack:
     """See that the store has this blob, from the worker's own copy: the referee waits for it."""
 
-    blob: Digest
+    blob: Pointer
 
 
 @dataclass(frozen=True)
@@ -168,12 +168,12 @@ def find_note(me: Address, session: Session, notes: tuple[RouteNote, ...]) -> Ro
     """
     due = (session.next_hop, session.items)
     for note in notes:
-        if (note.hop, note.items) == due and route_link(me, note.salt, note.next_route) == session.route:
+        if (note.hop, note.items) == due and is_turn_of(me, note.salt, note.next_route, session.route):
             return note
     return None
 
 
-def owed_blob(me: Address, session: Session) -> Digest | None:
+def owed_blob(me: Address, session: Session) -> Pointer | None:
     """Return what the referee of a disputed envelope needs of this worker: its envelope, or its complaint's evidence.
 
     Whatever the complaint says: a recipient may delete what it then calls unreadable, and a sender the evidence.

@@ -8,7 +8,7 @@ from enum import Enum
 
 from deepring_chain.protocol.ledger_state import ArrangementState
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import Digest, QueryId, QueryPhase, RingMode
+from deepring_chain.types import Digest, Pointer, QueryId, QueryPhase, RingMode
 
 LOOK_SECONDS = 2.0
 """What is needed for longer than this is looked for in the store, and so often."""
@@ -35,7 +35,7 @@ class KeptBlob:
 
     purpose: KeptFor
     number: int
-    digest: Digest
+    digest: Pointer
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class CardView:
         is_stored: answer to `FindCard`; None if it has not been asked.
     """
 
-    registered: Digest | None
+    registered: Pointer | None
     waited: float | None = None
     own: Digest | None = None
     is_stored: bool | None = None
@@ -139,7 +139,7 @@ class EncodeCard:
 class FindCard:
     """Look for the card in the store."""
 
-    card: Digest
+    card: Pointer
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.ledger_state import ArrangementState
 from deepring_chain.protocol.route import ArrangementNote
-from deepring_chain.types import Address, ArrangementId, Digest, Position
+from deepring_chain.types import Address, ArrangementId, Challenge, Pointer, Position
 
 OWN_SECONDS = 2.0
 """After so long a worker posts its leaf itself."""
@@ -36,7 +36,7 @@ class Seat:
     """
 
     place: LeafPlace
-    parameters: Digest | None = None
+    parameters: Pointer | None = None
     is_reported: bool = False
     handed_in: LeafPlace | None = None
     waited: float = 0.0
@@ -54,7 +54,7 @@ class Restore:
     """Take the parameters that the ouroboros sent; report what had changed, if `must_report`; then attest."""
 
     place: LeafPlace
-    parameters: Digest
+    parameters: Pointer
     must_report: bool
 
 
@@ -87,7 +87,7 @@ def decide_seat(seat: Seat | None) -> SeatAction | None:
     return Attest(seat.place)
 
 
-def find_challenge(me: Address, place: LeafPlace, notes: Sequence[ArrangementNote]) -> Digest:
+def find_challenge(me: Address, place: LeafPlace, notes: Sequence[ArrangementNote]) -> Challenge:
     """Return the challenge for a seat, from the notes that this member's key opens.
 
     It may open others: a member that was admitted with this one's public key has its own sealed to it, too.

@@ -9,7 +9,7 @@ from deepring_chain.protocol.block_hash import fold_leaves
 from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN
 from deepring_chain.protocol.tracking import find_first_mismatch
-from deepring_chain.types import Digest, Position, RingMode
+from deepring_chain.types import BlockHash, Leaf, Pointer, Position, RingMode
 
 LONGEST_PAUSE_SECONDS = 300.0
 
@@ -18,8 +18,8 @@ LONGEST_PAUSE_SECONDS = 300.0
 class Renewal:
     """A restore as drawn: the leaf that must come back, and the blob with the parameters."""
 
-    leaf: Digest
-    parameters: Digest
+    leaf: Leaf
+    parameters: Pointer
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Tracked:
     """
 
     mode: RingMode
-    block_hashes: tuple[Digest, ...] = ()
+    block_hashes: tuple[BlockHash, ...] = ()
     rounds: Mapping[Position, int] = field(default_factory=dict)
     rest: float = 0.0
     own: LeafPlace | None = None
     is_held: bool = False
-    expected: tuple[Digest, ...] | None = None
+    expected: tuple[Leaf, ...] | None = None
     renewal: Renewal | None = None
 
 
@@ -79,9 +79,9 @@ class OrderRestore:
     """
 
     position: Position
-    evidence: tuple[Digest, ...]
-    renewed: Digest
-    parameters: Digest
+    evidence: tuple[Leaf, ...]
+    renewed: BlockHash
+    parameters: Pointer
     pause: float
 
 
@@ -103,7 +103,7 @@ def next_action(ring: Tracked) -> Question | Deed | None:
     return _order(ring, ring.expected)
 
 
-def _order(ring: Tracked, expected: tuple[Digest, ...]) -> DrawRenewal | OrderRestore | None:
+def _order(ring: Tracked, expected: tuple[Leaf, ...]) -> DrawRenewal | OrderRestore | None:
     """The first block whose hash differs is restored; the others' hashes may differ because of it."""
     position = find_first_mismatch(fold_leaves(expected), ring.block_hashes)
     if position is None:
@@ -125,7 +125,7 @@ def pause_after(rounds: int) -> float:
     return min(2.0**rounds, LONGEST_PAUSE_SECONDS)
 
 
-def expect_leaves(drawn: Sequence[Digest], renewed: Mapping[Position, Digest]) -> tuple[Digest, ...]:
+def expect_leaves(drawn: Sequence[Leaf], renewed: Mapping[Position, Leaf]) -> tuple[Leaf, ...]:
     """Return what every seat must attest now.
 
     Args:

@@ -39,19 +39,26 @@ from deepring_chain.types import (
     ArrangementId,
     Attempt,
     Attestation,
+    BlockHash,
     Complaint,
     ComplaintKind,
     Delivery,
     Digest,
     Hop,
+    Leaf,
+    OutputCommitment,
+    Pointer,
     Position,
     QueryId,
     QueryPhase,
     Question,
     RejectReason,
     RingMode,
+    RouteLink,
+    SealingKey,
     SignedUpdate,
     TrailEntry,
+    TrailHash,
     Update,
     Verdict,
 )
@@ -102,7 +109,7 @@ class FakeClient:
 
     # ------------------------------------------------------------------ transactions
 
-    def arrange(self, seats: Sequence[Address], recorded_hash: Digest, notes: Digest) -> None:
+    def arrange(self, seats: Sequence[Address], recorded_hash: BlockHash, notes: Pointer) -> None:
         self.calls.append("arrange")
         current = self.ledger.state.arrangement
         model = self.ledger.state.model
@@ -138,7 +145,7 @@ class FakeClient:
         return events
 
     def order_restore(
-        self, position: Position, expected_leaves: Sequence[Digest], renewed_hash: Digest, parameters: Digest
+        self, position: Position, expected_leaves: Sequence[Leaf], renewed_hash: BlockHash, parameters: Pointer
     ) -> None:
         self.calls.append(f"order_restore {position}")
         current = self.ledger.state.arrangement
@@ -168,7 +175,7 @@ class FakeClient:
         place = current.arranged.arrangement
         self.ledger.emit(RestoreReported(place, position, self.account, current.round_of(position), changed))
 
-    def submit_query(self, sealed_input: Digest, sealing_key: Digest) -> tuple[QueryId, None]:
+    def submit_query(self, sealed_input: Pointer, sealing_key: SealingKey) -> tuple[QueryId, None]:
         self.calls.append("submit_query")
         query = QueryId(len(self.ledger.state.sessions) + 1)
         question = Question(sealed_input, sealing_key, self.ledger.now + 1)
@@ -181,7 +188,7 @@ class FakeClient:
         self._expect(query, state, QueryPhase.SUBMITTED, QueryPhase.INTERRUPTED)
         self.ledger.emit(QueryRejected(query, reason))
 
-    def open_route(self, query: QueryId, state: QueryState, route: Digest, notes: Digest, items: int) -> None:
+    def open_route(self, query: QueryId, state: QueryState, route: RouteLink, notes: Pointer, items: int) -> None:
         self.calls.append(f"open_route {query}")
         self._expect_authentic()
         session = self._expect(query, state, QueryPhase.SUBMITTED, QueryPhase.INTERRUPTED)
@@ -195,8 +202,8 @@ class FakeClient:
         anchor: Update,
         signer: Address,
         later: Sequence[TrailEntry],
-        route: Digest,
-        notes: Digest,
+        route: RouteLink,
+        notes: Pointer,
     ) -> None:
         self.calls.append(f"resume_route {anchor.query} {anchor.hop + 1}")
         self._expect_authentic()
@@ -212,7 +219,7 @@ class FakeClient:
         )
 
     def complain(
-        self, state: QueryState, complaint: Complaint, salt: Digest, next_route: Digest, signature: bytes
+        self, state: QueryState, complaint: Complaint, salt: Digest, next_route: RouteLink, signature: bytes
     ) -> None:
         complaint = replace(complaint, kind=ComplaintKind(complaint.kind))  # as an event tells it
         self.calls.append(f"complain {complaint.query} {complaint.hop} {complaint.kind.name}")
@@ -278,7 +285,7 @@ class FakeClient:
 
     # ------------------------------------------------------------------ rules
 
-    def _violation(self, session: Session, actual: Digest) -> OutputDisputed | None:
+    def _violation(self, session: Session, actual: OutputCommitment) -> OutputDisputed | None:
         expected = session.expected_output
         if actual == expected:
             return None
@@ -296,7 +303,7 @@ class FakeClient:
             raise LedgerReverted("UnexpectedPhase", {"expected": phases[0], "actual": shown.phase})
         return self.ledger.state.sessions[query]
 
-    def _expect_trail(self, session: Session, trail: Digest, later: Sequence[TrailEntry]) -> None:
+    def _expect_trail(self, session: Session, trail: TrailHash, later: Sequence[TrailEntry]) -> None:
         for entry in later:
             trail = extend_trail(trail, entry.digest, entry.signer)
         if trail != session.trail:

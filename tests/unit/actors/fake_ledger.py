@@ -16,12 +16,7 @@ from deepring_chain.protocol.events import (
     WorkerAdmitted,
 )
 from deepring_chain.protocol.ledger_state import LedgerState
-from deepring_chain.types import (
-    Address,
-    ArrangementId,
-    Digest,
-    Domain,
-)
+from deepring_chain.types import Address, ArrangementId, BlockHash, Digest, Domain, ModelRoot, Pointer, SealingKey
 
 DOMAIN = Domain(31337, Address("0x5FbDB2315678afecb367f032d93F642f64180aa3"))
 
@@ -50,9 +45,9 @@ class FakeLedger:
         found.apply_all(self.logged)
         return found
 
-    def recorded_last(self, arrangement: ArrangementId) -> Digest:
+    def recorded_last(self, arrangement: ArrangementId) -> BlockHash:
         """The hash that the ring must end with, after the restores so far."""
-        found = Digest(bytes(32))
+        found = BlockHash(Digest(bytes(32)))
         for entry in self.logged:
             if isinstance(entry.event, RingArranged) and entry.event.arrangement == arrangement:
                 found = entry.event.recorded_hash
@@ -84,7 +79,7 @@ class FakeLedger:
         del self.hashes[height + 1 :], self.times[height + 1 :]
         self.logged = [entry for entry in self.logged if entry.block_number <= height]
 
-    def set_up(self, card: Digest, layers: int, keys: dict[Address, Digest]) -> None:
+    def set_up(self, card: Pointer, layers: int, keys: dict[Address, SealingKey]) -> None:
         """Registers a model and admits members."""
-        self.emit(ModelRegistered(1, Digest(bytes(32)), card, layers))
+        self.emit(ModelRegistered(1, ModelRoot(Digest(bytes(32))), card, layers))
         self.emit(*(WorkerAdmitted(address, key) for address, key in keys.items()))

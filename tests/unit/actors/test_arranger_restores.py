@@ -10,7 +10,7 @@ from deepring_chain.actors.ouroboros.arranger import request_arrangement
 from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.attacks.bit_flip import flip_memory_bit
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN
-from deepring_chain.types import Digest, QueryPhase, RingMode
+from deepring_chain.types import Challenge, Digest, QueryPhase, RingMode
 from tests.unit.actors.fake_ring import FakeRing, client_of, session_of
 from tests.unit.actors.test_arranger import arrangements, client_calls, seats
 from tests.unit.actors.test_router import add_standby
@@ -25,7 +25,7 @@ class FalseAtFirst(Worker):
         seat = self._member.seat_due()
         if seat is None or self._leaves.handed_in == seat or seat.round > 0:
             return super()._attest_if_due()
-        self._leaves.hand_in(self._member.sign_leaf(seat, Digest(os.urandom(32)), *self._block.contents()))
+        self._leaves.hand_in(self._member.sign_leaf(seat, Challenge(Digest(os.urandom(32))), *self._block.contents()))
         return True
 
 

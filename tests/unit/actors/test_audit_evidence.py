@@ -31,7 +31,7 @@ from deepring_chain.protocol.events import (
 )
 from deepring_chain.protocol.evidence import Evidence, seal_shared
 from deepring_chain.protocol.plain import from_plain, to_plain
-from deepring_chain.types import ZERO, Digest, TensorBytes
+from deepring_chain.types import ZERO, Digest, ModelRoot, Pointer, TensorBytes
 from tests.unit.actors.fake_ledger import DOMAIN
 from tests.unit.actors.fake_ring import IMAGES, FakeRing
 
@@ -54,7 +54,7 @@ def admission(ring: FakeRing, key: X25519PrivateKey = KEY, *, has_model: bool = 
     save_model(path, ring.model)
     _, run = load_runner(path)
     # The ledger in memory has this root for its model.
-    return Admission(key, ZERO, run)
+    return Admission(key, ModelRoot(ZERO), run)
 
 
 def audited(ring: FakeRing, given: Admission | None = None) -> EvidenceAuditor:
@@ -254,7 +254,7 @@ def test_evidence_that_is_kept_from_an_admitted_auditor_is_a_failure(ring: FakeR
     assert caught.value.field == "VerdictPosted.verdict.evidence (its readers)"
 
 
-def lost_pointer(ring: FakeRing, what: str) -> Digest:
+def lost_pointer(ring: FakeRing, what: str) -> Pointer:
     """The blob of the only complaint that the ring saw, of its verdict, or of the query's input."""
     events = [logged.event for logged in ring.ledger.logged]
     (dispute,) = [event for event in events if isinstance(event, EnvelopeDisputed)]
@@ -294,7 +294,7 @@ def test_blob_that_was_lost_after_the_verdict_leaves_it_open(
 def test_model_that_is_not_the_registered_one_leaves_the_layers_open(ring: FakeRing) -> None:
     admit(ring, KEY)
     lie_once(ring, Lie.ECHO)
-    report = audited(ring, replace(admission(ring), model_root=Digest(bytes([1] * 32)))).report()
+    report = audited(ring, replace(admission(ring), model_root=ModelRoot(Digest(bytes([1] * 32))))).report()
     assert (report.replayed, report.recomputed) == (1, 0)
     assert any("another root" in what for what, _ in report.open_points)
 

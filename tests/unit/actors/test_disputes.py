@@ -12,14 +12,14 @@ from deepring_chain.protocol.envelope import hop_context, seal_output
 from deepring_chain.protocol.events import EnvelopeDisputed
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import ComplaintKind, Digest, Hop, QueryId, QueryPhase, TensorBytes
+from deepring_chain.types import ComplaintKind, Digest, Hop, OutputCommitment, Pointer, QueryId, QueryPhase, TensorBytes
 from tests.unit.actors.fake_ring import FakeRing, ask_up_to, client_of, posts, session_of
 
 
 class LyingWorker(Worker):
     """Commits to what it computed and sends something else."""
 
-    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
+    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Pointer:
         changed = replace(output, data=bytes([output.data[0] ^ 1]) + output.data[1:])
         return super()._send_output(session, note, changed)
 
@@ -27,14 +27,14 @@ class LyingWorker(Worker):
 class SilentWorker(Worker):
     """Points to an envelope that it never stores."""
 
-    def _send_output(self, *_: object) -> Digest:
-        return Digest(bytes(32))
+    def _send_output(self, *_: object) -> Pointer:
+        return Pointer(Digest(bytes(32)))
 
 
 class MisdirectingWorker(Worker):
     """Seals its output for another query."""
 
-    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
+    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Pointer:
         place = hop_context(self._member.client.domain, QueryId(99), session.attempt, note.hop)
         return self._member.store.put(seal_output(note.next_sealing_key, output, place))
 
@@ -120,7 +120,9 @@ def test_worker_complains_of_a_tensor_that_its_layer_cannot_take(ring: FakeRing)
 class WrongWorker(Worker):
     """Computes something else, and commits to it."""
 
-    def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
+    def _commitments(
+        self, note: RouteNote, output: TensorBytes, following: TensorBytes
+    ) -> tuple[OutputCommitment, OutputCommitment]:
         other = replace(output, data=bytes(len(output.data)))
         return super()._commitments(note, other, following)
 
@@ -128,7 +130,9 @@ class WrongWorker(Worker):
 class FramingWorker(Worker):
     """Commits to a wrong output of the next layer, so that its honest neighbor seems to contradict it."""
 
-    def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
+    def _commitments(
+        self, note: RouteNote, output: TensorBytes, following: TensorBytes
+    ) -> tuple[OutputCommitment, OutputCommitment]:
         other = replace(following, data=bytes(len(following.data)))
         return super()._commitments(note, output, other)
 

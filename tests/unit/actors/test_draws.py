@@ -16,7 +16,7 @@ from deepring_chain.errors import ProtocolError
 from deepring_chain.types import Address, Digest, Hop
 
 
-def digest(number: int) -> Digest:
+def digest(number: int) -> Any:
     return Digest(bytes([number]) * 32)
 
 

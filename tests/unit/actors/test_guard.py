@@ -11,11 +11,11 @@ from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.errors import ChainError, ConfigError, ModelError, ProtocolError, StoreError
 from deepring_chain.protocol.session import Session
 from deepring_chain.telemetry.metrics import ActorMetrics
-from deepring_chain.types import ZERO, Address, QueryId
+from deepring_chain.types import NO_BLOB, ZERO, Address, QueryId, SealingKey, TrailHash
 
 
 def session(number: int) -> Session:
-    return Session(QueryId(number), Address("0x" + "11" * 20), ZERO, ZERO, ZERO)
+    return Session(QueryId(number), Address("0x" + "11" * 20), NO_BLOB, SealingKey(ZERO), TrailHash(ZERO))
 
 
 def failing(error: Exception) -> bool:

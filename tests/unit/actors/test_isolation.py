@@ -13,7 +13,18 @@ from deepring_chain.protocol.events import QuerySubmitted
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.trail import start_trail
-from deepring_chain.types import ArrangementId, Digest, Hop, QueryId, QueryPhase, Question, RejectReason, TensorBytes
+from deepring_chain.types import (
+    ArrangementId,
+    Digest,
+    Hop,
+    Pointer,
+    QueryId,
+    QueryPhase,
+    Question,
+    RejectReason,
+    SealingKey,
+    TensorBytes,
+)
 from tests.unit.actors.fake_ledger import DOMAIN
 from tests.unit.actors.fake_ring import IMAGES, FakeRing, client_of, make_keys, make_querent, session_of
 
@@ -38,11 +49,11 @@ def test_query_that_could_never_be_answered_is_rejected(ring: FakeRing, point: b
     """Mallory names a weak sealing key: the whole ring would compute, and the answer could not be sealed to her."""
     ring.settle()
     key = Digest(point)
-    place = query_context(DOMAIN, MALLORY.address, key)
+    place = query_context(DOMAIN, MALLORY.address, SealingKey(key))
     image = TensorBytes("int8", (1, 3, 4), bytes(12))
     pointer = ring.store.put(seal_output(ring.members[0].keys.sealing_public, image, place))
-    trail = start_trail(QueryId(1), MALLORY.address, Question(pointer, key, ring.ledger.now + 1))
-    ring.ledger.emit(QuerySubmitted(QueryId(1), MALLORY.address, pointer, key, trail))
+    trail = start_trail(QueryId(1), MALLORY.address, Question(pointer, SealingKey(key), ring.ledger.now + 1))
+    ring.ledger.emit(QuerySubmitted(QueryId(1), MALLORY.address, pointer, SealingKey(key), trail))
     good = ring.ask()
     ring.settle()
     assert session_of(ring, QueryId(1)).reject_reason is RejectReason.MALFORMED
@@ -52,8 +63,8 @@ def test_query_that_could_never_be_answered_is_rejected(ring: FakeRing, point: b
 class SilentOnce(Worker):
     """Points to an envelope that is not there, for the first query only."""
 
-    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Digest:
-        return Digest(bytes(32)) if session.query == 1 else super()._send_output(session, note, output)
+    def _send_output(self, session: Session, note: RouteNote, output: TensorBytes) -> Pointer:
+        return Pointer(Digest(bytes(32)) if session.query == 1 else super()._send_output(session, note, output))
 
 
 @pytest.mark.parametrize("layer", [1, 2, 3])

@@ -13,7 +13,10 @@ from deepring_chain.protocol.decide.keeping import LOOK_SECONDS
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.session import Session
 from deepring_chain.store.content import BlobBlocked, ContentStore
-from deepring_chain.types import ZERO, Address, Digest, QueryId, QueryPhase
+from deepring_chain.types import ZERO, Address, Digest, Pointer, QueryId, QueryPhase
+
+ANY: Any = ZERO
+"""A digest of any kind."""
 
 
 class OneBlocked(ContentStore):
@@ -21,15 +24,15 @@ class OneBlocked(ContentStore):
 
     blocked: Digest | None = None
 
-    def put(self, data: bytes) -> Digest:
+    def put(self, data: bytes) -> Pointer:
         if sha256(data) == self.blocked:
-            raise BlobBlocked(self.blocked, "a directory lies there", self.url)
+            raise BlobBlocked(Pointer(self.blocked), "a directory lies there", self.url)
         return super().put(data)
 
 
-def running(query: QueryId, notes: Digest) -> Session:
+def running(query: QueryId, notes: Pointer) -> Session:
     """A query whose workers read these notes."""
-    return Session(query, Address("querent"), ZERO, ZERO, ZERO, phase=QueryPhase.ROUTED, notes=notes)
+    return Session(query, Address("querent"), ANY, ANY, ANY, phase=QueryPhase.ROUTED, notes=notes)
 
 
 def test_blob_whose_place_is_blocked_keeps_no_other_from_being_put_back(tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from deepring_chain.chain.errors import LedgerReverted, NodeUnreachable, Transac
 from deepring_chain.errors import StoreError
 from deepring_chain.protocol.session import Session
 from deepring_chain.telemetry.metrics import ActorMetrics
-from deepring_chain.types import ZERO, Address, Digest, QueryId
+from deepring_chain.types import NO_BLOB, ZERO, Address, Digest, QueryId, SealingKey, TrailHash
 from tests.waiting import FOREVER
 
 
 def session(number: int) -> Session:
-    return Session(QueryId(number), Address("0x" + "11" * 20), ZERO, ZERO, ZERO)
+    return Session(QueryId(number), Address("0x" + "11" * 20), NO_BLOB, SealingKey(ZERO), TrailHash(ZERO))
 
 
 class Clock:
@@ -146,7 +146,7 @@ def test_news_of_a_query_ends_the_pause(opened: Lanes) -> None:
         tries.append(seen)
         return False
 
-    for known in (about, about, replace(about, trail=Digest(b"\1" * 32))):
+    for known in (about, about, replace(about, trail=TrailHash(Digest(b"\1" * 32)))):
         opened.run(known, in_vain)
         opened.await_quiet()
     assert len(tries) == 2

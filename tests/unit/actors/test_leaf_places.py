@@ -18,7 +18,7 @@ from deepring_chain.crypto.signing import sign_message
 from deepring_chain.protocol.decide.collecting import COLLECT_SECONDS, place_of
 from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.update import decode_entry, encode_entry
-from deepring_chain.types import ArrangementId, Attestation, Digest, Position
+from deepring_chain.types import ArrangementId, Attestation, Digest, Position, SealingKey
 from tests.unit.actors.fake_ledger import DOMAIN
 from tests.unit.actors.fake_ring import FakeRing, client_of, make_keys
 from tests.unit.actors.test_refusals import refusing
@@ -153,7 +153,7 @@ def test_own_signature_under_another_round_or_arrangement_is_not_carried(ring: F
 def test_own_signature_over_a_zero_sealing_key_is_not_carried(ring: FakeRing) -> None:
     """Nothing could be sealed to it, and the ledger would refuse all leaves for it."""
     member, place = seated(ring, 2)
-    leaf = replace(signed(ring, member, place)[0], sealing_key=Digest(bytes(32)))
+    leaf = replace(signed(ring, member, place)[0], sealing_key=SealingKey(Digest(bytes(32))))
     leave(ring, member, (leaf, sign_message(member.keys.account, DOMAIN, leaf)))
     collect(ring)
     assert place.position not in attested(ring)

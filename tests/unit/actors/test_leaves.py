@@ -11,7 +11,7 @@ from deepring_chain.protocol.decide.collecting import COLLECT_SECONDS
 from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.update import decode_entry, encode_entry
 from deepring_chain.store.content import MAX_MESSAGE_BYTES
-from deepring_chain.types import ArrangementId, Attestation, Digest, Position, RingMode
+from deepring_chain.types import ArrangementId, Attestation, Digest, Position, RingMode, SealingKey
 from tests.unit.actors.fake_ring import FakeRing, client_of
 
 
@@ -139,7 +139,7 @@ def test_leaf_with_a_zero_sealing_key_is_not_carried(ring: FakeRing) -> None:
     found = ring.store.pick_up(name)
     assert found is not None
     leaf, signature = decode_entry(found, Attestation)
-    zero = Attestation(leaf.arrangement, leaf.position, leaf.round, leaf.leaf, Digest(bytes(32)))
+    zero = Attestation(leaf.arrangement, leaf.position, leaf.round, leaf.leaf, SealingKey(Digest(bytes(32))))
     ring.store.leave(name, encode_entry(zero, signature))
     ring.step(0)
     assert attest_calls(ring)[0] == 0

@@ -10,7 +10,7 @@ import pytest
 from deepring_chain.actors.worker.worker import _place
 from deepring_chain.protocol.decide.hop import OpenNotes, next_action
 from deepring_chain.protocol.route import RouteNote
-from deepring_chain.types import Digest, Hop, QueryId
+from deepring_chain.types import NO_ROUTE, Digest, Hop, QueryId
 from tests.unit.actors.fake_ring import FakeRing, ask_up_to, client_of, posts, session_of
 
 ZERO = Digest(bytes(32))
@@ -28,7 +28,7 @@ def own_note(ring: FakeRing, query: QueryId) -> RouteNote:
 
 FORGERIES: list[Callable[[RouteNote], RouteNote]] = [
     lambda true: replace(true, salt=ZERO),
-    lambda true: replace(true, next_route=ZERO),
+    lambda true: replace(true, next_route=NO_ROUTE),
     lambda true: replace(true, hop=Hop(2)),
 ]
 

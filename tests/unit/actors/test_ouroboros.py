@@ -21,6 +21,7 @@ from deepring_chain.protocol.trail import start_trail
 from deepring_chain.types import (
     Digest,
     Hop,
+    Pointer,
     QueryId,
     QueryPhase,
     Question,
@@ -35,7 +36,7 @@ from tests.unit.actors.fake_ring import IMAGES, FakeRing, client_of, make_keys, 
 MALLORY = make_keys(66)
 
 
-def submit(ring: FakeRing, pointer: Digest) -> QueryId:
+def submit(ring: FakeRing, pointer: Pointer) -> QueryId:
     """Mallory's query with any blob."""
     query = QueryId(len(ring.ledger.state.sessions) + 1)
     trail = start_trail(query, MALLORY.address, Question(pointer, MALLORY.sealing_public, ring.ledger.now + 1))
@@ -43,17 +44,17 @@ def submit(ring: FakeRing, pointer: Digest) -> QueryId:
     return query
 
 
-def sealed(ring: FakeRing, plaintext: bytes) -> Digest:
+def sealed(ring: FakeRing, plaintext: bytes) -> Pointer:
     place = query_context(DOMAIN, MALLORY.address, MALLORY.sealing_public)
     return ring.store.put(seal_content(ring.members[0].keys.sealing_public, plaintext, place))
 
 
-def sealed_tensor(ring: FakeRing, tensor: TensorBytes) -> Digest:
+def sealed_tensor(ring: FakeRing, tensor: TensorBytes) -> Pointer:
     place = query_context(DOMAIN, MALLORY.address, MALLORY.sealing_public)
     return ring.store.put(seal_output(ring.members[0].keys.sealing_public, tensor, place))
 
 
-def rejected_for(ring: FakeRing, pointer: Digest) -> RejectReason | None:
+def rejected_for(ring: FakeRing, pointer: Pointer) -> RejectReason | None:
     """What becomes of the query; a good one submitted after it must be answered all the same."""
     query = submit(ring, pointer)
     good = ring.ask()
@@ -113,7 +114,7 @@ def test_anothers_query_posted_again_is_rejected(ring: FakeRing) -> None:
 
 def test_input_that_is_not_in_the_store_is_rejected(ring: FakeRing) -> None:
     ring.settle()
-    assert rejected_for(ring, Digest(bytes([9]) * 32)) is RejectReason.BLOB_UNAVAILABLE
+    assert rejected_for(ring, Pointer(Digest(bytes([9]) * 32))) is RejectReason.BLOB_UNAVAILABLE
 
 
 def test_input_whose_blob_was_altered_is_rejected(ring: FakeRing) -> None:

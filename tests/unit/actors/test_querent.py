@@ -27,7 +27,18 @@ from deepring_chain.protocol.events import (
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.validation import UnexpectedOutput
 from deepring_chain.store.content import BlobMissing, ContentStore
-from deepring_chain.types import Attempt, Digest, Hop, QueryId, QueryPhase, RejectReason, RingMode, TensorBytes
+from deepring_chain.types import (
+    Attempt,
+    Digest,
+    Hop,
+    OutputCommitment,
+    QueryId,
+    QueryPhase,
+    RejectReason,
+    RingMode,
+    SealingKey,
+    TensorBytes,
+)
 from tests.unit.actors.fake_ledger import DOMAIN, FakeLedger
 from tests.unit.actors.fake_ring import IMAGES, FakeRing, make_keys, make_querent
 
@@ -101,7 +112,7 @@ def test_ledger_without_the_ouroboros_key_says_so(ring: FakeRing) -> None:
 
 
 def test_weak_key_of_the_ouroboros_is_refused(ring: FakeRing) -> None:
-    ring.ledger.emit(WorkerAdmitted(ring.ledger.ouroboros, Digest(b"\1" + bytes(31))))
+    ring.ledger.emit(WorkerAdmitted(ring.ledger.ouroboros, SealingKey(Digest(b"\1" + bytes(31)))))
     with pytest.raises(ProtocolError, match="unusable"):
         ring.ask()
 
@@ -238,7 +249,7 @@ def test_disputed_query_is_waited_for(ring: FakeRing) -> None:
     ring.settle()
     query = ring.ask()
     ring.settle(3)
-    ring.ledger.emit(OutputDisputed(query, Attempt(1), Hop(2), KEY, KEY))
+    ring.ledger.emit(OutputDisputed(query, Attempt(1), Hop(2), OutputCommitment(KEY), OutputCommitment(KEY)))
     with pytest.raises(QueryFailed, match=r"no answer within 0 s \(phase DISPUTED, hop 2"):
         ring.querent.wait(query, 0, silent)
 

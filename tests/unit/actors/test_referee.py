@@ -22,7 +22,7 @@ from deepring_chain.protocol.evidence import Evidence, open_shared
 from deepring_chain.protocol.restore import verdict_context
 from deepring_chain.protocol.route import RouteNote
 from deepring_chain.protocol.session import FaultKind, Session
-from deepring_chain.types import Digest, Hop, QueryId, QueryPhase, TensorBytes
+from deepring_chain.types import Hop, OutputCommitment, QueryId, QueryPhase, TensorBytes
 from tests.unit.actors.fake_ledger import DOMAIN
 from tests.unit.actors.fake_ring import IMAGES, FakeRing, ask_up_to, client_of, session_of
 
@@ -197,7 +197,9 @@ def falsified(tensor: TensorBytes) -> TensorBytes:
 class Deceiver(Worker):
     """Commits to its layer's output, and announces a next output that its accomplice will produce."""
 
-    def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
+    def _commitments(
+        self, note: RouteNote, output: TensorBytes, following: TensorBytes
+    ) -> tuple[OutputCommitment, OutputCommitment]:
         return super()._commitments(note, output, falsified(following))
 
 
@@ -210,7 +212,9 @@ class Accomplice(Worker):
         falsifying = FalsifiedLayer(layers.own)
         return super()._execute(session, note, received, replace(layers, own=falsifying))
 
-    def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
+    def _commitments(
+        self, note: RouteNote, output: TensorBytes, following: TensorBytes
+    ) -> tuple[OutputCommitment, OutputCommitment]:
         return super()._commitments(note, output, self.announces(following))
 
 

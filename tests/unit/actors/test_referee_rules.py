@@ -12,12 +12,22 @@ from deepring_chain.protocol.events import EnvelopeDisputed, OutputDisputed
 from deepring_chain.protocol.evidence import Evidence, open_shared
 from deepring_chain.protocol.restore import verdict_context
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import ZERO, ComplaintKind, Digest, Hop, QueryPhase, TensorBytes
+from deepring_chain.types import (
+    NO_OUTPUT,
+    ZERO,
+    ComplaintKind,
+    Digest,
+    Hop,
+    OutputCommitment,
+    QueryPhase,
+    TensorBytes,
+    TrailHash,
+)
 from tests.unit.actors.fake_ledger import DOMAIN
 from tests.unit.actors.fake_ring import FakeRing, ask_up_to, session_of
 from tests.unit.actors.test_referee import dispute, verdicts
 
-FALSE = Digest(bytes([7]) * 32)
+FALSE = OutputCommitment(Digest(bytes([7]) * 32))
 
 
 class Case:
@@ -32,7 +42,7 @@ class Case:
         self.referee: Referee = ring.ouroboros._referee
         self.outputs: list[TensorBytes] = ring.ouroboros._inputs.outputs_of(self.bare)
         key = ring.ouroboros._router.draw_of(self.bare).commitment_key
-        self.truth: list[Digest] = ring.ouroboros._inputs.commitments_of(self.bare, key)
+        self.truth: list[OutputCommitment] = ring.ouroboros._inputs.commitments_of(self.bare, key)
 
     def complaint(self, kind: ComplaintKind, key: bytes | None = None) -> Session:
         """The session after worker 2's complaint."""
@@ -40,7 +50,7 @@ class Case:
         (note,) = (note for note in worker._open_notes(self.bare) if note.hop == 2)
         told = worker._make_complaint(self.bare, note, kind, key)
         signer = self.ring.members[2].keys.address
-        disputed = EnvelopeDisputed(told, signer, note.salt, note.next_route, b"", ZERO)
+        disputed = EnvelopeDisputed(told, signer, note.salt, note.next_route, b"", TrailHash(ZERO))
         return replace(self.bare, phase=QueryPhase.DISPUTED, dispute=disputed)
 
     def judge(self, session: Session) -> Finding:
@@ -117,7 +127,7 @@ def test_complaint_with_a_key_of_somebody_else_convicts_whoever_complains(case: 
 
 
 def contradiction(case: Case, hop: int) -> Session:
-    disputed = OutputDisputed(case.bare.query, case.bare.attempt, Hop(hop), ZERO, ZERO)
+    disputed = OutputDisputed(case.bare.query, case.bare.attempt, Hop(hop), NO_OUTPUT, NO_OUTPUT)
     return replace(case.bare, phase=QueryPhase.DISPUTED, next_hop=Hop(hop), dispute=disputed)
 
 

@@ -21,7 +21,19 @@ from deepring_chain.errors import ConfigError
 from deepring_chain.protocol.events import RouteOpened, UpdatePosted, WorkerAdmitted
 from deepring_chain.protocol.roster import Roster
 from deepring_chain.protocol.session import Fault, FaultKind, Session
-from deepring_chain.types import ZERO, Address, Attempt, Digest, Hop, QueryId, SignedUpdate, Update
+from deepring_chain.types import (
+    NO_BLOB,
+    NO_ROUTE,
+    ZERO,
+    Address,
+    Attempt,
+    Digest,
+    Hop,
+    QueryId,
+    SignedUpdate,
+    TrailHash,
+    Update,
+)
 from tests.unit.actors.fake_ledger import DOMAIN
 from tests.unit.actors.fake_ring import CPU, IMAGES, FakeRing, ask_up_to, client_of, make_keys, session_of
 
@@ -169,7 +181,7 @@ def test_fault_before_the_attempts_first_hop_counts_against_who_signed_it(ring: 
     member = ring.members[0]
     first = ring.ouroboros._router.draw_of(session)
     signers = (first.signers[0], standby.address, *first.signers[2:])
-    draw = RouteDraw(Hop(2), signers, first.keys, first.salts[2:], first.commitment_key, ZERO)
+    draw = RouteDraw(Hop(2), signers, first.keys, first.salts[2:], first.commitment_key, NO_BLOB)
     arrangement = session.arrangements[Attempt(1)]
     member.journal.record_once(f"route/{query}/2/{arrangement}/{session.sealed_input.hex()}", draw.encode)
     later = replace(
@@ -194,7 +206,7 @@ def again(later_than: Session, by: int) -> UpdatePosted:
     keys = make_keys(by)
     before = later_than.updates[Hop(1)].signed.update
     update = Update(
-        before.query, Attempt(3), Hop(1), before.items, ZERO, before.output, before.next_output, later_than.trail
+        before.query, Attempt(3), Hop(1), before.items, NO_BLOB, before.output, before.next_output, later_than.trail
     )
     signature = sign_message(keys.account, DOMAIN, update)
-    return UpdatePosted(SignedUpdate(update, signature, ZERO, ZERO), keys.address, Digest(bytes(32)))
+    return UpdatePosted(SignedUpdate(update, signature, ZERO, NO_ROUTE), keys.address, TrailHash(Digest(bytes(32))))

@@ -10,7 +10,21 @@ import pytest
 
 from deepring_chain.protocol.events import EnvelopeDisputed, OutputDisputed, UpdatePosted
 from deepring_chain.protocol.session import Fault, FaultKind, Session
-from deepring_chain.types import ZERO, Address, Attempt, Complaint, ComplaintKind, Digest, Hop, QueryId, QueryPhase
+from deepring_chain.types import (
+    NO_BLOB,
+    NO_OUTPUT,
+    NO_ROUTE,
+    ZERO,
+    Address,
+    Attempt,
+    Complaint,
+    ComplaintKind,
+    Hop,
+    OutputCommitment,
+    QueryId,
+    QueryPhase,
+    TrailHash,
+)
 from tests.unit.actors.fake_ring import FakeRing, ask_up_to, make_keys, session_of
 
 HOP, ATTEMPT = Hop(1), Attempt(2)
@@ -30,8 +44,8 @@ def anchor_of(session: Session) -> UpdatePosted:
 
 
 def complaint(kind: ComplaintKind, attempt: int = ATTEMPT, hop: int = HOP + 1) -> EnvelopeDisputed:
-    told = Complaint(QueryId(1), Attempt(attempt), Hop(hop), kind, ZERO, ZERO)
-    return EnvelopeDisputed(told, make_keys(3).address, ZERO, ZERO, b"", ZERO)
+    told = Complaint(QueryId(1), Attempt(attempt), Hop(hop), kind, NO_BLOB, TrailHash(ZERO))
+    return EnvelopeDisputed(told, make_keys(3).address, ZERO, NO_ROUTE, b"", TrailHash(ZERO))
 
 
 def faults(count: int, kind: FaultKind, attempt: int = ATTEMPT, hop: int = HOP) -> tuple[Fault, ...]:
@@ -56,7 +70,7 @@ GOOD: dict[str, Callable[[Session], Session]] = {
     "unable": lambda s: replace(s, dispute=complaint(ComplaintKind.UNABLE)),
     "unreadable elsewhere": lambda s: replace(s, dispute=complaint(ComplaintKind.UNREADABLE, hop=NEXT + 1)),
     "unreadable before": lambda s: replace(s, dispute=complaint(ComplaintKind.UNREADABLE, ATTEMPT - 1)),
-    "equation 13": lambda s: replace(s, dispute=OutputDisputed(s.query, ATTEMPT, Hop(NEXT), ZERO, ZERO)),
+    "equation 13": lambda s: replace(s, dispute=OutputDisputed(s.query, ATTEMPT, Hop(NEXT), NO_OUTPUT, NO_OUTPUT)),
     "missed once": lambda s: replace(s, faults=faults(1, FaultKind.UNSETTLED, hop=NEXT)),
     "missed twice elsewhere": lambda s: replace(s, faults=faults(2, FaultKind.UNSETTLED, hop=NEXT + 1)),
     "missed twice before": lambda s: replace(s, faults=faults(2, FaultKind.UNSETTLED, ATTEMPT - 1, NEXT)),
@@ -83,7 +97,7 @@ def test_output_that_nothing_speaks_against_is_gone_on_from(
 # ---------------------------------------------------------------- where to begin
 
 
-def truth_of(ring: FakeRing, session: Session) -> list[Digest]:
+def truth_of(ring: FakeRing, session: Session) -> list[OutputCommitment]:
     router = ring.ouroboros._router
     return ring.ouroboros._inputs.commitments_of(session, router.draw_of(session).commitment_key)
 
@@ -92,7 +106,7 @@ def signers_of(ring: FakeRing) -> tuple[Address, ...]:
     return tuple(member.keys.address for member in ring.members)
 
 
-def can_begin(ring: FakeRing, session: Session, signers: tuple[Address, ...], truth: list[Digest]) -> bool:
+def can_begin(ring: FakeRing, session: Session, signers: tuple[Address, ...], truth: list[OutputCommitment]) -> bool:
     return ring.ouroboros._router._can_begin_at(session, Hop(HOP + 1), signers, truth)
 
 
@@ -106,7 +120,7 @@ def test_query_does_not_go_on_from_what_honest_layers_would_not_commit_to(ring: 
     """Two neighbors agreed on it: each other check passes."""
     session = at_hop_three(ring)
     truth = truth_of(ring, session)
-    truth[wrong] = Digest(bytes(32))
+    truth[wrong] = NO_OUTPUT
     assert not can_begin(ring, session, signers_of(ring), truth)
 
 

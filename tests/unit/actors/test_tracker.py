@@ -12,7 +12,7 @@ from deepring_chain.model.dense import DenseLayer
 from deepring_chain.protocol.events import RestoreOrdered, RestoreReported
 from deepring_chain.protocol.restore import RestoreNote
 from deepring_chain.ring.folder import MODEL_FILE
-from deepring_chain.types import QueryPhase, RingMode
+from deepring_chain.types import Challenge, QueryPhase, RingMode
 from tests.unit.actors.fake_ring import MAX_ROUNDS, FakeRing, client_of, session_of
 
 
@@ -146,7 +146,7 @@ def test_parameters_for_one_worker_cannot_be_read_by_another(ring: FakeRing) -> 
     blob = ring.store.get(order.parameters)
     weights = ring.ouroboros._owner.parameters_of(2)
     assert weights not in blob
-    assert RestoreNote(order.recorded_hash, weights).encode() not in blob
+    assert RestoreNote(Challenge(order.recorded_hash), weights).encode() not in blob
 
 
 # ---------------------------------------------------------------- the ouroboros itself

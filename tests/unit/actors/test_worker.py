@@ -25,7 +25,17 @@ from deepring_chain.protocol.notes import open_notes, seal_notes
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
 from deepring_chain.protocol.update import decode_signed_update
 from deepring_chain.store.content import BlobMissing
-from deepring_chain.types import ArrangementId, Digest, Hop, Position, QueryPhase, RingMode
+from deepring_chain.types import (
+    ArrangementId,
+    BlockHash,
+    Challenge,
+    Digest,
+    Hop,
+    Pointer,
+    Position,
+    QueryPhase,
+    RingMode,
+)
 from tests.unit.actors.fake_ledger import DOMAIN
 from tests.unit.actors.fake_ring import CPU, IMAGES, FakeRing, ask_up_to, client_of, make_keys, posts, session_of
 
@@ -89,7 +99,7 @@ def test_worker_does_nothing_while_authenticity_is_off(ring: FakeRing) -> None:
     """The ring is arranged anew, another worker was tampered with: nobody computes for it."""
     query = ask_up_to(ring, 1)
     client_of(ring.members[0]).arrange(
-        [member.keys.address for member in ring.members], Digest(bytes(32)), Digest(bytes(32))
+        [member.keys.address for member in ring.members], BlockHash(Digest(bytes(32))), Pointer(Digest(bytes(32)))
     )
     ring.members[1].follower.refresh()
     assert ring.members[1].state.mode is RingMode.ATTESTING
@@ -222,7 +232,7 @@ def test_note_for_the_own_seat_is_found_behind_one_for_another(ring: FakeRing) -
     place, arranged = member.seat_due(), member.arranged().arranged
     assert place is not None
     challenge = member.read_challenge(place)
-    others = ArrangementNote(Position(place.position + 1), Digest(bytes(32)))
+    others = ArrangementNote(Position(place.position + 1), Challenge(Digest(bytes(32))))
     own = ArrangementNote(place.position, challenge)
     notes = [(member.keys.sealing_public, note.encode()) for note in (others, own)]
     info, orders = arrangement_context(DOMAIN, arranged.arrangement), set()

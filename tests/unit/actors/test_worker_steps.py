@@ -14,7 +14,15 @@ from deepring_chain.protocol.envelope import open_content
 from deepring_chain.protocol.events import EnvelopeDisputed, OutputDisputed, RestoreOrdered, RestoreReported
 from deepring_chain.protocol.restore import complaint_context
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import ComplaintKind, Digest, Hop, QueryId, QueryPhase, RingMode, TensorBytes
+from deepring_chain.types import (
+    NO_OUTPUT,
+    ComplaintKind,
+    Hop,
+    QueryId,
+    QueryPhase,
+    RingMode,
+    TensorBytes,
+)
 from tests.unit.actors.fake_ring import FakeRing, ask_up_to, client_of, session_of
 from tests.unit.actors.test_disputes import LyingWorker
 from tests.unit.actors.test_worker import tamper
@@ -74,7 +82,7 @@ def test_violation_of_equation_13_has_no_envelope_to_put_back(ring: FakeRing) ->
     query, session, worker = turn_of_one(ring)
     ring.step(1)
     session = session_of(ring, query)
-    violated = OutputDisputed(query, session.attempt, session.next_hop, Digest(bytes(32)), Digest(bytes(32)))
+    violated = OutputDisputed(query, session.attempt, session.next_hop, NO_OUTPUT, NO_OUTPUT)
     assert next_action(worker.turn_of(replace(session, phase=QueryPhase.DISPUTED, dispute=violated))) is None
 
 

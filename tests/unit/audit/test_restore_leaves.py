@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from deepring_chain.audit.inputs import MOST_PLACES, restore_leaves
@@ -14,7 +16,7 @@ from deepring_chain.types import Address, ArrangementId, Digest, Position
 ENCODER = CallEncoder(load_artifact().abi, forgiving_codec())
 
 
-def digest(number: int) -> Digest:
+def digest(number: int) -> Any:
     return Digest(bytes([number]) * 32)
 
 

@@ -16,7 +16,17 @@ from deepring_chain.chain.block_times import TIMES_KEPT, BlockTimes
 from deepring_chain.chain.client import LedgerClient
 from deepring_chain.errors import ChainError
 from deepring_chain.protocol.query_state import QueryState
-from deepring_chain.types import Address, Attempt, Digest, Hop, QueryId, QueryPhase
+from deepring_chain.types import (
+    Address,
+    Attempt,
+    Digest,
+    Hop,
+    OutputCommitment,
+    QueryId,
+    QueryPhase,
+    RouteLink,
+    TrailHash,
+)
 
 LEDGER = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
 OWNER = Address("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512")
@@ -133,7 +143,17 @@ def test_time_that_the_ledger_has_no_room_for_is_one_line(node: Node) -> None:
     """Of a block 34,000 years ahead, which a lying node tells of: the actor that shows it goes on."""
     client = LedgerClient.over(Web3(node), "http://127.0.0.1:8545", LEDGER, Account.from_key(bytes([7]) * 32))
     node.lies = {"timestamp": hex(2**40)}
-    state = QueryState(QueryPhase.ROUTED, Attempt(1), Hop(1), 2, 1, client.block_time(7), WORD, WORD, WORD)
+    state = QueryState(
+        QueryPhase.ROUTED,
+        Attempt(1),
+        Hop(1),
+        2,
+        1,
+        client.block_time(7),
+        RouteLink(WORD),
+        OutputCommitment(WORD),
+        TrailHash(WORD),
+    )
     with pytest.raises(ChainError, match="timeOut: the ledger's fields do not hold") as caught:
         client.time_out(QueryId(1), state)
     assert "\n" not in str(caught.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from eth_abi.exceptions import EncodingError
+from eth_abi.exceptions import DecodingError, EncodingError
 from web3 import Web3
 
 from deepring_chain.chain.artifact import load_artifact
@@ -48,3 +48,15 @@ def test_number_that_is_too_large_is_refused() -> None:
 def test_struct_without_a_member_is_refused() -> None:
     with pytest.raises(KeyError):
         ENCODER.encode("timeOut", (1, {"phase": 2}))
+
+
+@pytest.mark.parametrize(("function", "value"), [("stateOf", WORD), ("hopSeconds", 2**31), ("mode", 3)])
+def test_value_that_a_view_returns_is_read(function: str, value: object) -> None:
+    returned = value if isinstance(value, bytes) else int(str(value)).to_bytes(32, "big")
+    assert ENCODER.decode(function, returned) == value
+
+
+@pytest.mark.parametrize("returned", [b"", WORD[:31], b"\xff" * 32])
+def test_bytes_that_are_no_value_of_a_view_are_refused(returned: bytes) -> None:
+    with pytest.raises(DecodingError):
+        ENCODER.decode("mode", returned)

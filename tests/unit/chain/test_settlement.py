@@ -13,7 +13,17 @@ from deepring_chain.chain.settlement import LedgerCall, Settlement, deliver_call
 from deepring_chain.crypto.signing import compact_signature
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.query_state import QueryState
-from deepring_chain.types import ZERO, Attempt, Delivery, Hop, QueryId, QueryPhase, SignedUpdate
+from deepring_chain.types import (
+    NO_ROUTE,
+    ZERO,
+    Attempt,
+    Delivery,
+    Hop,
+    OutputCommitment,
+    QueryId,
+    QueryPhase,
+    SignedUpdate,
+)
 from tests.unit.protocol.protocol_tools import digest, signed_run
 
 CONTRACT = Web3().eth.contract(abi=load_artifact().abi)
@@ -24,12 +34,20 @@ def state_before(signed: SignedUpdate) -> QueryState:
     update = signed.update
     expected = ZERO if update.hop == 0 else update.output
     return QueryState(
-        QueryPhase.ROUTED, update.attempt, update.hop, update.items, 1, 1_000, digest(90), expected, update.trail
+        QueryPhase.ROUTED,
+        update.attempt,
+        update.hop,
+        update.items,
+        1,
+        1_000,
+        digest(90),
+        OutputCommitment(expected),
+        update.trail,
     )
 
 
 def delivery(query: int = 7) -> tuple[QueryState, Delivery, bytes]:
-    state = QueryState(QueryPhase.COMPUTED, Attempt(2), Hop(5), 2, 1, 0, ZERO, digest(91), digest(92))
+    state = QueryState(QueryPhase.COMPUTED, Attempt(2), Hop(5), 2, 1, 0, NO_ROUTE, digest(91), digest(92))
     return state, Delivery(QueryId(query), Attempt(2), digest(93), digest(91), digest(92)), bytes(65)
 
 

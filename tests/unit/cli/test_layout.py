@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from deepring_chain.actors.querent import QueryResult
 from deepring_chain.cli import console, status, tables
-from deepring_chain.cli.app import app
+from deepring_chain.cli.app import make_app
 from deepring_chain.cli.console import PIPE_WIDTH, print_line, print_step_with_command
 from deepring_chain.cli.query import print_result
 from deepring_chain.cli.tables import Sheet, print_sheet
@@ -25,13 +26,13 @@ from deepring_chain.cli.trail import print_trail
 from deepring_chain.follow.history import HistoryEntry
 from deepring_chain.health.timings import Timed, Turn
 from deepring_chain.model.checkpoint import shipped_model
-from deepring_chain.types import Attempt, Digest, Hop, QueryId, TensorBytes
+from deepring_chain.types import Attempt, Digest, Hop, OutputCommitment, QueryId, TensorBytes
 from tests.explorer.scripted import NAMES, entries_of, ring
 from tests.unit.health.test_diagnose import well
 
 WIDTH = 80
 HASH = "4c2203ac" * 8
-LIE = Digest(bytes(range(32)))
+LIE = OutputCommitment(Digest(bytes(range(32))))
 LONG_NAMES = {address: f"{name}-standby-1" for address, name in NAMES.items()}
 
 
@@ -42,11 +43,13 @@ def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
         yield from commands(inner, *path, name)
 
 
-PAGES = list(commands(typer.main.get_command(app)))
+APP = make_app()
+PAGES = list(commands(typer.main.get_command(APP)))
 
 
+@cache
 def page(path: tuple[str, ...], columns: int) -> str:
-    shown = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": str(columns), "NO_COLOR": "1"})
+    shown = CliRunner().invoke(APP, [*path, "--help"], env={"COLUMNS": str(columns), "NO_COLOR": "1"})
     assert shown.exit_code == 0, shown.output
     return re.sub(r"\x1b\[[0-9;]*m", "", shown.output)
 

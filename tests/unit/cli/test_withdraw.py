@@ -9,7 +9,7 @@ import pytest
 
 from deepring_chain.cli import control
 from deepring_chain.ring.folder import Deployment, RingFolder
-from deepring_chain.types import QueryPhase
+from deepring_chain.types import Pointer, QueryPhase
 from tests.e2e.command import Terminal
 from tests.unit.actors.fake_client import FakeClient
 from tests.unit.actors.fake_ledger import DOMAIN, FakeLedger
@@ -23,7 +23,7 @@ def ledger() -> FakeLedger:
     """Two queries: the querent's and another one's."""
     found = FakeLedger(OWNER.address)
     for keys in (QUERENT, OTHER):
-        FakeClient(found, keys.address).submit_query(keys.sealing_public, keys.sealing_public)
+        FakeClient(found, keys.address).submit_query(Pointer(keys.sealing_public), keys.sealing_public)
     return found
 
 

@@ -18,7 +18,7 @@ from deepring_chain.crypto.sealing import (
     seal,
 )
 from deepring_chain.errors import ProtocolError
-from deepring_chain.types import Address, Digest, Domain
+from deepring_chain.types import Address, Digest, Domain, SealingKey
 
 DOMAIN = Domain(31337, Address("0x5FbDB2315678afecb367f032d93F642f64180aa3"))
 RECIPIENT = X25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -151,13 +151,13 @@ LOW_ORDER = [
 def test_seal_to_a_weak_public_key_is_refused(point: int) -> None:
     """Mallory publishes a point of low order, with which the shared secret would be zero and the seal open to all."""
     with pytest.raises(ProtocolError, match="unusable"):
-        seal(Digest(point.to_bytes(32, "little")), b"secret", PLACE)
+        seal(SealingKey(Digest(point.to_bytes(32, "little"))), b"secret", PLACE)
 
 
 @pytest.mark.parametrize("size", [0, 31, 33])
 def test_seal_to_a_key_of_another_length_is_refused(size: int) -> None:
     with pytest.raises(ProtocolError, match="unusable"):
-        seal(Digest(bytes([9]) * size), b"secret", PLACE)
+        seal(SealingKey(Digest(bytes([9]) * size)), b"secret", PLACE)
 
 
 def test_public_bytes_is_the_key_of_rfc_7748() -> None:

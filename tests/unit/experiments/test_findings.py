@@ -17,16 +17,21 @@ from deepring_chain.protocol.events import (
     VerdictPosted,
 )
 from deepring_chain.types import (
+    NO_BLOB,
+    NO_OUTPUT,
+    NO_ROUTE,
     ZERO,
     Address,
     ArrangementId,
     Attempt,
+    BlockHash,
     Complaint,
     ComplaintKind,
     Hop,
     Position,
     QueryId,
     SignedUpdate,
+    TrailHash,
     Update,
     Verdict,
 )
@@ -37,24 +42,27 @@ PERTURBED = Attack(3, GUILTY, None)
 
 
 def posted(hop: int, attempt: int = 1) -> UpdatePosted:
-    update = Update(QueryId(1), Attempt(attempt), Hop(hop), 2, ZERO, ZERO, ZERO, ZERO)
-    return UpdatePosted(SignedUpdate(update, b"", ZERO, ZERO), GUILTY, ZERO)
+    update = Update(QueryId(1), Attempt(attempt), Hop(hop), 2, NO_BLOB, NO_OUTPUT, NO_OUTPUT, TrailHash(ZERO))
+    return UpdatePosted(SignedUpdate(update, b"", ZERO, NO_ROUTE), GUILTY, TrailHash(ZERO))
 
 
 def disputed(hop: int) -> OutputDisputed:
-    return OutputDisputed(QueryId(1), Attempt(1), Hop(hop), ZERO, ZERO)
+    return OutputDisputed(QueryId(1), Attempt(1), Hop(hop), NO_OUTPUT, NO_OUTPUT)
 
 
 def verdict(hop: int, *, sender: bool = False, receiver: bool = False) -> VerdictPosted:
-    return VerdictPosted(Verdict(QueryId(1), Attempt(1), Hop(hop), sender, receiver, ZERO, ZERO), b"", ZERO)
+    return VerdictPosted(
+        Verdict(QueryId(1), Attempt(1), Hop(hop), sender, receiver, NO_BLOB, TrailHash(ZERO)), b"", TrailHash(ZERO)
+    )
 
 
 def flag(is_on: bool) -> AuthenticityDerived:
-    return AuthenticityDerived(ArrangementId(1), is_on, ZERO, ZERO)
+    return AuthenticityDerived(ArrangementId(1), is_on, BlockHash(ZERO), BlockHash(ZERO))
 
 
 def ordered(worker: Address) -> RestoreOrdered:
-    return RestoreOrdered(ArrangementId(1), Position(2), worker, 1, *[ZERO] * 5)
+    zero = BlockHash(ZERO)
+    return RestoreOrdered(ArrangementId(1), Position(2), worker, 1, zero, zero, zero, zero, NO_BLOB)
 
 
 def restored(changed: str) -> RestoreReported:
@@ -103,12 +111,12 @@ def test_attack_that_nobody_noticed_has_no_alarm() -> None:
         (HopTimedOut(QueryId(1), Attempt(1), Hop(2), 7), "deadline passed"),
         (
             EnvelopeDisputed(
-                Complaint(QueryId(1), Attempt(1), Hop(2), ComplaintKind.ALTERED, ZERO, ZERO),
+                Complaint(QueryId(1), Attempt(1), Hop(2), ComplaintKind.ALTERED, NO_BLOB, TrailHash(ZERO)),
                 OTHER,
                 ZERO,
-                ZERO,
+                NO_ROUTE,
                 b"",
-                ZERO,
+                TrailHash(ZERO),
             ),
             "envelope disputed: altered",
         ),

@@ -13,7 +13,7 @@ from deepring_chain.chain.errors import TransactionFailed
 from deepring_chain.errors import ChainError
 from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.protocol.events import ModelRegistered, WorkerAdmitted
-from deepring_chain.types import Address, Digest
+from deepring_chain.types import Address, Digest, ModelRoot, Pointer, SealingKey
 from tests.unit.actors.fake_client import FakeClient
 from tests.unit.actors.fake_ledger import FakeLedger
 from tests.unit.actors.fake_ring import make_keys
@@ -25,8 +25,8 @@ MEMBERS = [make_keys(number).address for number in range(1, 8)]
 @pytest.fixture
 def ledger() -> FakeLedger:
     found = FakeLedger(MEMBERS[0])
-    found.emit(ModelRegistered(1, KEY, KEY, 2))
-    found.emit(WorkerAdmitted(MEMBERS[0], KEY))
+    found.emit(ModelRegistered(1, ModelRoot(KEY), Pointer(KEY), 2))
+    found.emit(WorkerAdmitted(MEMBERS[0], SealingKey(KEY)))
     return found
 
 
@@ -37,7 +37,7 @@ def follow(ledger: FakeLedger, first_block: int = 1) -> tuple[LedgerFollower, Fa
 
 def admit(ledger: FakeLedger, *numbers: int) -> None:
     for number in numbers:
-        ledger.emit(WorkerAdmitted(MEMBERS[number], KEY))
+        ledger.emit(WorkerAdmitted(MEMBERS[number], SealingKey(KEY)))
 
 
 def known(follower: LedgerFollower) -> list[Address]:

@@ -18,7 +18,7 @@ ASKER = Address("0x" + "11" * 20)
 HEIGHT = 2 * PIECE + 10
 
 
-def hash_of(number: int) -> Digest:
+def hash_of(number: int) -> Any:
     return Digest(number.to_bytes(32, "big"))
 
 

@@ -27,7 +27,18 @@ from deepring_chain.health.snapshot import (
     StoreFacts,
     Target,
 )
-from deepring_chain.types import Address, ArrangementId, Attempt, Digest, Hop, Position, QueryId, QueryPhase, RingMode
+from deepring_chain.types import (
+    Address,
+    ArrangementId,
+    Attempt,
+    Digest,
+    Hop,
+    Pointer,
+    Position,
+    QueryId,
+    QueryPhase,
+    RingMode,
+)
 
 NOW = 1_800_000_000
 URL = "http://127.0.0.1:8545"
@@ -35,7 +46,7 @@ LEDGER = Address("0x" + "12" * 20)
 ADDRESSES = [Address(f"0x{number:040x}") for number in range(4)]
 RICH = AccountFacts(10**20, 5, 5)
 WELL = ProcessFacts(Life.RUNNING, 100, 0.1)
-BLOB = Digest(bytes(range(32)))
+BLOB = Pointer(Digest(bytes(range(32))))
 
 Change = Callable[[Snapshot], Snapshot]
 

@@ -9,9 +9,9 @@ import pytest
 from deepring_chain.actors.journal import Journal
 from deepring_chain.actors.ouroboros.draws import ArrangementDraw
 from deepring_chain.health.races import RACE_BLOCKS, Arranged, Races, find_races, read_draws
-from deepring_chain.types import Address, ArrangementId, Digest
+from deepring_chain.types import Address, ArrangementId, Challenge, Digest, Leaf, Pointer
 
-NOTES = [Digest(bytes([number]) * 32) for number in range(8)]
+NOTES = [Pointer(Digest(bytes([number]) * 32)) for number in range(8)]
 
 
 def arranged(*places: tuple[int, int | None]) -> list[Arranged]:
@@ -59,8 +59,8 @@ def test_arrangement_within_a_hops_time_of_one_that_was_being_attested_is_hasty(
     assert found(history, 100) == Races(hasty=(ArrangementId(2),))
 
 
-def draw(notes: Digest) -> bytes:
-    return ArrangementDraw((Address("0x" + "11" * 20),), NOTES[0], (NOTES[1],), notes).encode()
+def draw(notes: Pointer) -> bytes:
+    return ArrangementDraw((Address("0x" + "11" * 20),), Challenge(NOTES[0]), (Leaf(NOTES[1]),), notes).encode()
 
 
 def test_draws_are_read_from_a_journal_that_is_in_use_and_nothing_is_written(tmp_path: Path) -> None:

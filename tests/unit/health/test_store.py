@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from deepring_chain.health import store as health_store
-from deepring_chain.health.store import Pointer, look_at_store
+from deepring_chain.health.store import PointedBlob, look_at_store
 from deepring_chain.store.content import ContentStore
-from deepring_chain.types import Digest
+from deepring_chain.types import Digest, Pointer
 
 
 @pytest.mark.parametrize("is_needed", [False, True])
 def test_obstacle_under_a_name_is_a_lost_blob_and_the_store_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_needed: bool
 ) -> None:
-    good, planted = ContentStore(str(tmp_path)).put(b"blob"), Digest(bytes(32))
+    good, planted = ContentStore(str(tmp_path)).put(b"blob"), Pointer(Digest(bytes(32)))
     (tmp_path / planted.hex()[:2] / planted.hex()).mkdir(parents=True)
-    pointers = [Pointer(good, "the input", is_needed), Pointer(planted, "the answer", is_needed)]
+    pointers = [PointedBlob(good, "the input", is_needed), PointedBlob(planted, "the answer", is_needed)]
     monkeypatch.setattr(health_store, "pointers_of", lambda _state: iter(pointers))
     state: Any = object()
     facts = look_at_store(str(tmp_path), state)

@@ -18,7 +18,7 @@ from deepring_chain.model.card import ModelCard
 from deepring_chain.model.dense import DenseLayer
 from deepring_chain.model.layer import IdentityLayer
 from deepring_chain.model.manifest import ATTRIBUTES, Manifest, ManifestSlice, find_changed_tensors, make_entry
-from deepring_chain.types import Digest, LayerContent, LayerIndex
+from deepring_chain.types import Digest, LayerContent, LayerIndex, ModelRoot
 from tests.unit.model.model_tools import small_layer, small_model
 
 CARD = Digest(bytes(range(32)))
@@ -141,7 +141,7 @@ def test_slice_leads_to_the_root_and_survives_encoding(held: tuple[int, ...]) ->
 def test_slice_of_another_model_is_refused() -> None:
     part = Manifest.of(CARD, model_layers()).slice(1, 2)
     with pytest.raises(ModelError, match="the ledger has 0000"):
-        part.verify(Digest(bytes(32)))
+        part.verify(ModelRoot(Digest(bytes(32))))
 
 
 def test_slice_with_a_foreign_entry_is_refused() -> None:

@@ -24,6 +24,7 @@ from deepring_chain.types import (
     Domain,
     Hop,
     QueryId,
+    RouteLink,
     SignedUpdate,
     Update,
 )
@@ -36,7 +37,7 @@ OTHER_CHAIN = replace(DOMAIN, chain_id=1)
 OTHER_LEDGER = replace(DOMAIN, ledger=Address("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512"))
 
 
-def digest(number: int) -> Digest:
+def digest(number: int) -> Any:
     return Digest(number.to_bytes(32, "big"))
 
 
@@ -92,6 +93,6 @@ def signed_run(first: int = 0, count: int = 5, query: int = 7, base: int = 0) ->
     for index, signer in enumerate(signers):
         words = (digest(base + 50 + index), digest(base + 60 + index), digest(base + 61 + index))
         update = Update(QueryId(query), Attempt(2), Hop(first + index), ITEMS, *words, trail)
-        found.append(sign_update(signer, DOMAIN, update, salts[index], links[index + 1]))
+        found.append(sign_update(signer, DOMAIN, update, salts[index], RouteLink(links[index + 1])))
         trail = extend_trail(trail, message_digest(DOMAIN, update), address(10 + index))
     return found

@@ -27,6 +27,7 @@ from deepring_chain.protocol.route import build_route
 from deepring_chain.protocol.trail import RENEWAL, VIOLATION, extend_trail, mark_trail
 from deepring_chain.protocol.update import sign_update
 from deepring_chain.types import (
+    NO_ROUTE,
     ZERO,
     Address,
     Attempt,
@@ -35,8 +36,11 @@ from deepring_chain.types import (
     Delivery,
     Digest,
     Hop,
+    OutputCommitment,
     QueryId,
     RejectReason,
+    RouteLink,
+    TrailHash,
     Update,
     Verdict,
 )
@@ -52,12 +56,12 @@ class ScriptedQuery:
 
     script: ScriptedTrail
     query: QueryId
-    trail: Digest
+    trail: TrailHash
     hop: int = 0
     attempt: Attempt = FIRST
     items: int = ITEMS
     signers: tuple[LocalAccount, ...] = (OWNER, *WORKERS)
-    links: list[Digest] = field(default_factory=list)
+    links: list[RouteLink] = field(default_factory=list)
     version: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +81,12 @@ class ScriptedQuery:
         self.links = self.links or build_route([Address(signer.address) for signer in self.signers], self.salts())
         self.script.emit(
             RouteOpened(
-                self.query, self.attempt, Hop(self.hop), self.items, self.links[0], named(f"notes {self.query}")
+                self.query,
+                self.attempt,
+                Hop(self.hop),
+                self.items,
+                self.links[0],
+                named(f"notes {self.query}"),
             )
         )
         return self
@@ -89,7 +98,7 @@ class ScriptedQuery:
             self.trail = mark_trail(self.trail, RENEWAL)
         self.version = self.script.version
         signers = [Address(signer.address) for signer in self.signers]
-        self.links = [ZERO] * first_hop + build_route(signers[first_hop:], self.salts()[first_hop:])
+        self.links = [NO_ROUTE] * first_hop + build_route(signers[first_hop:], self.salts()[first_hop:])
         notes = named(f"notes {self.query}/{self.attempt}")
         opened = RouteOpened(self.query, self.attempt, Hop(first_hop), self.items, self.links[first_hop], notes)
         events: list[Event] = [opened]
@@ -143,7 +152,7 @@ class ScriptedQuery:
         """Posts the closing entry."""
         self.script.emit(self.delivered())
 
-    def contradict(self, output: Digest) -> ScriptedQuery:
+    def contradict(self, output: OutputCommitment) -> ScriptedQuery:
         """Posts an update that violates eq. 13, with the record of that."""
         posted = self.posted(output=output)
         self.script.emit(posted, self.disputed(output))
@@ -151,7 +160,7 @@ class ScriptedQuery:
         self.hop -= 1
         return self
 
-    def contradict_delivery(self, output: Digest) -> ScriptedQuery:
+    def contradict_delivery(self, output: OutputCommitment) -> ScriptedQuery:
         """Delivers another answer than the last layer's, with the record of that."""
         expected = named(f"output {self.query}/{self.hop}")
         self.script.emit(self.delivered(output=output), self.contradicted(self.hop, expected, output))
@@ -168,7 +177,7 @@ class ScriptedQuery:
         complaint = replace(honest, **changes)
         signature = sign_message(recipient, self.script.domain, complaint)
         self._extend(complaint, recipient)
-        return EnvelopeDisputed(complaint, Address(recipient.address), salt, rest, signature, self.trail)
+        return EnvelopeDisputed(complaint, Address(recipient.address), salt, RouteLink(rest), signature, self.trail)
 
     def complain(self, kind: ComplaintKind = ComplaintKind.ALTERED, **changes: Any) -> ScriptedQuery:
         """Posts the complaint."""
@@ -211,11 +220,11 @@ class ScriptedQuery:
         digest = message_digest(self.script.domain, message)
         self.trail = extend_trail(self.trail, digest, Address(signer.address))
 
-    def disputed(self, actual: Digest) -> OutputDisputed:
+    def disputed(self, actual: OutputCommitment) -> OutputDisputed:
         """The record of a violation of eq. 13 by the hop before the next."""
         hop = self.hop - 1
         return self.contradicted(hop, named(f"output {self.query}/{hop}"), actual)
 
-    def contradicted(self, hop: int, expected: Digest, actual: Digest) -> OutputDisputed:
+    def contradicted(self, hop: int, expected: OutputCommitment, actual: OutputCommitment) -> OutputDisputed:
         """The record of a violation of eq. 13."""
         return OutputDisputed(self.query, self.attempt, Hop(hop), expected, actual)

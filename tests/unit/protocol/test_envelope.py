@@ -222,7 +222,7 @@ def test_answer_survives_encoding() -> None:
 def test_answer_opens_for_the_querent_at_its_query_only() -> None:
     """Somebody points a query's answer to that of another query of the same querent."""
     place = answer_context(DOMAIN, QueryId(1), QUERENT_KEY)
-    blob = seal_content(QUERENT_KEY, ANSWER.encode(), place)
+    blob = ANSWER.seal(QUERENT_KEY, place)
     assert Answer.decode(open_content(QUERENT, blob, place)) == ANSWER
     others = [
         answer_context(DOMAIN, QueryId(2), QUERENT_KEY),

@@ -16,7 +16,7 @@ from deepring_chain.protocol.evidence import (
     decode_shared,
     seal_shared,
 )
-from deepring_chain.types import Digest, Hop, TensorBytes
+from deepring_chain.types import Digest, Hop, SealingKey, TensorBytes
 
 KEY = Digest(b"k" * 32)
 OUTPUT = TensorBytes("int8", (2,), b"\x01\x02")
@@ -89,9 +89,9 @@ def test_shared_message_of_another_form_is_refused(wrapped: list[Any], size: int
         decode_shared(shared(wrapped, bytes(size)))
 
 
-def readers(count: int) -> list[Digest]:
+def readers(count: int) -> list[SealingKey]:
     """Public keys; 9 is the base point, and the next ones will do."""
-    return [Digest((9 + number).to_bytes(32, "little")) for number in range(count)]
+    return [SealingKey(Digest((9 + number).to_bytes(32, "little"))) for number in range(count)]
 
 
 @pytest.mark.parametrize("count", [1, MAX_READERS])

@@ -12,7 +12,7 @@ from deepring_chain.protocol.history import all_entries, entries_after
 from deepring_chain.protocol.ledger_state import LedgerState
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.trail import RENEWAL, VIOLATION, extend_trail, start_trail
-from deepring_chain.types import Digest, TrailEntry
+from deepring_chain.types import Digest, TrailEntry, TrailHash
 from tests.unit.protocol.full_trail import full_trail
 from tests.unit.protocol.query_script import ScriptedQuery
 from tests.unit.protocol.trail_names import DOMAIN, OUROBOROS, named, place_events
@@ -32,7 +32,7 @@ def session_of(query: ScriptedQuery) -> tuple[Session, dict[int, int]]:
     return state.sessions[query.query], times
 
 
-def walked(trail: Digest, entries: list[TrailEntry]) -> Digest:
+def walked(trail: TrailHash, entries: list[TrailEntry]) -> Digest:
     for entry in entries:
         trail = extend_trail(trail, entry.digest, entry.signer)
     return trail

@@ -32,6 +32,7 @@ from deepring_chain.types import (
     QueryPhase,
     RejectReason,
     RingMode,
+    SealingKey,
 )
 from tests.unit.protocol.protocol_tools import address, arranged, digest, logged, opened, posted, submitted
 
@@ -175,7 +176,7 @@ def test_workers_that_did_not_attest_are_counted() -> None:
 def test_worker_that_attests_a_useless_key_is_counted() -> None:
     """Nothing can be sealed to a point of low order: its owner could stop every query without a trace."""
     weak = attested(1)
-    weak = replace(weak, attestation=replace(weak.attestation, sealing_key=Digest(bytes([1]) + bytes(31))))
+    weak = replace(weak, attestation=replace(weak.attestation, sealing_key=SealingKey(Digest(bytes([1]) + bytes(31)))))
     state = after(model(), arranged(), attested(0), weak, attested(2))
     assert state.arrangement is not None
     assert state.arrangement.keyless == {1}

@@ -18,12 +18,14 @@ from deepring_chain.protocol.route import (
     RouteNote,
     arrangement_context,
     build_route,
+    is_turn_of,
     route_context,
     route_link,
 )
 from deepring_chain.protocol.trail import extend_trail, start_trail
 from deepring_chain.types import (
     MAX_ITEMS,
+    NO_ROUTE,
     ZERO,
     Address,
     ArrangementId,
@@ -33,6 +35,7 @@ from deepring_chain.types import (
     Position,
     QueryId,
     Question,
+    TrailHash,
 )
 from tests.unit.protocol.protocol_tools import DOMAIN, address, digest
 
@@ -45,7 +48,7 @@ SALTS = [digest(number) for number in range(11, 15)]
 
 def test_link_is_the_documented_hash() -> None:
     covered = b"deepring/v1/route".ljust(32, b"\0") + bytes(12) + bytes.fromhex(SIGNERS[0][2:]) + SALTS[0] + ZERO
-    assert route_link(SIGNERS[0], SALTS[0], ZERO) == keccak256(covered)
+    assert route_link(SIGNERS[0], SALTS[0], NO_ROUTE) == keccak256(covered)
 
 
 def test_route_opens_link_by_link() -> None:
@@ -54,6 +57,15 @@ def test_route_opens_link_by_link() -> None:
     assert links[-1] == ZERO
     for hop, (signer, salt) in enumerate(zip(SIGNERS, SALTS, strict=True)):
         assert links[hop] == route_link(signer, salt, links[hop + 1])
+
+
+def test_link_names_its_signer_and_nobody_else() -> None:
+    links = build_route(SIGNERS, SALTS)
+    assert is_turn_of(SIGNERS[0], SALTS[0], links[1], links[0])
+    assert not is_turn_of(SIGNERS[1], SALTS[0], links[1], links[0])
+    assert not is_turn_of(SIGNERS[0], SALTS[1], links[1], links[0])
+    assert not is_turn_of(SIGNERS[0], SALTS[0], links[2], links[0])
+    assert not is_turn_of(SIGNERS[0], SALTS[0], links[1], links[1])
 
 
 def test_route_of_no_hops_is_zero() -> None:
@@ -117,7 +129,7 @@ def test_trail_depends_on_every_entry_and_their_order() -> None:
     def told(*entries: tuple[Digest, Address]) -> Digest:
         trail = ZERO
         for entry, signer in entries:
-            trail = extend_trail(trail, entry, signer)
+            trail = extend_trail(TrailHash(trail), entry, signer)
         return trail
 
     first, second = (SALTS[0], SIGNERS[0]), (SALTS[1], SIGNERS[1])

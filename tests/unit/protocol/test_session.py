@@ -22,6 +22,8 @@ from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.session import Fault, FaultKind, Moment, QueryEvent, Session
 from deepring_chain.protocol.trail import RENEWAL, VIOLATION, mark_trail
 from deepring_chain.types import (
+    NO_OUTPUT,
+    NO_ROUTE,
     ZERO,
     ArrangementId,
     Attempt,
@@ -245,7 +247,7 @@ def shown(session: Session) -> QueryState:
 def test_submitted_query_is_shown_with_the_time_it_was_asked() -> None:
     session = Session.submitted(submitted(), block=3)
     assert shown(session) == QueryState(
-        QueryPhase.SUBMITTED, Attempt(0), Hop(0), 0, 0, time_of(3), ZERO, ZERO, submitted().trail
+        QueryPhase.SUBMITTED, Attempt(0), Hop(0), 0, 0, time_of(3), NO_ROUTE, NO_OUTPUT, submitted().trail
     )
     assert session.question(time_of) == Question(submitted().sealed_input, submitted().sealing_key, time_of(3))
 

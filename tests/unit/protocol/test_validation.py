@@ -13,9 +13,28 @@ from deepring_chain.encoding import layer_header
 from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.block_hash import block_leaf, fold_leaves
 from deepring_chain.protocol.tracking import find_first_mismatch
-from deepring_chain.protocol.validation import UnexpectedOutput, check_form, check_items, check_received
-from deepring_chain.types import Digest, Hop, LayerContent, LayerIndex, QueryId, TensorBytes
+from deepring_chain.protocol.validation import UnexpectedOutput, agrees, check_form, check_items, check_received
+from deepring_chain.types import NO_OUTPUT, Challenge, Digest, Hop, LayerContent, LayerIndex, QueryId, TensorBytes
 from tests.unit.protocol.protocol_tools import digest
+
+# ---------------------------------------------------------------- eq. 13
+
+
+def test_output_agrees_when_it_is_what_the_hop_before_expects() -> None:
+    assert agrees(Hop(1), digest(1), digest(1))
+    assert agrees(Hop(7), digest(2), digest(2))
+
+
+@pytest.mark.parametrize("hop", [1, 2, 7])
+def test_output_other_than_the_expected_one_does_not_agree(hop: int) -> None:
+    assert not agrees(Hop(hop), digest(1), digest(2))
+    assert not agrees(Hop(hop), digest(1), NO_OUTPUT)
+
+
+def test_nothing_is_expected_of_hop_0() -> None:
+    assert agrees(Hop(0), digest(1), NO_OUTPUT)
+    assert agrees(Hop(0), digest(1), digest(2))
+
 
 # ---------------------------------------------------------------- the recipient's check
 
@@ -124,7 +143,7 @@ def test_leaf_changes_with_every_byte_of_both_layers() -> None:
 
 def test_leaf_changes_with_every_byte_of_the_challenge() -> None:
     """A worker that holds no parameters any more answers with a leaf from before."""
-    leaves = {block_leaf(Digest(_flip(CHALLENGE, index)), OWN, FOLLOWING) for index in range(32)}
+    leaves = {block_leaf(Challenge(Digest(_flip(CHALLENGE, index))), OWN, FOLLOWING) for index in range(32)}
     assert len({LEAF, *leaves}) == 33
 
 

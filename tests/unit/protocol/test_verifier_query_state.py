@@ -10,7 +10,7 @@ import pytest
 from deepring_chain.protocol.query_state import QueryState
 from deepring_chain.protocol.verifier import TrailVerifier
 from deepring_chain.protocol.verifier_query import QueryVerifier
-from deepring_chain.types import ZERO, Attempt, Hop, QueryId, QueryPhase
+from deepring_chain.types import NO_OUTPUT, NO_ROUTE, ZERO, Attempt, Hop, QueryId, QueryPhase
 from tests.unit.protocol.query_script import ScriptedQuery
 from tests.unit.protocol.trail_checks import failure_of
 from tests.unit.protocol.trail_names import ITEMS, OWNER, STRANGER, TERMS, named
@@ -42,7 +42,7 @@ def expected(
 
 def test_submitted_query_has_no_attempt(script: ScriptedTrail) -> None:
     query = script.submit()
-    state = QueryState(QueryPhase.SUBMITTED, Attempt(0), Hop(0), 0, 0, script.time, ZERO, ZERO, query.trail)
+    state = QueryState(QueryPhase.SUBMITTED, Attempt(0), Hop(0), 0, 0, script.time, NO_ROUTE, NO_OUTPUT, query.trail)
     assert state_of(query) == state
     assert held(query).submitted_at == script.time
 

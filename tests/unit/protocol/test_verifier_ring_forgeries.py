@@ -18,7 +18,7 @@ from deepring_chain.protocol.events import (
     WorkerAdmitted,
 )
 from deepring_chain.protocol.trail import start_trail
-from deepring_chain.types import ZERO, Address, Position, QueryId, QueryPhase, Question
+from deepring_chain.types import NO_ROUTE, ZERO, Address, ModelRoot, Position, QueryId, QueryPhase, Question, SealingKey
 from tests.unit.protocol.query_script import ScriptedQuery
 from tests.unit.protocol.trail_checks import failure_of, verify
 from tests.unit.protocol.trail_names import DOMAIN, OUROBOROS, OWNER, SEATS, STRANGER, WORKERS, named
@@ -177,29 +177,29 @@ def test_attestation_without_an_arrangement_is_refused() -> None:
 
 
 def zero_root(script: ScriptedTrail) -> None:
-    script.emit(ModelRegistered(2, ZERO, named("card"), 3))
+    script.emit(ModelRegistered(2, ModelRoot(ZERO), named("card"), 3))
 
 
 def zero_long_term_key(script: ScriptedTrail) -> None:
-    script.emit(WorkerAdmitted(OUROBOROS, ZERO))
+    script.emit(WorkerAdmitted(OUROBOROS, SealingKey(ZERO)))
 
 
 def zero_attested_key(script: ScriptedTrail) -> None:
     script.arrange()
-    attestation = replace(script.attested(2).attestation, sealing_key=ZERO)
+    attestation = replace(script.attested(2).attestation, sealing_key=SealingKey(ZERO))
     signature = sign_message(script.seats[2], DOMAIN, attestation)
     script.emit(BlockAttested(attestation, Address(script.seats[2].address), signature))
 
 
 def zero_querent_key(script: ScriptedTrail) -> None:
     querent = Address(STRANGER.address)
-    trail = start_trail(QueryId(1), querent, Question(named("input"), ZERO, script.next_time()))
-    script.emit(QuerySubmitted(QueryId(1), querent, named("input"), ZERO, trail))
+    trail = start_trail(QueryId(1), querent, Question(named("input"), SealingKey(ZERO), script.next_time()))
+    script.emit(QuerySubmitted(QueryId(1), querent, named("input"), SealingKey(ZERO), trail))
 
 
 def zero_route(script: ScriptedTrail) -> None:
     query = script.submit()
-    query.links = [ZERO]
+    query.links = [NO_ROUTE]
     query.open_route()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
@@ -16,12 +17,7 @@ from deepring_chain.protocol.events import (
     UpdatePosted,
     query_of,
 )
-from deepring_chain.types import (
-    Address,
-    Attempt,
-    Digest,
-    Domain,
-)
+from deepring_chain.types import Address, Attempt, Digest, Domain, Leaf
 
 DOMAIN = Domain(31337, Address("0x5FbDB2315678afecb367f032d93F642f64180aa3"))
 LAYERS = 3
@@ -30,7 +26,7 @@ ITEMS = 2
 """In a query's batch, unless a test says otherwise."""
 
 
-def named(label: object) -> Digest:
+def named(label: object) -> Any:
     """32 bytes that look random and are the same in every run."""
     return Digest(hashlib.sha256(str(label).encode()).digest())
 
@@ -57,7 +53,7 @@ class Sent:
     number: int
     block: int
     time: int
-    leaves: tuple[Digest, ...] = ()
+    leaves: tuple[Leaf, ...] = ()
     is_repeated: bool = False
     is_run: bool = False
 

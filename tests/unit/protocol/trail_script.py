@@ -33,14 +33,18 @@ from deepring_chain.types import (
     Address,
     ArrangementId,
     Attestation,
-    Digest,
+    BlockHash,
     Domain,
+    Leaf,
     Position,
     QueryId,
     Question,
 )
 from tests.unit.protocol.query_script import ScriptedQuery
 from tests.unit.protocol.trail_names import DOMAIN, LAYERS, QUERENT, SEATS, Call, Placed, Sent, named, place_events
+
+NO_HASH = BlockHash(ZERO)
+"""Of a ring without an arrangement."""
 
 
 @dataclass
@@ -62,18 +66,18 @@ class ScriptedTrail:
     seats: tuple[LocalAccount, ...] = SEATS
     version: int = 0
     arrangement: int = 0
-    leaves: dict[int, Digest] = field(default_factory=dict)
-    folded: list[Digest] = field(default_factory=list)
+    leaves: dict[int, Leaf] = field(default_factory=dict)
+    folded: list[BlockHash] = field(default_factory=list)
     rounds: Counter[int] = field(default_factory=Counter)
     tampered: set[int] = field(default_factory=set)
-    recorded: Digest = ZERO
+    recorded: BlockHash = NO_HASH
     queries: int = 0
     made: int = 0
     in_block: int = 0
     block: int = 100
     time: int = 1_000_000
 
-    def emit(self, *events: Event, wait: int = 0, leaves: Sequence[Digest] = (), is_run: bool = False) -> None:
+    def emit(self, *events: Event, wait: int = 0, leaves: Sequence[Leaf] = (), is_run: bool = False) -> None:
         """One call, `wait` seconds after the one before; in a run, one log holds all of a query's updates."""
         self.time = self.next_time(wait)
         if wait or self.in_block == 2:
@@ -101,16 +105,16 @@ class ScriptedTrail:
         """Everyone who gets a seat."""
         self.emit(*(WorkerAdmitted(Address(seat.address), named(f"key {seat.address}")) for seat in SEATS))
 
-    def leaf(self, position: int) -> Digest:
+    def leaf(self, position: int) -> Leaf:
         """Leaf that is expected of a seat in the arrangement and round in force."""
-        return named(f"leaf {self.arrangement}/{position}/{self.rounds[position]}")
+        return Leaf(named(f"leaf {self.arrangement}/{position}/{self.rounds[position]}"))
 
-    def expected(self) -> list[Digest]:
+    def expected(self) -> list[Leaf]:
         """Of all seats."""
         return [self.leaf(position) for position in range(len(self.seats))]
 
     def arrange(
-        self, seats: tuple[LocalAccount, ...] = SEATS, recorded: Digest | None = None, tampered: Sequence[int] = ()
+        self, seats: tuple[LocalAccount, ...] = SEATS, recorded: BlockHash | None = None, tampered: Sequence[int] = ()
     ) -> None:
         """A new seating."""
         self.arrangement += 1
@@ -148,7 +152,7 @@ class ScriptedTrail:
             events.append(AuthenticityDerived(arrangement, last == self.recorded, self.recorded, last))
         self.emit(*events)
 
-    def order_restore(self, position: int, /, leaves: Sequence[Digest] | None = None, **changes: Any) -> None:
+    def order_restore(self, position: int, /, leaves: Sequence[Leaf] | None = None, **changes: Any) -> None:
         """Orders the restore of a seat, with other evidence or fields than the honest ones."""
         expected = self.expected()
         recorded = fold_leaves(expected)[position]

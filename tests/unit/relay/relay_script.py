@@ -14,23 +14,13 @@ from deepring_chain.protocol.relayed import RelayedHops
 from deepring_chain.protocol.route import build_route
 from deepring_chain.protocol.session import Moment, Session
 from deepring_chain.protocol.update import sign_update
-from deepring_chain.types import (
-    Address,
-    ArrangementId,
-    Attempt,
-    Digest,
-    Domain,
-    Hop,
-    QueryId,
-    SignedUpdate,
-    Update,
-)
+from deepring_chain.types import Address, ArrangementId, Attempt, Digest, Domain, Hop, QueryId, SignedUpdate, Update
 
 DOMAIN = Domain(31337, Address("0x5FbDB2315678afecb367f032d93F642f64180aa3"))
 OTHER_LEDGER = replace(DOMAIN, ledger=Address("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512"))
 
 
-def digest(number: int) -> Digest:
+def digest(number: int) -> Any:
     """32 bytes."""
     return Digest(number.to_bytes(32, "big"))
 

@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 
 from deepring_chain.errors import StoreError
 from deepring_chain.store.content import BlobCorrupt, BlobMissing, BlobTooLarge, ContentStore
-from deepring_chain.types import Digest
+from deepring_chain.types import Digest, Pointer
 from tests.waiting import wait_until
 
 DATA = b"a sealed message" * 100
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def sha256(data: bytes) -> Digest:
-    return Digest(hashlib.sha256(data).digest())
+def sha256(data: bytes) -> Pointer:
+    return Pointer(Digest(hashlib.sha256(data).digest()))
 
 
 def blob_file(root: Path, digest: bytes) -> Path:
@@ -140,17 +140,17 @@ def test_read_another_blob_under_the_name_is_refused(store: ContentStore, root: 
 
 def test_read_absent_blob_names_digest_and_store(url: str) -> None:
     with pytest.raises(BlobMissing) as error:
-        ContentStore(url).get(sha256(DATA))
+        ContentStore(url).get(Pointer(sha256(DATA)))
     assert sha256(DATA).hex() in one_line(error)
     assert url in one_line(error)
 
 
 def test_exists_follows_put(url: str) -> None:
     store = ContentStore(url)
-    assert not store.exists(sha256(DATA))
+    assert not store.exists(Pointer(sha256(DATA)))
     store.put(DATA)
-    assert store.exists(sha256(DATA))
-    assert not store.exists(sha256(b"other"))
+    assert store.exists(Pointer(sha256(DATA)))
+    assert not store.exists(Pointer(sha256(b"other")))
 
 
 def test_two_stores_do_not_share_blobs(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_put_larger_than_the_bound_is_refused_and_leaves_nothing(root: Path) -> 
 @pytest.mark.parametrize("name", [b"", bytes(31), bytes(33)])
 def test_name_of_another_length_is_refused(store: ContentStore, name: bytes) -> None:
     with pytest.raises(StoreError, match="32 bytes"):
-        store.get(Digest(name))
+        store.get(Pointer(Digest(name)))
 
 
 def unusable_roots(tmp_path: Path) -> dict[str, str]:
@@ -265,7 +265,7 @@ def test_writer_killed_midway_leaves_no_blob_under_the_name(store: ContentStore,
     wait_until(started.exists, "all bytes are written")
     os.kill(writer.pid or 0, signal.SIGKILL)
     writer.join()
-    assert not store.exists(sha256(DATA))
+    assert not store.exists(Pointer(sha256(DATA)))
     assert store.get(store.put(DATA)) == DATA
 
 
@@ -285,7 +285,7 @@ def test_concurrent_writers_of_one_blob_never_show_a_partial_one(
     seen = 0
     while seen < 10 and all(writer.is_alive() for writer in writers):
         try:
-            seen += store.get(sha256(data)) == data  # BlobCorrupt here would be a partial blob
+            seen += store.get(Pointer(sha256(data))) == data  # BlobCorrupt here would be a partial blob
             blob_file(root, sha256(data)).unlink(missing_ok=True)  # makes the writers write it again
         except BlobMissing:
             pass

@@ -28,10 +28,10 @@ from deepring_chain.store.content import (
     BlobUnreadable,
     ContentStore,
 )
-from deepring_chain.types import Digest
+from deepring_chain.types import Digest, Pointer
 
 DATA = b"a sealed message" * 100
-DIGEST = Digest(hashlib.sha256(DATA).digest())
+DIGEST = Pointer(Digest(hashlib.sha256(DATA).digest()))
 Trap = Callable[[Path], None]
 
 

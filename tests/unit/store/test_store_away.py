@@ -13,13 +13,13 @@ import pytest
 
 from deepring_chain.errors import StoreError
 from deepring_chain.store.content import BlobFault, BlobMissing, ContentStore
-from deepring_chain.types import Digest
+from deepring_chain.types import Digest, Pointer
 
-UNKNOWN = Digest(bytes(32))
+UNKNOWN = Pointer(Digest(bytes(32)))
 CALLS: dict[str, Callable[[ContentStore, Digest], object]] = {
-    "get": lambda store, digest: store.get(digest),
-    "exists": lambda store, digest: store.exists(digest),
-    "has_good": lambda store, digest: store.has_good(digest),
+    "get": lambda store, digest: store.get(Pointer(digest)),
+    "exists": lambda store, digest: store.exists(Pointer(digest)),
+    "has_good": lambda store, digest: store.has_good(Pointer(digest)),
     "put": lambda store, _digest: store.put(b"another"),
     "put again": lambda store, _digest: store.put(b"blob"),
     "leave": lambda store, _digest: store.leave("name", b"message"),

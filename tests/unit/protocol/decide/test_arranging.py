@@ -38,15 +38,18 @@ from deepring_chain.types import (
     Attempt,
     Attestation,
     Digest,
+    Pointer,
     Position,
     QueryId,
     QueryPhase,
     RingMode,
 )
 
+ANY: Any = ZERO
+"""A digest of any kind."""
 OWNER, ONE, TWO, TWO_TOO, TWO_LAST = map(Address, ("owner", "one", "two", "two too", "two last"))
 ROSTER = Roster(OWNER, {1: (ONE,), 2: (TWO, TWO_TOO, TWO_LAST)})
-NOTES, OTHER_NOTES = Digest(b"n" * 32), Digest(b"o" * 32)
+NOTES, OTHER_NOTES = Pointer(Digest(b"n" * 32)), Pointer(Digest(b"o" * 32))
 SEATS = (OWNER, TWO, ONE)
 SETUP, ATTESTING, QUERY, TRACKING = RingMode.SETUP, RingMode.ATTESTING, RingMode.QUERY, RingMode.TRACKING
 PHASES = QueryPhase
@@ -65,7 +68,7 @@ def view(seating: Seating | None = None, **changes: Any) -> RingView:
 
 def ask(phase: QueryPhase, arrangement: int = HERE, block: int = 100) -> Session:
     """A query of one attempt in this arrangement; of none where that is 0."""
-    bare = Session(QueryId(1), OWNER, ZERO, ZERO, ZERO, phase=phase, submitted_block=block)
+    bare = Session(QueryId(1), OWNER, ANY, ANY, ANY, phase=phase, submitted_block=block)
     if not arrangement:
         return bare
     return replace(bare, attempt=Attempt(1), arrangements={Attempt(1): ArrangementId(arrangement)})
@@ -273,14 +276,14 @@ def test_owner_sits_first_and_the_others_as_drawn(order: tuple[int, ...], seats:
 
 def arrangement(**changes: Any) -> ArrangementState:
     """As arranged: the owner has attested."""
-    own = Attestation(HERE, Position(0), 0, ZERO, ZERO)
-    state = ArrangementState(RingArranged(HERE, 1, SEATS, ZERO, NOTES), {Position(0): own})
+    own = Attestation(HERE, Position(0), 0, ANY, ANY)
+    state = ArrangementState(RingArranged(HERE, 1, SEATS, ANY, NOTES), {Position(0): own})
     return replace(state, **changes)
 
 
 def ordered(round_: int) -> dict[Position, RestoreOrdered]:
     seat = Position(1)
-    return {seat: RestoreOrdered(HERE, seat, TWO, round_, ZERO, ZERO, ZERO, ZERO, ZERO)}
+    return {seat: RestoreOrdered(HERE, seat, TWO, round_, ANY, ANY, ANY, ANY, ANY)}
 
 
 BOTH = (TWO, ONE)

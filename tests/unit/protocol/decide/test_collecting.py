@@ -23,11 +23,13 @@ from deepring_chain.protocol.decide.collecting import (
 from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.events import RestoreOrdered, RingArranged
 from deepring_chain.protocol.ledger_state import ArrangementState
-from deepring_chain.types import ZERO, Address, ArrangementId, Attestation, Digest, Position
+from deepring_chain.types import ZERO, Address, ArrangementId, Attestation, Digest, Leaf, Position, SealingKey
 
+ANY: Any = ZERO
+"""A digest of any kind."""
 HERE = ArrangementId(5)
 OWNER, ONE, TWO = map(Address, ("owner", "one", "two"))
-KEY, LEAF = Digest(b"k" * 32), Digest(b"l" * 32)
+KEY, LEAF = SealingKey(Digest(b"k" * 32)), Leaf(Digest(b"l" * 32))
 
 
 def awaited(seat: int, worker: Address, round_: int = 0) -> AwaitedLeaf:
@@ -79,13 +81,13 @@ def test_owner_posts_all_or_those_that_came_in_time(collection: Collection, acti
 
 GOOD: dict[str, tuple[FoundLeaf, bool]] = {
     "good": (GOOD_ONE, True),
-    "whatever its leaf": (left(1, ONE, leaf=ZERO), True),
+    "whatever its leaf": (left(1, ONE, leaf=ANY), True),
     "nobody's": (left(1, Address("mallory")), False),
     "a neighbor's": (left(1, TWO), False),
     "of another seat": (left(2, ONE), False),
     "of another round": (left(1, ONE, round=1), False),
     "of another arrangement": (left(1, ONE, arrangement=HERE + 1), False),
-    "without a key": (left(1, ONE, sealing_key=ZERO), False),
+    "without a key": (left(1, ONE, sealing_key=ANY), False),
     "with a key of one bit": (left(1, ONE, sealing_key=Digest(bytes(31) + b"\1")), True),
 }
 
@@ -104,11 +106,11 @@ def test_place_of_a_leaf_is_what_it_names() -> None:
 
 def arrangement(*attested: int, restored: int | None = None) -> ArrangementState:
     """Three seats; these have attested, and one was restored twice."""
-    state = ArrangementState(RingArranged(HERE, 1, (OWNER, ONE, TWO), ZERO, ZERO))
+    state = ArrangementState(RingArranged(HERE, 1, (OWNER, ONE, TWO), ANY, ANY))
     state.attestations.update({Position(seat): left(seat, OWNER).leaf for seat in attested})
     if restored is not None:
         seat = Position(restored)
-        state.restores[seat] = RestoreOrdered(HERE, seat, ONE, 2, ZERO, ZERO, ZERO, ZERO, ZERO)
+        state.restores[seat] = RestoreOrdered(HERE, seat, ONE, 2, ANY, ANY, ANY, ANY, ANY)
     return state
 
 

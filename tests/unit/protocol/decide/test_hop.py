@@ -70,7 +70,7 @@ SESSION = Session(
     updates=MappingProxyType({Hop(1): sent(1)}),
 )
 COMPLAINT = Complaint(QueryId(1), Attempt(1), Hop(2), ComplaintKind.ALTERED, digest(80), digest(81))
-DISPUTE = EnvelopeDisputed(COMPLAINT, ME, SALT, REST, b"", ZERO)
+DISPUTE = EnvelopeDisputed(COMPLAINT, ME, SALT, REST, b"", digest(84))
 VIOLATION = OutputDisputed(QueryId(1), Attempt(1), Hop(2), digest(82), digest(83))
 READY = Turn(ME, RingMode.QUERY, SESSION, notes=(NOTE,), recalled=Recalled(None), received=Received(TENSOR))
 

@@ -28,17 +28,19 @@ from deepring_chain.protocol.decide.keeping import (
 from deepring_chain.protocol.events import RestoreOrdered, RingArranged
 from deepring_chain.protocol.ledger_state import ArrangementState
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import ZERO, Address, ArrangementId, Digest, Position, QueryId, QueryPhase, RingMode
+from deepring_chain.types import ZERO, Address, ArrangementId, Digest, Pointer, Position, QueryId, QueryPhase, RingMode
 
-NOTES, PARAMETERS, MORE, ROUTE, OTHER_ROUTE = (Digest(bytes([value]) * 32) for value in range(1, 6))
+ANY: Any = ZERO
+"""A digest of any kind."""
+NOTES, PARAMETERS, MORE, ROUTE, OTHER_ROUTE = (Pointer(Digest(bytes([value]) * 32)) for value in range(1, 6))
 NOBODY = Address("nobody")
 
 
-def of_ring(number: int, digest: Digest = NOTES) -> KeptBlob:
+def of_ring(number: int, digest: Pointer = NOTES) -> KeptBlob:
     return KeptBlob(KeptFor.ARRANGEMENT, number, digest)
 
 
-def of_query(number: int, digest: Digest = ROUTE) -> KeptBlob:
+def of_query(number: int, digest: Pointer = ROUTE) -> KeptBlob:
     return KeptBlob(KeptFor.QUERY, number, digest)
 
 
@@ -49,17 +51,17 @@ def blobs(*kept: KeptBlob) -> frozenset[KeptBlob]:
 # ---------------------------------------------------------------- what is wanted
 
 
-def arrangement(**parameters: Digest) -> ArrangementState:
+def arrangement(**parameters: Pointer) -> ArrangementState:
     """Arrangement 5, with the parameters of these restored seats."""
-    state = ArrangementState(RingArranged(ArrangementId(5), 1, (NOBODY,), ZERO, NOTES))
+    state = ArrangementState(RingArranged(ArrangementId(5), 1, (NOBODY,), ANY, NOTES))
     for number, blob in enumerate(parameters.values()):
         seat = Position(number)
-        state.restores[seat] = RestoreOrdered(ArrangementId(5), seat, NOBODY, 1, ZERO, ZERO, ZERO, ZERO, blob)
+        state.restores[seat] = RestoreOrdered(ArrangementId(5), seat, NOBODY, 1, ANY, ANY, ANY, ANY, blob)
     return state
 
 
-def ask(number: int, phase: QueryPhase, notes: Digest = ROUTE) -> Session:
-    return Session(QueryId(number), NOBODY, ZERO, ZERO, ZERO, phase=phase, notes=notes)
+def ask(number: int, phase: QueryPhase, notes: Pointer = ROUTE) -> Session:
+    return Session(QueryId(number), NOBODY, ANY, ANY, ANY, phase=phase, notes=notes)
 
 
 ATTESTING, RUNNING = RingMode.ATTESTING, ask(1, QueryPhase.ROUTED)

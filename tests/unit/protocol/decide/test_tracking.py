@@ -22,24 +22,24 @@ from deepring_chain.protocol.decide.tracking import (
     pause_after,
 )
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN
-from deepring_chain.types import ArrangementId, Digest, Position, RingMode
+from deepring_chain.types import ArrangementId, Digest, Leaf, Pointer, Position, RingMode
 
-A, B, C, X, Y = (Digest(bytes([value]) * 32) for value in range(1, 6))
+A, B, C, X, Y = (Leaf(Digest(bytes([value]) * 32)) for value in range(1, 6))
 LEAVES = (A, B, C)
-BLOB = Digest(b"p" * 32)
+BLOB = Pointer(Digest(b"p" * 32))
 RENEWAL = Renewal(Y, BLOB)
 VAIN = RESTORES_IN_VAIN
 OWN, OWN_AGAIN = (LeafPlace(ArrangementId(1), Position(0), round_) for round_ in (0, 1))
 
 
-def track(*leaves: Digest, rounds: dict[int, int] | None = None, **changes: Any) -> Tracked:
+def track(*leaves: Leaf, rounds: dict[int, int] | None = None, **changes: Any) -> Tracked:
     """The ledger derived hashes from these leaves; the seats had to attest A, B and C."""
     known = {Position(seat): count for seat, count in (rounds or {}).items()}
     view = Tracked(RingMode.TRACKING, tuple(fold_leaves(leaves)), known, expected=LEAVES)
     return replace(view, **changes)
 
 
-def order(seat: int, *leaves: Digest, pause: float = 1.0) -> OrderRestore:
+def order(seat: int, *leaves: Leaf, pause: float = 1.0) -> OrderRestore:
     """Restores a seat, whose hash must come from these leaves then."""
     return OrderRestore(Position(seat), LEAVES[seat:], fold_leaves(leaves)[-1], BLOB, pause)
 
@@ -100,6 +100,6 @@ def test_pause_doubles_up_to_a_limit(rounds: int, seconds: float) -> None:
     ("renewed", "leaves"), [({}, (A, B, C)), ({0: X}, (X, B, C)), ({2: Y, 1: X}, (A, X, Y)), ({3: X}, (A, B, C))]
 )
 def test_restored_seats_must_attest_what_was_drawn_at_their_restore(
-    renewed: dict[Position, Digest], leaves: tuple[Digest, ...]
+    renewed: dict[Position, Leaf], leaves: tuple[Leaf, ...]
 ) -> None:
     assert expect_leaves(LEAVES, renewed) == leaves
