@@ -8,30 +8,32 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 from deepring_chain.actors.member import Member
+from deepring_chain.actors.stopwatch import Stopwatch
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.signing import recover_signer
 from deepring_chain.errors import ProtocolError, StoreError
+from deepring_chain.protocol.decide.collecting import (
+    Collection,
+    FoundLeaf,
+    Measure,
+    PickUp,
+    Question,
+    awaited_leaves,
+    next_action,
+    place_of,
+)
 from deepring_chain.protocol.decide.seat import LeafPlace
-from deepring_chain.protocol.ledger_state import ArrangementState
 from deepring_chain.protocol.update import decode_entry, encode_entry
-from deepring_chain.types import Address, Attestation, Position
+from deepring_chain.types import Address, Attestation
 
 LOG = logging.getLogger(__name__)
-
-COLLECT_SECONDS = 0.5
-"""The ouroboros waits so long for the next leaf before it posts those that it has."""
 
 SETTLED = frozenset({"AlreadyAttested", "StaleArrangement", "UnexpectedRound"})
 
 SignedLeaf = tuple[Attestation, bytes]
-
-
-def place_of(leaf: Attestation) -> LeafPlace:
-    """Where a leaf belongs."""
-    return LeafPlace(leaf.arrangement, leaf.position, leaf.round)
 
 
 def message_name(ledger: Address, place: LeafPlace) -> str:
@@ -99,49 +101,51 @@ class LeafCollector:
     def __init__(self, member: Member, clock: Callable[[], float] = time.monotonic) -> None:
         self._member = member
         self._clock = clock
-        self._own: SignedLeaf | None = None
-        self._since: tuple[int, int, float] | None = None
+        self._own: dict[LeafPlace, FoundLeaf] = {}
+        self._progress = Stopwatch()
 
-    def holds(self, place: LeafPlace) -> bool:
-        """Whether the ouroboros's own leaf for this place is at hand."""
-        return self._own is not None and place_of(self._own[0]) == place
+    def holds(self, place: LeafPlace | None) -> bool:
+        """Return whether the ouroboros's own leaf for this place is at hand."""
+        return place in self._own
 
     def hold(self, leaf: SignedLeaf) -> None:
-        """Keeps the ouroboros's own leaf for the next posting."""
-        self._own = leaf
+        """Keep the ouroboros's own leaf for the next posting."""
+        self._own = {place_of(leaf[0]): FoundLeaf(*leaf, self._member.keys.address)}
 
     def act(self) -> bool:
-        """Posts what has come in, if all are there or the next one takes too long."""
-        current = self._member.state.arrangement
-        missing = current.missing_seats() if current else []
-        if current is None or not missing:
-            self._since = None
-            return False
-        leaves = [found for position in missing if (found := self._find(current, position)) is not None]
-        if not leaves or (len(leaves) < len(missing) and not self._is_late(current, len(leaves))):
-            return False
-        if not post_leaves(self._member, leaves):
-            return False
-        for attestation, _ in leaves:
-            self._member.store.discard(message_name(self._member.client.domain.ledger, place_of(attestation)))
-        return True
+        """Post what has come in, if all are there or the next one takes too long."""
+        collection = Collection(awaited_leaves(self._member.state.arrangement))
+        while isinstance(action := next_action(collection), Question):
+            collection = self._answer(collection, action)
+        return action is not None and self._post(action.leaves)
 
-    def _is_late(self, current: ArrangementState, found: int) -> bool:
-        progress = (current.arranged.arrangement, found)
-        if self._since is None or self._since[:2] != progress:
-            self._since = (*progress, self._clock())
-        return self._clock() - self._since[2] > COLLECT_SECONDS
+    def _answer(self, collection: Collection, question: Question) -> Collection:
+        match question:
+            case PickUp(awaited):
+                places = [each.place for each in awaited]
+                found = {place: leaf for place in places if (leaf := self._find(place)) is not None}
+                return replace(collection, found=found)
+            case Measure(arrangement, leaves):
+                return replace(collection, waited=self._progress.held((arrangement, leaves), self._clock()))
 
-    def _find(self, current: ArrangementState, position: Position) -> SignedLeaf | None:
-        """The leaf for a seat, if a good one is there: one bad leaf would have the ledger refuse them all."""
-        place = LeafPlace(current.arranged.arrangement, position, current.round_of(position))
-        if self._own is not None and place_of(self._own[0]) == place:
-            return self._own
-        message = self._member.store.pick_up(message_name(self._member.client.domain.ledger, place))
+    def _find(self, place: LeafPlace) -> FoundLeaf | None:
+        """Return what was left for a place, if it is a signed leaf at all."""
+        own = self._own.get(place)
+        if own is not None:
+            return own
+        message = self._member.store.pick_up(self._name(place))
         try:
             leaf, signature = decode_entry(message or b"", Attestation)
-            signer = recover_signer(self._member.client.domain, leaf, signature)
+            return FoundLeaf(leaf, signature, recover_signer(self._member.client.domain, leaf, signature))
         except ProtocolError:
             return None
-        is_good = place_of(leaf) == place and signer == current.arranged.seats[position] and any(leaf.sealing_key)
-        return (leaf, signature) if is_good else None
+
+    def _post(self, leaves: Sequence[FoundLeaf]) -> bool:
+        if not post_leaves(self._member, [(found.leaf, found.signature) for found in leaves]):
+            return False
+        for found in leaves:
+            self._member.store.discard(self._name(place_of(found.leaf)))
+        return True
+
+    def _name(self, place: LeafPlace) -> str:
+        return message_name(self._member.client.domain.ledger, place)

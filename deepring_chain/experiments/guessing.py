@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
 from deepring_chain.actors.ouroboros.arranger import draw_seats
-from deepring_chain.actors.ouroboros.model_owner import Roster
 from deepring_chain.actors.ouroboros.router import route_signers
 from deepring_chain.experiments.statistics import wilson_interval
+from deepring_chain.protocol.roster import Roster
 from deepring_chain.types import Address
 
 PAPER_PERCENT: Mapping[int, float] = MappingProxyType({2: 50.0, 3: 16.66, 5: 0.83, 7: 0.019, 10: 2.7e-5})

@@ -17,7 +17,7 @@ from deepring_chain.actors.lanes import Bell, QueryLanes
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.ouroboros.arranger import Arranger
 from deepring_chain.actors.ouroboros.inputs import QueryInputs
-from deepring_chain.actors.ouroboros.model_owner import ModelOwner, Roster
+from deepring_chain.actors.ouroboros.model_owner import ModelOwner, roster_of
 from deepring_chain.actors.ouroboros.ouroboros import Ouroboros
 from deepring_chain.actors.ouroboros.router import Router
 from deepring_chain.actors.ouroboros.tracker import Tracker
@@ -186,7 +186,7 @@ def _open_manifest(folder: Path, member: Member) -> ManifestSlice:
 def _open_ouroboros(ring: RingFolder, member: Member, device: torch.device, options: ActorOptions) -> Ouroboros:
     config = ring.load_config()
     owner = ModelOwner(ring.ouroboros, config.model_root, device)
-    roster = Roster.of(config)
+    roster = roster_of(config)
     inputs = QueryInputs(member, owner, options.serve_mib * 2**20)
     router = Router(member, roster, inputs)
     arranger = Arranger(member, owner, roster, options.arrange_every, router.failures, ring.ouroboros)

@@ -18,7 +18,7 @@ import pytest
 from assurance.adversary.outcomes import not_stopped, refused
 from assurance.adversary.stepped_ring import SteppedRing
 from deepring_chain.actors.leaves import message_name
-from deepring_chain.actors.ouroboros.keeper import LOOK_SECONDS
+from deepring_chain.protocol.decide.keeping import LOOK_SECONDS
 from deepring_chain.protocol.decide.seat import OWN_SECONDS, LeafPlace
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.store.content import BlobMissing, ContentStore

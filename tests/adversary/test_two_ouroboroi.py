@@ -15,7 +15,7 @@ import pytest
 
 from assurance.adversary.outcomes import not_stopped, refused
 from assurance.adversary.stepped_ring import SteppedRing
-from deepring_chain.actors.ouroboros.keeper import LOOK_SECONDS
+from deepring_chain.protocol.decide.keeping import LOOK_SECONDS
 from deepring_chain.runtime.actor import Actor
 from deepring_chain.types import QueryPhase, RingMode
 

@@ -14,8 +14,8 @@ import pytest
 
 from assurance.adversary.outcomes import not_stopped, refused
 from assurance.adversary.stepped_ring import SteppedRing
-from deepring_chain.actors.ouroboros.keeper import LOOK_SECONDS
 from deepring_chain.attacks.bit_flip import flip_memory_bits
+from deepring_chain.protocol.decide.keeping import LOOK_SECONDS
 from deepring_chain.protocol.events import RestoreOrdered
 from deepring_chain.store.content import BlobMissing
 from deepring_chain.types import Pointer, QueryPhase, RejectReason, RingMode

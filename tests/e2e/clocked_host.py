@@ -12,8 +12,9 @@ from pathlib import Path
 
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.ouroboros.arranger import Arranger
-from deepring_chain.actors.ouroboros.model_owner import ModelOwner, Roster
+from deepring_chain.actors.ouroboros.model_owner import ModelOwner
 from deepring_chain.attacks.lab_worker import LabWorker
+from deepring_chain.protocol.roster import Roster
 from deepring_chain.runtime import actor
 from deepring_chain.runtime.host import main
 from deepring_chain.types import Address

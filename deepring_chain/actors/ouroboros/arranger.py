@@ -8,26 +8,41 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from deepring_chain.actors.leaves import LeafCollector
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.ouroboros.draws import ArrangementDraw
 from deepring_chain.actors.ouroboros.keeper import BlobKeeper, CardKeeper
-from deepring_chain.actors.ouroboros.model_owner import ModelOwner, Roster
+from deepring_chain.actors.ouroboros.model_owner import ModelOwner
+from deepring_chain.actors.stopwatch import Stopwatch
 from deepring_chain.files import write_atomic
 from deepring_chain.protocol.block_hash import fold_leaves
+from deepring_chain.protocol.decide.arranging import (
+    HALTED,
+    Arrange,
+    AttestOwn,
+    CountFailures,
+    Failures,
+    Question,
+    ReadDraw,
+    RingView,
+    choose_workers,
+    count_strikes,
+    find_question,
+    is_due,
+    next_action,
+    order_seats,
+    seating_of,
+)
 from deepring_chain.protocol.decide.seat import LeafPlace
-from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN, ArrangementState
 from deepring_chain.protocol.notes import seal_notes
+from deepring_chain.protocol.roster import Roster
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context
-from deepring_chain.types import Address, ArrangementId, Challenge, Digest, Pointer, Position, QueryPhase, RingMode
+from deepring_chain.types import Address, ArrangementId, Challenge, Digest, Pointer, Position
 
 LOG = logging.getLogger(__name__)
-
-FINISHED = frozenset({QueryPhase.DELIVERED, QueryPhase.REJECTED, QueryPhase.WITHDRAWN})
-RUNNING = frozenset({QueryPhase.ROUTED, QueryPhase.COMPUTED})
-WAITING = frozenset({QueryPhase.SUBMITTED, QueryPhase.INTERRUPTED})
 
 REQUEST_FILE = "arrange.request"
 
@@ -38,10 +53,10 @@ def request_arrangement(folder: Path) -> None:
 
 
 def draw_seats(owner: Address, workers: Sequence[Address], rng: random.Random) -> tuple[Address, ...]:
-    """Seats in ring order: the ouroboros first, then the workers in an order that tells nothing of their layers."""
-    shuffled = list(workers)
-    rng.shuffle(shuffled)
-    return (owner, *shuffled)
+    """Return the seats in ring order, drawn at random."""
+    order = list(range(len(workers)))
+    rng.shuffle(order)
+    return order_seats(owner, workers, order)
 
 
 class Arranger:
@@ -77,133 +92,75 @@ class Arranger:
         self.leaves = LeafCollector(member, clock)
         self.keeper = BlobKeeper(member, clock)
         self._card = CardKeeper(member, owner.encode_card, clock)
-        self._awaited: tuple[ArrangementId, float] | None = None
-        self._stranger: tuple[ArrangementId, float] | None = None
-        self._failing: tuple[ArrangementId, float] | None = None
+        self._in_mode, self._halted, self._failing = Stopwatch(), Stopwatch(), Stopwatch()
 
     def is_due(self) -> bool:
-        """Whether new routes must wait for a new arrangement.
-
-        That is so at set-up, after every so many finished queries, after a hop failed, after a restore once those that
-        waited for it are served, where a worker with a useless key can be replaced, and on demand.
-        """
-        state = self._member.state
-        current = state.arrangement
-        if state.mode is RingMode.SETUP or current is None:
-            return True
-        here = [s for s in state.sessions.values() if s.arrangement == current.arranged.arrangement]
-        finished = sum(session.phase in FINISHED for session in here)
-        interrupted = any(session.phase is QueryPhase.INTERRUPTED for session in here)
-        keyless = bool(current.keyless) and self._may_replace(current)
-        reordered = bool(current.restores) and self._is_served(current, finished)
-        return finished >= self._every or interrupted or keyless or reordered or self._request.exists()
-
-    def _is_served(self, current: ArrangementState, finished: int) -> bool:
-        """Whether a restored arrangement has served those that waited for it, and its order can be changed.
-
-        A worker that attests falsely once in every arrangement would else keep all queries waiting for ever. If the
-        arrangement before was restored too, this one stays until a query has ended in it: the owner pays for each.
-        """
-        if current.follows_restores and not finished:
-            return False
-        return not any(
-            session.phase in WAITING
-            and session.arrangement != current.arranged.arrangement
-            and session.submitted_block <= current.authentic_block
-            for session in self._member.state.open_sessions()
-        )
+        """Return whether new routes must wait for a new arrangement."""
+        ring = self._look()
+        while (question := find_question(ring)) is not None:
+            ring = self._answer(ring, question)
+        return is_due(ring)
 
     def act(self, *, is_quiet: bool = True) -> bool:
-        """Arranges if it is due and nothing runs; attests; replaces workers that do not attest, or never truly.
+        """Arrange if it is due and nothing runs; attest; replace workers that do not attest, or never truly.
 
         Args:
             is_quiet: no query's step runs, which may be about to open a route in the present arrangement.
         """
-        if is_quiet and (
-            (self.is_due() and self._is_idle()) or self._is_overdue() or self._is_incurable() or self._is_strange()
-        ):
-            self._arrange()
-            return True
-        place = self._member.seat_due()
-        if place is not None:
-            self._attest_own(place)
+        ring = self._look(is_quiet=is_quiet)
+        while isinstance(action := next_action(ring), Question):
+            ring = self._answer(ring, action)
+        match action:
+            case Arrange(arrangement):
+                self._arrange(arrangement)
+                return True
+            case AttestOwn(place):
+                self._attest_own(place)
         return self.leaves.act() or self.keeper.act() or self._card.act()
 
+    def _look(self, *, is_quiet: bool = True) -> RingView:
+        """Return what is known of the ring before anything is asked."""
+        state, place, now = self._member.state, self._member.seat_due(), self._clock()
+        seating = seating_of(state.mode, state.arrangement)
+        kept = None if seating is None else (seating.arrangement, seating.notes)
+        return RingView(
+            roster=self._roster,
+            every=self._every,
+            patience=self._member.client.hop_seconds,
+            seating=seating,
+            last=self._last(),
+            sessions=tuple(state.sessions.values()),
+            is_requested=self._request.exists(),
+            is_quiet=is_quiet,
+            in_mode=self._in_mode.held((kept, state.mode), now),
+            halted=self._halted.held((kept, state.mode in HALTED), now),
+            own=place,
+            is_held=self.leaves.holds(place),
+        )
+
+    def _last(self) -> ArrangementId:
+        current = self._member.state.arrangement
+        return current.arranged.arrangement if current else ArrangementId(0)
+
+    def _answer(self, ring: RingView, question: Question) -> RingView:
+        match question:
+            case CountFailures(arrangement):
+                seconds = self._failing.held(arrangement, self._clock())
+                return replace(ring, failures=Failures(self._strikes(), seconds))
+            case ReadDraw(arrangement):
+                return replace(ring, drawn=self.draw_of(arrangement).notes)
+
     def _attest_own(self, place: LeafPlace) -> None:
-        """Signs the leaf of the ouroboros's own seat; after a restore that is the tracker's matter."""
-        if place.round > 0 or self.leaves.holds(place):
-            return
         challenge = self.draw_of(place.arrangement).challenge
         self.leaves.hold(self._member.sign_leaf(place, challenge, *self._owner.own_contents()))
 
     def draw_of(self, arrangement: ArrangementId) -> ArrangementDraw:
-        """The draw of an arrangement; made and recorded when first asked for."""
+        """Return the draw of an arrangement; it is made and recorded when first asked for."""
         return ArrangementDraw.decode(
             self._member.journal.record_once(f"arrangement/{arrangement}", lambda: self._draw(arrangement).encode())
         )
 
-    def _is_idle(self) -> bool:
-        state = self._member.state
-        if state.mode not in {RingMode.SETUP, RingMode.QUERY}:
-            return False
-        return not any(session.phase in RUNNING for session in state.sessions.values())
-
-    def _is_overdue(self) -> bool:
-        """Whether a seated worker has not attested for as long as a hop may take, and another one could."""
-        current = self._member.state.arrangement
-        if current is None or self._member.state.mode is not RingMode.ATTESTING:
-            self._awaited = None
-            return False
-        arrangement = current.arranged.arrangement
-        if self._awaited is None or self._awaited[0] != arrangement:
-            self._awaited = (arrangement, self._clock())
-        overdue = self._clock() - self._awaited[1] > self._member.client.hop_seconds
-        return overdue and self._can_replace(current)
-
-    def _is_strange(self) -> bool:
-        """Whether the ring has waited for as long as a hop may take in an arrangement that is not in the journal.
-
-        It was drawn by a copy of this folder, or the journal was set back: nobody knows here what its blocks must
-        attest, and so nothing could be restored.
-        """
-        current = self._member.state.arrangement
-        waiting = self._member.state.mode in {RingMode.ATTESTING, RingMode.TRACKING}
-        if current is None or not waiting or self.draw_of(current.arranged.arrangement).notes == current.arranged.notes:
-            self._stranger = None
-            return False
-        if self._stranger is None or self._stranger[0] != current.arranged.arrangement:
-            self._stranger = (current.arranged.arrangement, self._clock())
-        return self._clock() - self._stranger[1] > self._member.client.hop_seconds
-
-    def _is_incurable(self) -> bool:
-        """Whether a worker attests falsely after every restore, and another one could take its place."""
-        current = self._member.state.arrangement
-        if current is None or self._member.state.mode is not RingMode.TRACKING:
-            return False
-        return bool(current.incurable_seats()) and self._may_replace(current)
-
-    def _may_replace(self, current: ArrangementState) -> bool:
-        """Whether a failing worker's seat may go to another one now: at once to one that never failed.
-
-        Where all have failed, when the time of a hop is over: the owner pays for every arrangement.
-        """
-        strikes = self._strikes()
-        layers = {self._roster.layer_of(worker) for worker in current.failing_workers()}
-        seated = set(current.arranged.seats)
-        others = [worker for layer in layers for worker in self._roster.candidates.get(layer, ())]
-        if any(worker not in seated and not strikes[worker] for worker in others):
-            return True
-        if self._failing is None or self._failing[0] != current.arranged.arrangement:
-            self._failing = (current.arranged.arrangement, self._clock())
-        return self._clock() - self._failing[1] > self._member.client.hop_seconds and self._can_replace(current)
-
-    def _can_replace(self, current: ArrangementState) -> bool:
-        layers = [self._roster.layer_of(worker) for worker in current.failing_workers()]
-        return any(len(self._roster.candidates.get(layer, ())) > 1 for layer in layers)
-
-    def _arrange(self) -> None:
-        current = self._member.state.arrangement
-        arrangement = ArrangementId(current.arranged.arrangement + 1 if current else 1)
+    def _arrange(self, arrangement: ArrangementId) -> None:
         draw = self.draw_of(arrangement)
         self._member.client.arrange(draw.seats, fold_leaves(draw.leaves)[-1], draw.notes)
         self._request.unlink(missing_ok=True)
@@ -216,21 +173,12 @@ class Arranger:
         return ArrangementDraw(seats, challenge, tuple(leaves), self._store_notes(arrangement, seats, challenge))
 
     def _choose_workers(self) -> list[Address]:
-        """For each layer the candidate that failed least, the first choice among equals."""
         current = self._member.state.arrangement
-        strikes = self._strikes()
-        if current is not None:
-            strikes += Counter(current.failing_workers())
-        return [min(members, key=lambda member: strikes[member]) for members in self._roster.candidates.values()]
+        return choose_workers(self._roster, self._strikes(), current.failing_workers() if current else ())
 
     def _strikes(self) -> Counter[Address]:
-        """How often each worker failed up to the present arrangement, in queries and in attesting.
-
-        One that had to be restored is no failure: anybody may have changed its file. Again and again is.
-        """
         state = self._member.state
-        restored = Counter({worker: count // RESTORES_IN_VAIN for worker, count in state.restores.items()})
-        return self._failures() + state.absences + restored
+        return count_strikes(self._failures(), state.absences, state.restores)
 
     def _store_notes(self, arrangement: ArrangementId, seats: tuple[Address, ...], challenge: Challenge) -> Pointer:
         keys = self._member.state.sealing_keys

@@ -9,20 +9,31 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from deepring_chain.actors.member import Member
+from deepring_chain.actors.stopwatch import Stopwatch
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.errors import StoreError
+from deepring_chain.protocol.decide.keeping import (
+    CardQuestion,
+    CardView,
+    EncodeCard,
+    FindCard,
+    Forget,
+    Keeping,
+    KeptBlob,
+    KeptFor,
+    ListRecords,
+    PutBack,
+    next_action,
+    next_card_action,
+    wanted_blobs,
+)
 from deepring_chain.store.content import BlobFault
-from deepring_chain.types import ArrangementId, Digest, Pointer, QueryId, QueryPhase, RingMode
+from deepring_chain.types import ArrangementId, Digest, Pointer, QueryId
 
 LOG = logging.getLogger(__name__)
-
-LOOK_SECONDS = 2.0
-"""What is needed for longer than this is looked for in the store, and so often."""
-
-CARD_SECONDS = 10.0
-"""How often the model's card is looked for: nobody tells the ouroboros that it is missed."""
 
 
 class CardKeeper:
@@ -38,20 +49,31 @@ class CardKeeper:
         self._member = member
         self._card = card
         self._clock = clock
-        self._next_look: float | None = None
+        self._looked: float | None = None
 
     def act(self) -> bool:
-        """Puts the card back if it is gone; returns whether it did. A store that is away is others' to report."""
-        model = self._member.state.model
-        if model is None or (self._next_look is not None and self._clock() < self._next_look):
-            return False
-        self._next_look, card = self._clock() + CARD_SECONDS, self._card()
+        """Put the card back if it is gone; return whether it did. A store that is away is others' to report."""
+        model, waited = self._member.state.model, None if self._looked is None else self._clock() - self._looked
+        card = CardView(model.card if model else None, waited)
         with suppress(StoreError):
-            if sha256(card) == model.card and not self._member.store.has_good(model.card):
-                self._member.store.put(card)
-                LOG.warning("the store had lost the model's card; put back")
-                return True
+            while isinstance(action := next_card_action(card), CardQuestion):
+                card = self._answer(card, action)
+            return action is not None and self._put()
         return False
+
+    def _answer(self, card: CardView, question: CardQuestion) -> CardView:
+        match question:
+            case EncodeCard():
+                own = sha256(self._card())
+                self._looked = self._clock()
+                return replace(card, own=own)
+            case FindCard(digest):
+                return replace(card, is_stored=self._member.store.has_good(digest))
+
+    def _put(self) -> bool:
+        self._member.store.put(self._card())
+        LOG.warning("the store had lost the model's card; put back")
+        return True
 
 
 class BlobKeeper:
@@ -65,62 +87,72 @@ class BlobKeeper:
     def __init__(self, member: Member, clock: Callable[[], float] = time.monotonic) -> None:
         self._member = member
         self._clock = clock
-        self._needed: set[str] = set()
-        self._next_look = 0.0
+        self._before: frozenset[KeptBlob] = frozenset()
+        self._since = Stopwatch()
 
     def put_for_arrangement(self, arrangement: ArrangementId, seal: Callable[[], bytes]) -> Pointer:
-        """Stores what the members need until all have attested in an arrangement: what `seal` makes."""
-        return self._put(f"kept/arrangement/{arrangement}", seal)
+        """Store what the members need until all have attested in an arrangement: what `seal` makes."""
+        return self._put(KeptFor.ARRANGEMENT, arrangement, seal)
 
     def put_for_query(self, query: QueryId, seal: Callable[[], bytes]) -> Pointer:
-        """Stores what the members need while a query runs: what `seal` makes."""
-        return self._put(f"kept/query/{query}", seal)
+        """Store what the members need while a query runs: what `seal` makes."""
+        return self._put(KeptFor.QUERY, query, seal)
 
     def act(self) -> bool:
-        """Puts back what somebody has been waiting for; returns whether it did."""
-        needed = self._wanted()
-        if needed != self._needed:
-            self._needed, self._next_look = needed, self._clock() + LOOK_SECONDS
-            self._forget()
-            return False
-        if not needed or self._clock() < self._next_look:
-            return False
-        self._next_look = self._clock() + LOOK_SECONDS
-        found = [self._put_back(key) for key in needed]
-        return any(found)
+        """Put back what somebody has been waiting for; return whether it did."""
+        keeping = self._look()
+        action = next_action(keeping)
+        if isinstance(action, ListRecords):
+            records = frozenset(read_key(key) for key in self._member.journal.keys("kept/"))
+            action = next_action(replace(keeping, records=records))
+        match action:
+            case Forget(records):
+                self._before = keeping.wanted
+                for record in records:
+                    self._member.journal.forget(key_of(record))
+            case PutBack(blobs):
+                self._since.restart(self._clock())
+                found = [self._put_back(blob) for blob in blobs]
+                return any(found)
+        return False
 
-    def _put(self, place: str, seal: Callable[[], bytes]) -> Pointer:
+    def _look(self) -> Keeping:
+        """Return what is known of what is kept before anything is asked."""
+        state, current, waiting = self._member.state, self._member.state.arrangement, self._member.state.open_sessions()
+        wanted = wanted_blobs(state.mode, current, waiting)
+        return Keeping(
+            wanted=wanted,
+            before=self._before,
+            waited=self._since.held(wanted, self._clock()),
+            arrangement=current.arranged.arrangement if current else 0,
+            newest=state.newest,
+            open_queries=frozenset(session.query for session in waiting),
+        )
+
+    def _put(self, purpose: KeptFor, number: int, seal: Callable[[], bytes]) -> Pointer:
         digest, blob = self._member.store.put_sealed(seal(), seal)
-        self._member.journal.record_once(f"{place}/{digest.hex()}", lambda: blob)
+        self._member.journal.record_once(key_of(KeptBlob(purpose, number, digest)), lambda: blob)
         return digest
 
-    def _put_back(self, key: str) -> bool:
-        blob, digest = self._member.journal.read(key), Pointer(Digest(bytes.fromhex(key.rpartition("/")[2])))
-        if blob is None or self._member.store.has_good(digest):
+    def _put_back(self, kept: KeptBlob) -> bool:
+        blob = self._member.journal.read(key_of(kept))
+        if blob is None or self._member.store.has_good(kept.digest):
             return False
         try:
             self._member.store.put(blob)
         except BlobFault as fault:  # the others are put back all the same
             LOG.error("%s", fault)  # noqa: TRY400 - one line is the point
             return False
-        LOG.warning("the store had lost %s; put back", digest.hex())
+        LOG.warning("the store had lost %s; put back", kept.digest.hex())
         return True
 
-    def _wanted(self) -> set[str]:
-        """The keys of what somebody may be waiting for."""
-        state, current = self._member.state, self._member.state.arrangement
-        found = set()
-        if current is not None and state.mode is RingMode.ATTESTING:
-            blobs = [current.arranged.notes, *(order.parameters for order in current.restores.values())]
-            found = {f"kept/arrangement/{current.arranged.arrangement}/{blob.hex()}" for blob in blobs}
-        routed = [session for session in state.open_sessions() if session.phase is QueryPhase.ROUTED]
-        return found | {f"kept/query/{session.query}/{session.notes.hex()}" for session in routed}
 
-    def _forget(self) -> None:
-        """Drops what belongs to earlier arrangements and to queries that have ended."""
-        state = self._member.state
-        arrangement = state.arrangement.arranged.arrangement if state.arrangement else 0
-        for key in self._member.journal.keys("kept/"):
-            _, kind, number, _ = key.split("/")
-            if int(number) < arrangement if kind == "arrangement" else state.has_ended(QueryId(int(number))):
-                self._member.journal.forget(key)
+def key_of(kept: KeptBlob) -> str:
+    """Return where a kept blob stands in the journal."""
+    return f"kept/{kept.purpose.value}/{kept.number}/{kept.digest.hex()}"
+
+
+def read_key(key: str) -> KeptBlob:
+    """Inverse of `key_of`."""
+    _, purpose, number, digest = key.split("/")
+    return KeptBlob(KeptFor(purpose), int(number), Pointer(Digest(bytes.fromhex(digest))))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
@@ -17,34 +16,15 @@ from deepring_chain.model.layer import Layer, run_layer
 from deepring_chain.model.manifest import find_changed_tensors
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.protocol.block_hash import block_leaf
+from deepring_chain.protocol.roster import Roster
 from deepring_chain.ring.folder import MODEL_FILE, RingConfig, WorkerEntry
 from deepring_chain.types import Address, Challenge, LayerContent, Leaf, ModelRoot, TensorBytes
 
 
-@dataclass(frozen=True)
-class Roster:
-    """Who may serve which layer.
-
-    Attributes:
-        ouroboros: the owner's account, which serves the identity layer 0.
-        candidates: for each layer 1..n the workers that hold it, the first choice first.
-    """
-
-    ouroboros: Address
-    candidates: Mapping[int, tuple[Address, ...]]
-
-    @classmethod
-    def of(cls, config: RingConfig) -> Roster:
-        """From the owner's list."""
-        layers = sorted({entry.layer for entry in config.workers})
-        return cls(config.ouroboros, {layer: _of_layer(config.workers, layer) for layer in layers})
-
-    def layer_of(self, member: Address) -> int:
-        """The layer that a member serves."""
-        for layer, members in self.candidates.items():
-            if member in members:
-                return layer
-        return 0
+def roster_of(config: RingConfig) -> Roster:
+    """Return who may serve which layer, from the owner's list."""
+    layers = sorted({entry.layer for entry in config.workers})
+    return Roster(config.ouroboros, {layer: _of_layer(config.workers, layer) for layer in layers})
 
 
 def _of_layer(workers: tuple[WorkerEntry, ...], layer: int) -> tuple[Address, ...]:

@@ -12,12 +12,12 @@ from deepring_chain.actors.member import Member
 from deepring_chain.actors.ouroboros.draws import RouteDraw
 from deepring_chain.actors.ouroboros.inputs import QueryInputs
 from deepring_chain.actors.ouroboros.keeper import BlobKeeper
-from deepring_chain.actors.ouroboros.model_owner import Roster
 from deepring_chain.crypto.digest import hop_key
 from deepring_chain.errors import ConfigError, ProtocolError
 from deepring_chain.protocol.events import EnvelopeDisputed, UpdatePosted
 from deepring_chain.protocol.history import entries_after
 from deepring_chain.protocol.notes import seal_notes
+from deepring_chain.protocol.roster import Roster
 from deepring_chain.protocol.route import RouteNote, build_route, route_context
 from deepring_chain.protocol.session import Fault, FaultKind, Session
 from deepring_chain.types import (

@@ -6,22 +6,31 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.ouroboros.arranger import Arranger
 from deepring_chain.actors.ouroboros.draws import RestoreDraw
-from deepring_chain.actors.ouroboros.model_owner import ModelOwner, Roster
-from deepring_chain.protocol.block_hash import fold_leaves
+from deepring_chain.actors.ouroboros.model_owner import ModelOwner
 from deepring_chain.protocol.decide.seat import LeafPlace
+from deepring_chain.protocol.decide.tracking import (
+    AttestRestored,
+    DrawRenewal,
+    ExpectLeaves,
+    OrderRestore,
+    Question,
+    Renewal,
+    Tracked,
+    expect_leaves,
+    next_action,
+)
 from deepring_chain.protocol.envelope import seal_content
-from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN, ArrangementState
+from deepring_chain.protocol.ledger_state import ArrangementState
 from deepring_chain.protocol.restore import RestoreNote, restore_context
-from deepring_chain.protocol.tracking import find_first_mismatch
-from deepring_chain.types import Challenge, Digest, Leaf, Position, RingMode
+from deepring_chain.protocol.roster import Roster
+from deepring_chain.types import Address, Challenge, Digest, Leaf, Position
 
 LOG = logging.getLogger(__name__)
-
-LONGEST_PAUSE_SECONDS = 300.0
 
 
 class Tracker:
@@ -51,49 +60,56 @@ class Tracker:
         self._not_before = 0.0
 
     def act(self) -> bool:
-        """Orders the next restore if the ring is in tracking mode; attests the ouroboros's own restored seat."""
+        """Order the next restore if the ring is in tracking mode; attest the ouroboros's own restored seat."""
         current = self._member.state.arrangement
         if current is None:
             return False
-        place = self._member.seat_due()
-        if place is not None and place.round > 0:
-            self._attest_own(current, place)
-        if self._member.state.mode is not RingMode.TRACKING:
-            return False
-        return self._order(current)
+        ring = self._look(current)
+        while isinstance(action := next_action(ring), Question):
+            ring = self._answer(ring, action, current)
+        match action:
+            case OrderRestore():
+                self._order(action, current.arranged.seats[action.position])
+                return True
+            case AttestRestored(place):
+                self._attest_own(current, place)
+        return False
 
-    def _order(self, current: ArrangementState) -> bool:
-        expected = self.expected_leaves(current)
-        position = find_first_mismatch(fold_leaves(expected), current.block_hashes)
-        if position is None or not self._may_order(current.round_of(position)):
-            return False
-        draw = self._draw_of(current, position, current.round_of(position) + 1)
-        renewed = fold_leaves([*expected[:position], draw.leaf])[-1]
-        self._member.client.order_restore(position, expected[position:], renewed, draw.parameters)
+    def _look(self, current: ArrangementState) -> Tracked:
+        """Return what is known of restores before anything is asked."""
+        place = self._member.seat_due()
+        return Tracked(
+            mode=self._member.state.mode,
+            block_hashes=tuple(current.block_hashes),
+            rounds={position: order.round for position, order in current.restores.items()},
+            rest=self._not_before - self._clock(),
+            own=place,
+            is_held=self._arranger.leaves.holds(place),
+        )
+
+    def _answer(self, ring: Tracked, question: Question, current: ArrangementState) -> Tracked:
+        match question:
+            case ExpectLeaves():
+                return replace(ring, expected=self._expected_leaves(current))
+            case DrawRenewal(position, round_):
+                draw = self._draw_of(current, position, round_)
+                return replace(ring, renewal=Renewal(draw.leaf, draw.parameters))
+
+    def _order(self, order: OrderRestore, seat: Address) -> None:
+        self._not_before = self._clock() + order.pause
+        self._member.client.order_restore(order.position, order.evidence, order.renewed, order.parameters)
         self._member.metrics.ordered_restore()
-        seat = current.arranged.seats[position]
         LOG.error(
             "authenticity is off: the block of layer %d (seat %d, %s) does not hold its parameters; restore ordered",
             self._roster.layer_of(seat),
-            position,
+            order.position,
             seat,
         )
-        return True
 
-    def _may_order(self, orders: int) -> bool:
-        """A worker that is false after every restore, with nobody to take its place, gets ever fewer orders."""
-        now = self._clock()
-        if orders >= RESTORES_IN_VAIN and now < self._not_before:
-            return False
-        self._not_before = now + min(2.0**orders, LONGEST_PAUSE_SECONDS)
-        return True
-
-    def expected_leaves(self, current: ArrangementState) -> list[Leaf]:
-        """What every seat must attest now: as drawn at the start, and as drawn at its restore for a restored one."""
-        leaves = list(self._arranger.draw_of(current.arranged.arrangement).leaves)
-        for position, order in current.restores.items():
-            leaves[position] = self._draw_of(current, position, order.round).leaf
-        return leaves
+    def _expected_leaves(self, current: ArrangementState) -> tuple[Leaf, ...]:
+        drawn = self._arranger.draw_of(current.arranged.arrangement).leaves
+        orders = current.restores.items()
+        return expect_leaves(drawn, {seat: self._draw_of(current, seat, order.round).leaf for seat, order in orders})
 
     def _draw_of(self, current: ArrangementState, position: Position, round_: int) -> RestoreDraw:
         key = f"restore/{current.arranged.arrangement}/{position}/{round_}"
@@ -113,8 +129,6 @@ class Tracker:
         return RestoreDraw(challenge, leaf, blob)
 
     def _attest_own(self, current: ArrangementState, place: LeafPlace) -> None:
-        if self._arranger.leaves.holds(place):
-            return
         self._owner.verified()
         challenge = self._draw_of(current, place.position, place.round).challenge
         self._arranger.leaves.hold(self._member.sign_leaf(place, challenge, *self._owner.own_contents()))

@@ -19,7 +19,7 @@ from deepring_chain.actors.leaves import LeafSender
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.ouroboros.arranger import Arranger
 from deepring_chain.actors.ouroboros.inputs import QueryInputs
-from deepring_chain.actors.ouroboros.model_owner import ModelOwner, Roster
+from deepring_chain.actors.ouroboros.model_owner import ModelOwner
 from deepring_chain.actors.ouroboros.ouroboros import Ouroboros
 from deepring_chain.actors.ouroboros.router import Router
 from deepring_chain.actors.ouroboros.tracker import Tracker
@@ -31,6 +31,7 @@ from deepring_chain.follow.follower import LedgerFollower
 from deepring_chain.importing.quantise import quantise
 from deepring_chain.model.checkpoint import save_layers, save_model
 from deepring_chain.model.quantised import QuantisedModel
+from deepring_chain.protocol.roster import Roster
 from deepring_chain.protocol.session import Session
 from deepring_chain.ring.folder import MODEL_FILE, PARAMS_FILE
 from deepring_chain.store.content import ContentStore

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from deepring_chain.actors.leaves import COLLECT_SECONDS, message_name
+from deepring_chain.actors.leaves import message_name
 from deepring_chain.crypto.signing import sign_message
+from deepring_chain.protocol.decide.collecting import COLLECT_SECONDS
 from deepring_chain.protocol.decide.seat import OWN_SECONDS, LeafPlace
 from deepring_chain.protocol.update import decode_entry, encode_entry
 from deepring_chain.types import Attestation, RingMode

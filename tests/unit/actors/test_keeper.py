@@ -6,14 +6,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from deepring_chain.actors.journal import Journal
-from deepring_chain.actors.ouroboros.keeper import LOOK_SECONDS, BlobKeeper
+from deepring_chain.actors.ouroboros.keeper import BlobKeeper
 from deepring_chain.crypto.digest import sha256
+from deepring_chain.protocol.decide.keeping import LOOK_SECONDS
 from deepring_chain.protocol.ledger_state import LedgerState
+from deepring_chain.protocol.session import Session
 from deepring_chain.store.content import BlobBlocked, ContentStore
-from deepring_chain.types import Digest, Pointer, QueryId
+from deepring_chain.types import ZERO, Address, Digest, Pointer, QueryId, QueryPhase
+
+ANY: Any = ZERO
+"""A digest of any kind."""
 
 
 class OneBlocked(ContentStore):
@@ -27,9 +30,12 @@ class OneBlocked(ContentStore):
         return super().put(data)
 
 
-def test_blob_whose_place_is_blocked_keeps_no_other_from_being_put_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def running(query: QueryId, notes: Pointer) -> Session:
+    """A query whose workers read these notes."""
+    return Session(query, Address("querent"), ANY, ANY, ANY, phase=QueryPhase.ROUTED, notes=notes)
+
+
+def test_blob_whose_place_is_blocked_keeps_no_other_from_being_put_back(tmp_path: Path) -> None:
     """Attack: an obstacle under the notes of one query has every other query's readers found silent."""
     store, now = OneBlocked(str(tmp_path / "store")), [0.0]
     member: Any = SimpleNamespace(
@@ -40,8 +46,8 @@ def test_blob_whose_place_is_blocked_keeps_no_other_from_being_put_back(
     keeper = BlobKeeper(member, lambda: now[0])
     blobs = [bytes([number]) for number in range(4)]
     notes = [keeper.put_for_query(QueryId(number), lambda blob=blob: blob) for number, blob in enumerate(blobs, 1)]  # type: ignore[misc]
-    wanted = {f"kept/query/{number}/{digest.hex()}" for number, digest in enumerate(notes, 1)}
-    monkeypatch.setattr(keeper, "_wanted", lambda: wanted)
+    for query, digest in enumerate(notes, 1):
+        member.state.sessions[QueryId(query)] = running(QueryId(query), digest)
     assert not keeper.act()
     for digest in notes:
         (tmp_path / "store" / digest.hex()[:2] / digest.hex()).unlink()

@@ -7,16 +7,15 @@ from dataclasses import replace
 import pytest
 
 from deepring_chain.actors.leaves import (
-    COLLECT_SECONDS,
     LeafCollector,
     LeafSender,
     SignedLeaf,
     message_name,
-    place_of,
 )
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.ouroboros.arranger import request_arrangement
 from deepring_chain.crypto.signing import sign_message
+from deepring_chain.protocol.decide.collecting import COLLECT_SECONDS, place_of
 from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.update import decode_entry, encode_entry
 from deepring_chain.types import ArrangementId, Attestation, Digest, Position, SealingKey

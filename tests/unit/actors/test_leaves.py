@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from deepring_chain.actors import leaves
 from deepring_chain.actors.leaves import message_name
 from deepring_chain.errors import StoreError
 from deepring_chain.protocol.decide import seat
+from deepring_chain.protocol.decide.collecting import COLLECT_SECONDS
 from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.update import decode_entry, encode_entry
 from deepring_chain.store.content import MAX_MESSAGE_BYTES
@@ -90,7 +90,7 @@ def test_late_leaf_does_not_hold_up_the_others(ring: FakeRing) -> None:
     ring.step(1)
     ring.step(0)
     assert attest_calls(ring)[0] == 0
-    ring.now += leaves.COLLECT_SECONDS + 0.1
+    ring.now += COLLECT_SECONDS + 0.1
     ring.step(0)
     assert attest_calls(ring)[0] == 1
     ring.settle()

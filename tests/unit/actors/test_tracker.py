@@ -13,7 +13,7 @@ from deepring_chain.protocol.events import RestoreOrdered, RestoreReported
 from deepring_chain.protocol.restore import RestoreNote
 from deepring_chain.ring.folder import MODEL_FILE
 from deepring_chain.types import Challenge, QueryPhase, RingMode
-from tests.unit.actors.fake_ring import FakeRing, client_of, session_of
+from tests.unit.actors.fake_ring import MAX_ROUNDS, FakeRing, client_of, session_of
 
 
 def flip(ring: FakeRing, layer: int, tensor: str | None = None) -> None:
@@ -47,6 +47,11 @@ def test_order_tells_both_hashes(ring: FakeRing) -> None:
     ring.settle()
     (order,) = orders(ring)
     assert order.recorded_hash != order.recomputed_hash
+
+
+def test_ring_that_is_not_arranged_gets_no_orders(ring: FakeRing) -> None:
+    assert ring.members[0].state.arrangement is None
+    assert not ring.ouroboros._tracker.act()
 
 
 def test_honest_ring_gets_no_orders(ring: FakeRing) -> None:
@@ -153,6 +158,15 @@ def flip_in_ouroboros(ring: FakeRing) -> None:
     flip_memory_bit((layer,), "layer.1.weight", 1)
 
 
+def settle_until_ordered(ring: FakeRing) -> None:
+    """Up to the moment at which the first restore is ordered."""
+    for _ in range(MAX_ROUNDS):
+        for index in range(len(ring.members)):
+            if not orders(ring):
+                ring.step(index)
+    assert len(orders(ring)) == 1
+
+
 def test_ouroboros_changed_in_memory_before_it_arranges_loads_its_file_again(ring: FakeRing) -> None:
     flip_in_ouroboros(ring)
     ring.settle()
@@ -170,6 +184,18 @@ def test_ouroboros_changed_in_memory_when_it_attests_restores_itself(ring: FakeR
     assert [order.position for order in orders(ring)] == [0]
     assert ring.ledger.state.mode is RingMode.QUERY
     assert session_of(ring, query).phase is QueryPhase.DELIVERED
+
+
+def test_ouroboros_changed_again_before_its_restored_seat_attests_loads_its_file(ring: FakeRing) -> None:
+    ring.members[0].follower.refresh()
+    ring.ouroboros.act()  # arranged, not attested
+    flip_in_ouroboros(ring)
+    settle_until_ordered(ring)
+    flip_in_ouroboros(ring)
+    ring.settle()
+    ring.settle()  # its own new leaf is posted when it looks the next time
+    assert [order.position for order in orders(ring)] == [0]
+    assert ring.ledger.state.mode is RingMode.QUERY
 
 
 def test_ouroboros_changed_in_memory_and_file_accuses_nobody(ring: FakeRing) -> None:
