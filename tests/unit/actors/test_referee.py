@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from deepring_chain.actors.ouroboros.referee import GRACE_SECONDS
 from deepring_chain.actors.worker import hop as worker_module
 from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.attacks.lab_worker import LabWorker
@@ -17,6 +16,7 @@ from deepring_chain.crypto.digest import commit_output, hop_key
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.errors import ChainError
 from deepring_chain.model.layer import run_layer
+from deepring_chain.protocol.decide.judging import GRACE_SECONDS
 from deepring_chain.protocol.events import EnvelopeDisputed, RouteOpened, VerdictPosted
 from deepring_chain.protocol.evidence import Evidence, open_shared
 from deepring_chain.protocol.restore import verdict_context
@@ -206,9 +206,9 @@ class Accomplice(Worker):
 
     announces = staticmethod(lambda tensor: tensor)
 
-    def _execute(self, session: Session, note: RouteNote, received: TensorBytes, layers: Any) -> Any:
+    def _compute_hop(self, session: Session, note: RouteNote, received: TensorBytes, layers: Any) -> Any:
         falsifying = FalsifiedLayer(layers.own)
-        return super()._execute(session, note, received, replace(layers, own=falsifying))
+        return super()._compute_hop(session, note, received, replace(layers, own=falsifying))
 
     def _commitments(self, note: RouteNote, output: TensorBytes, following: TensorBytes) -> tuple[Digest, Digest]:
         return super()._commitments(note, output, self.announces(following))
