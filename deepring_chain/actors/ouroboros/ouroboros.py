@@ -20,6 +20,7 @@ from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output, hop_key
 from deepring_chain.crypto.sealing import SealBroken, is_usable_key
 from deepring_chain.errors import ProtocolError
+from deepring_chain.protocol.decide.routing import route_links
 from deepring_chain.protocol.envelope import (
     Answer,
     answer_context,
@@ -262,7 +263,7 @@ class Ouroboros:
         metrics.computed_hop()
         own, after = (hop_key(draw.commitment_key, Hop(hop)) for hop in (0, 1))
         update = next_update(session, envelope, commit_output(own, entered), commit_output(after, following))
-        rest = self._router.links(draw)[1]
+        rest = route_links(draw)[1]
         return sign_update(self._member.keys.account, self._member.client.domain, update, draw.salts[0], rest)
 
     # ------------------------------------------------------------------ delivery

@@ -8,7 +8,6 @@ from types import MappingProxyType
 import pytest
 
 from deepring_chain.actors.ouroboros.arranger import Arranger
-from deepring_chain.actors.ouroboros.draws import RouteDraw
 from deepring_chain.actors.ouroboros.inputs import QueryInputs
 from deepring_chain.actors.ouroboros.model_owner import Roster
 from deepring_chain.actors.ouroboros.ouroboros import Ouroboros
@@ -19,6 +18,7 @@ from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.attacks.orders import LabOrder, Lie, give_order
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.errors import ConfigError
+from deepring_chain.protocol.draws import RouteDraw
 from deepring_chain.protocol.events import RouteOpened, UpdatePosted, WorkerAdmitted
 from deepring_chain.protocol.session import Fault, FaultKind, Session
 from deepring_chain.types import ZERO, Address, Attempt, Digest, Hop, QueryId, SignedUpdate, Update
