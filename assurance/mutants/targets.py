@@ -82,7 +82,7 @@ TARGETS = (
     Target(f"{PROTOCOL}/block_hash.py", unit("protocol", "block_hash") + LIBRARY_TESTS[:1], branches=True),
     Target(f"{PROTOCOL}/relayed.py", unit("relay", "relayed", "posting"), branches=True),
     Target(f"{PROTOCOL}/tracking.py", unit("actors", "tracker") + unit("protocol", "restore"), branches=True),
-    *(decision(name) for name in ("answer", "hop", "seat")),
+    *(decision(name) for name in ("answer", "hop", "judging", "routing", "seat", "serving")),
     Target("deepring_chain/encoding.py", ENCODING_TESTS, branches=True),
     Target("deepring_chain/crypto/signing.py", unit("crypto", "signing"), branches=True),
     Target("deepring_chain/store/content.py", unit("store", "messages", "content", "store_away", "obstacles")),
