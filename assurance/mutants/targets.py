@@ -109,10 +109,13 @@ TARGETS = (
     Target(f"{OUROBOROS}/router.py", unit("actors", "router_anchors", "router", "disputes", "ouroboros"), guards=True),
     Target(f"{OUROBOROS}/arranger.py", unit("actors", "arranger", "ouroboros", "worker"), guards=True),
     Target(f"{OUROBOROS}/referee.py", unit("actors", "referee_rules", "referee", "disputes"), guards=True),
-    Target(
-        f"{OUROBOROS}/ouroboros.py",
-        unit("actors", "ouroboros_steps", "ouroboros", "disputes", "isolation"),
-        guards=True,
+    *(
+        Target(
+            f"{OUROBOROS}/{module}.py",
+            unit("actors", "ouroboros_steps", "ouroboros", "disputes", "isolation"),
+            guards=True,
+        )
+        for module in ("ouroboros", "query")
     ),
     Target("deepring_chain/cli/lab.py", unit("cli", "devnets_only", "lab_commands"), guards=True),
     Target("deepring_chain/cli/up.py", unit("cli", "devnets_only", "up_guards")),
