@@ -108,7 +108,7 @@ class QueryExecutor:
         session = service.session
         match deed:
             case Judge():
-                return self._referee.act(session)
+                return self._referee.act(session, service.waited)
             case Reject(reason):
                 return self._reject(session, reason)
             case OpenRoute():

@@ -75,16 +75,18 @@ class Referee:
         self._clock = clock
         self._since: dict[tuple[QueryId, Digest], float] = {}
 
-    def act(self, session: Session) -> bool:
-        """Posts the verdict on a disputed query, once it can be given."""
+    def waited(self, session: Session) -> float:
+        """Seconds since a dispute was first seen. For the actor's loop, as `keep_only` is."""
         now = self._clock()
-        waited = now - self._since.setdefault((session.query, session.trail), now)
+        return now - self._since.setdefault((session.query, session.trail), now)
+
+    def act(self, session: Session, waited: float) -> bool:
+        """Posts the verdict on a disputed query, once it can be given."""
         return self._do(session, self._pursue(Case(session, waited)))
 
     def keep_only(self, queries: set[QueryId]) -> None:
         """Forgets since when other queries' envelopes are awaited: they have ended."""
-        for place in [place for place in list(self._since) if place[0] not in queries]:
-            self._since.pop(place, None)
+        self._since = {place: since for place, since in self._since.items() if place[0] in queries}
 
     def _pursue(self, case: Case) -> Deed:
         """Finds out what the case needs; returns what is due then."""

@@ -53,6 +53,7 @@ class Service:
         may_open: the arrangement in force takes new routes.
         is_next: no older query waits for room.
         is_overdue: the hop that is due has had its time.
+        waited: seconds since its dispute was first seen.
         is_ahead: relayed hops are not on the ledger yet.
         is_held: the settler has the query's answer.
         input: answer to `ReadInput`; None if it has not been asked.
@@ -65,6 +66,7 @@ class Service:
     may_open: bool = True
     is_next: bool = True
     is_overdue: bool = False
+    waited: float = 0.0
     is_ahead: bool = False
     is_held: bool = False
     input: InputState | None = None

@@ -140,8 +140,9 @@ def test_second_look_at_a_judged_query_posts_nothing(ring: FakeRing) -> None:
     query = dispute(ring, Lie.ECHO)
     ring.members[0].follower.refresh()
     session = session_of(ring, query)
-    assert ring.ouroboros._referee.act(session)
-    ring.ouroboros.lanes.run(session, ring.ouroboros._referee.act)
+    referee = ring.ouroboros._referee
+    assert referee.act(session, 0.0)
+    ring.ouroboros.lanes.run(session, lambda judged: referee.act(judged, 0.0))
     assert len(verdicts(ring)) == 1
 
 
