@@ -115,7 +115,7 @@ class Ouroboros(QueryExecutor):
             session=session,
             may_open=may_open,
             is_next=self._inputs.is_next(session),
-            is_overdue=session.phase is QueryPhase.ROUTED and self._is_overdue(session),
+            is_overdue=self._is_overdue(session),
             waited=self._referee.waited(session) if session.phase is QueryPhase.DISPUTED else 0.0,
             is_ahead=self._member.posting.is_ahead(session),
             is_held=self._settler is not None and self._settler.holds(session),

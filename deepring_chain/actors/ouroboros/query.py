@@ -86,16 +86,16 @@ class QueryExecutor:
 
     def _pursue(self, service: Service) -> bool:
         """Finds out what the turn needs, then does what is due; returns whether it did anything."""
-        if not isinstance(next_action(service), ReceiveOutput):
-            return self._answer_until_done(service)
         session = service.session
-        with self._member.metrics.timings.turn(session.query, session.attempt, Hop(session.hops)):
+        if not isinstance(next_action(service), EnterInput | ReceiveOutput):
+            return self._answer_until_done(service)
+        with self._member.metrics.timings.turn(session.query, session.attempt, session.next_hop):
             return self._answer_until_done(service)
 
     def _answer_until_done(self, service: Service) -> bool:
         while isinstance(action := next_action(service), Question):
             service = self._answer(service, action)
-        return action is not None and self._do(service, action)
+        return self._do(service, action)
 
     def _answer(self, service: Service, question: Question) -> Service:
         match question:
@@ -104,9 +104,11 @@ class QueryExecutor:
             case ReceiveOutput():
                 return replace(service, received=self._find_received(service.session))
 
-    def _do(self, service: Service, deed: Deed) -> bool:
+    def _do(self, service: Service, deed: Deed | None) -> bool:
         session = service.session
         match deed:
+            case None:
+                return False
             case Judge():
                 return self._referee.act(session, service.waited)
             case Reject(reason):
@@ -141,8 +143,7 @@ class QueryExecutor:
 
     def _post_input_in_time(self, service: Service) -> bool:
         try:
-            with self._member.metrics.timings.turn(service.session.query, service.session.attempt, Hop(0)):
-                return self._post_input(service.session)
+            return self._post_input(service.session)
         except LedgerReverted as refusal:
             action = next_action(replace(service, refusal=refusal.name))
             if not isinstance(action, Deed):

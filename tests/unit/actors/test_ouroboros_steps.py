@@ -133,6 +133,44 @@ def test_refusal_that_is_not_because_the_ledger_moved_on_goes_through(
         ring.step(0)
 
 
+def test_query_for_which_nothing_is_due_begins_no_turn(ring: FakeRing) -> None:
+    query = ask_up_to(ring, 2)
+    ring.members[0].follower.refresh()
+    ring.ouroboros.lanes.keep_only(set())
+    assert not ring.ouroboros.act()
+    assert ring.ouroboros.lanes._lanes == {}
+    assert session_of(ring, query).next_hop == 2
+
+
+def test_turn_under_way_is_left_alone(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hop's time is not called over while it runs: that is called once, and tried again a second later."""
+    session = session_of(ring, ask_up_to(ring, 2))
+    ring.members[0].follower.refresh()
+    monkeypatch.setattr(ring.ouroboros.lanes, "is_busy", lambda _query: True)
+    ring.ouroboros._waiting.clear()
+    assert not ring.ouroboros._begin(session, may_open=True)
+    assert ring.ouroboros._waiting == {}
+
+
+def test_hop_0_and_the_delivery_are_timed_as_turns(ring: FakeRing) -> None:
+    query = ask_up_to(ring, 3)
+    ring.settle()
+    turns = ring.members[0].metrics.timings.plain()
+    assert [(turn["query"], turn["hop"]) for turn in turns] == [(query, 0), (query, 4)]
+
+
+def test_refused_hop_0_is_reported_unless_it_comes_too_late(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise LedgerReverted("WrongSigner", {})
+
+    ring.settle()
+    ring.ask()
+    monkeypatch.setattr(client_of(ring.members[0]), "post", refuse)
+    with pytest.raises(LedgerReverted, match="WrongSigner"):
+        ring.settle()
+    assert calls(ring, "time_out") == []
+
+
 # ---------------------------------------------------------------- timeouts
 
 
