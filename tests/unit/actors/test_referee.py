@@ -160,6 +160,17 @@ def test_missing_envelope_is_awaited_before_anybody_is_blamed(ring: FakeRing) ->
     assert convictions(ring, query) == [2]
 
 
+def test_wait_for_an_envelope_is_forgotten_with_its_query_and_not_before(ring: FakeRing) -> None:
+    query = dispute(ring, Lie.MISSING_BLOB)
+    ring.step(0)
+    ring.step(0)
+    assert [place[0] for place in ring.ouroboros._referee._since] == [query]
+    settle_after_grace(ring)
+    ring.step(0)
+    assert session_of(ring, query).phase is QueryPhase.DELIVERED
+    assert ring.ouroboros._referee._since == {}
+
+
 def test_complaint_of_a_missing_envelope_that_is_there_convicts_nobody(ring: FakeRing) -> None:
     """A store may show a blob to one reader later than to another."""
     query = ask_up_to(ring, 2)
