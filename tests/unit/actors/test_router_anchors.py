@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import pytest
 
+from deepring_chain.errors import ProtocolError
 from deepring_chain.protocol.decide.routing import Begin, LookFor, Resumption, is_refuted, next_action, who_failed
 from deepring_chain.protocol.events import EnvelopeDisputed, OutputDisputed, UpdatePosted
 from deepring_chain.protocol.session import Fault, FaultKind, Session
@@ -190,3 +191,10 @@ def test_output_of_another_version_of_the_model_is_not_gone_on_from(ring: FakeRi
 def test_first_attempt_begins_at_the_input_whatever_is_accepted(ring: FakeRing) -> None:
     session = at_hop_three(ring)
     assert ring.ouroboros._router._draw(session, Attempt(1)).first_hop == 0
+
+
+def test_no_route_is_drawn_over_a_seat_that_has_not_attested(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = at_hop_three(ring)
+    monkeypatch.setattr(type(ring.members[0].arranged()), "sealing_key_of", lambda *_: None)
+    with pytest.raises(ProtocolError, match=f"{ring.members[0].keys.address} has not attested in this arrangement"):
+        ring.ouroboros._router._draw(session, Attempt(2))
