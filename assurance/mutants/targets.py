@@ -112,7 +112,7 @@ TARGETS = (
     *(
         Target(
             f"{OUROBOROS}/{module}.py",
-            unit("actors", "ouroboros_steps", "ouroboros", "disputes", "isolation"),
+            unit("actors", "ouroboros_steps", "ouroboros", "disputes", "isolation", "room", "referee", "tracker"),
             guards=True,
         )
         for module in ("ouroboros", "query")

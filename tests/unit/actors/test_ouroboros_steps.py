@@ -142,6 +142,18 @@ def test_query_for_which_nothing_is_due_begins_no_turn(ring: FakeRing) -> None:
     assert session_of(ring, query).next_hop == 2
 
 
+@pytest.mark.parametrize("moves", [(True, False), (False, True), (False, False)], ids=str)
+def test_ouroboros_has_acted_if_any_query_has_moved(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch, moves: tuple[bool, bool]
+) -> None:
+    ring.settle()
+    queries = [ring.ask(), ring.ask()]
+    ring.members[0].follower.refresh()
+    moved = dict(zip(queries, moves, strict=True))
+    monkeypatch.setattr(ring.ouroboros, "_begin", lambda session, **_: moved[session.query])
+    assert ring.ouroboros.act() is any(moves)
+
+
 def test_turn_under_way_is_left_alone(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its hop's time is not called over while it runs: that is called once, and tried again a second later."""
     session = session_of(ring, ask_up_to(ring, 2))
