@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from assurance.fuzz.codecs import CBOR, Codec, prefixed
 from assurance.fuzz.target import Target
-from deepring_chain.actors.ouroboros.draws import ArrangementDraw, RestoreDraw, RouteDraw
 from deepring_chain.audit.formats import BlobKind, format_fault
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.encoding import decode, decode_tensor, encode, encode_fields, encode_tensor
 from deepring_chain.errors import ProtocolError
+from deepring_chain.protocol.draws import ArrangementDraw, RestoreDraw, RouteDraw
 from deepring_chain.protocol.envelope import Answer, open_content, query_context, seal_output
 from deepring_chain.protocol.evidence import Evidence, decode_shared, open_shared, seal_shared
 from deepring_chain.protocol.notes import open_notes, seal_notes

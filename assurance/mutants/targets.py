@@ -47,6 +47,9 @@ def unit(part: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{UNIT}/{part}/test_{name}.py" for name in names)
 
 
+DECISIONS = sorted(path.stem for path in (Path(__file__).resolve().parents[2] / DECIDE).glob("[a-z]*.py"))
+
+
 def decision(name: str) -> Target:
     """A module of decisions: its table alone must notice everything."""
     tests = unit("protocol/decide", name)
@@ -82,7 +85,7 @@ TARGETS = (
     Target(f"{PROTOCOL}/block_hash.py", unit("protocol", "block_hash") + LIBRARY_TESTS[:1], branches=True),
     Target(f"{PROTOCOL}/relayed.py", unit("relay", "relayed", "posting"), branches=True),
     Target(f"{PROTOCOL}/tracking.py", unit("actors", "tracker") + unit("protocol", "restore"), branches=True),
-    *(decision(name) for name in ("answer", "hop", "seat", "arranging", "tracking", "collecting", "keeping")),
+    *(decision(name) for name in DECISIONS),
     Target("deepring_chain/encoding.py", ENCODING_TESTS, branches=True),
     Target("deepring_chain/crypto/signing.py", unit("crypto", "signing"), branches=True),
     Target("deepring_chain/store/content.py", unit("store", "messages", "content", "store_away", "obstacles")),
@@ -106,14 +109,17 @@ TARGETS = (
     Target(f"{ACTORS}/guard.py", unit("actors", "guard", "isolation"), guards=True),
     Target("deepring_chain/follow/continuity.py", unit("follow", "continuity", "follower"), guards=True),
     Target(f"{OUROBOROS}/tracker.py", unit("actors", "tracker", "worker"), guards=True),
-    Target(f"{OUROBOROS}/inputs.py", unit("actors", "ouroboros", "referee"), guards=True),
+    Target(f"{OUROBOROS}/inputs.py", unit("actors", "room", "ouroboros", "referee"), guards=True),
     Target(f"{OUROBOROS}/router.py", unit("actors", "router_anchors", "router", "disputes", "ouroboros"), guards=True),
     Target(f"{OUROBOROS}/arranger.py", unit("actors", "arranger", "ouroboros", "worker"), guards=True),
     Target(f"{OUROBOROS}/referee.py", unit("actors", "referee_rules", "referee", "disputes"), guards=True),
-    Target(
-        f"{OUROBOROS}/ouroboros.py",
-        unit("actors", "ouroboros_steps", "ouroboros", "disputes", "isolation"),
-        guards=True,
+    *(
+        Target(
+            f"{OUROBOROS}/{module}.py",
+            unit("actors", "ouroboros_steps", "ouroboros", "disputes", "isolation", "room", "referee", "tracker"),
+            guards=True,
+        )
+        for module in ("ouroboros", "query")
     ),
     Target("deepring_chain/cli/lab.py", unit("cli", "devnets_only", "lab_commands"), guards=True),
     Target("deepring_chain/cli/up.py", unit("cli", "devnets_only", "up_guards")),

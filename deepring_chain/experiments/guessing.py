@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
 from deepring_chain.actors.ouroboros.arranger import draw_seats
-from deepring_chain.actors.ouroboros.router import route_signers
 from deepring_chain.experiments.statistics import wilson_interval
+from deepring_chain.protocol.decide.routing import route_signers
 from deepring_chain.protocol.roster import Roster
 from deepring_chain.types import Address
 
@@ -71,13 +71,18 @@ def count_guesses(layers: int, trials: int, seed: int, on_trials: Callable[[int]
         rng.shuffle(workers)
         roster = Roster(owner, {layer: (worker,) for layer, worker in enumerate(workers, start=1)})
         seats = draw_seats(owner, workers, rng)
-        route = route_signers(seats, roster)
+        route = _route(seats, roster)
         hits += _guess_blind(seats, rng) == route
-        known_hits += route == route_signers(draw_seats(owner, workers, rng), roster)
+        known_hits += route == _route(draw_seats(owner, workers, rng), roster)
         if trial % REPORT_EVERY == 0 or trial == trials:
             on_trials((trial - 1) % REPORT_EVERY + 1)
     low, high = wilson_interval(hits, trials)
     return GuessCount(layers, trials, hits, low, high, 1 / math.factorial(layers), known_hits)
+
+
+def _route(seats: tuple[Address, ...], roster: Roster) -> tuple[Address, ...]:
+    """Who signs each hop, as the ouroboros finds it."""
+    return route_signers({seat: roster.layer_of(seat) for seat in seats})
 
 
 def _guess_blind(seats: tuple[Address, ...], rng: random.Random) -> tuple[Address, ...]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepring_chain.actors.ouroboros.draws import ArrangementDraw
 from deepring_chain.errors import ProtocolError
+from deepring_chain.protocol.draws import ArrangementDraw
 from deepring_chain.types import ArrangementId, Digest, Pointer
 
 RACE_BLOCKS = 64

@@ -9,8 +9,8 @@ import pytest
 
 from assurance.adversary.outcomes import Outcome
 from assurance.adversary.stepped_ring import SteppedRing
-from deepring_chain.actors.ouroboros import ouroboros
 from deepring_chain.chain.devnet import Devnet
+from deepring_chain.protocol.decide import serving
 
 HERE = Path(__file__).parent
 
@@ -59,5 +59,5 @@ def relieved_ring(attacked_node: Devnet, tmp_path: Path) -> SteppedRing:
 @pytest.fixture
 def few_attempts(monkeypatch: pytest.MonkeyPatch) -> int:
     """An ouroboros that turns a query down after so many attempts, where each one fails in the same way."""
-    monkeypatch.setattr(ouroboros, "MAX_ATTEMPTS", 3)
+    monkeypatch.setattr(serving, "MAX_ATTEMPTS", 3)
     return 3

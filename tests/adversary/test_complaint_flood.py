@@ -14,6 +14,7 @@ from assurance.adversary.liars import Silent, complaining
 from assurance.adversary.outcomes import blamed, not_stopped, refused
 from assurance.adversary.stepped_ring import SteppedRing
 from deepring_chain.chain.errors import LedgerReverted
+from deepring_chain.protocol.decide.hop import find_note
 from deepring_chain.protocol.session import FaultKind
 from deepring_chain.types import ComplaintKind, QueryPhase, RejectReason
 
@@ -51,7 +52,8 @@ def test_second_complaint_about_one_envelope_is_refused(attacked: SteppedRing) -
     query = attacked.ask_up_to(3)
     flooder = complaining(ComplaintKind.MISSING, times=FLOOD)
     with attacked.bribed("worker-3", flooder) as liar:
-        note = liar._note_due(attacked.session(query))
+        routed = attacked.session(query)
+        note = find_note(liar._member.keys.address, routed, liar._open_notes(routed))
         attacked.settle("ouroboros", "worker-2")
         session = attacked.session(query)
         assert session.phase is QueryPhase.DISPUTED

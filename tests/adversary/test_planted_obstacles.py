@@ -20,11 +20,11 @@ from assurance.adversary.liars import Echo, WorkerClass, complaining, once, send
 from assurance.adversary.outcomes import blamed, not_stopped, refused
 from assurance.adversary.stepped_ring import SteppedRing, convicted
 from deepring_chain.actors.leaves import message_name
-from deepring_chain.actors.ouroboros.referee import GRACE_SECONDS
 from deepring_chain.attacks.bit_flip import flip_memory_bits
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.crypto.digest import sha256
 from deepring_chain.errors import StoreError
+from deepring_chain.protocol.decide.judging import GRACE_SECONDS
 from deepring_chain.protocol.decide.keeping import CARD_SECONDS, LOOK_SECONDS
 from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.events import EnvelopeDisputed

@@ -5,11 +5,11 @@ A second is what it waits else, and on a busy machine an honest sender may need 
 
 from __future__ import annotations
 
-from deepring_chain.actors.ouroboros import referee
 from deepring_chain.attacks.lab_worker import LabWorker
+from deepring_chain.protocol.decide import judging
 from deepring_chain.runtime.host import main
 from tests.waiting import FOREVER
 
 if __name__ == "__main__":
-    referee.GRACE_SECONDS = FOREVER
+    judging.GRACE_SECONDS = FOREVER
     main(LabWorker)

@@ -17,13 +17,13 @@ import pytest
 import torch
 from prometheus_client.parser import text_string_to_metric_families
 
-from deepring_chain.actors.ouroboros.draws import RouteDraw
 from deepring_chain.attacks.orders import Lie
 from deepring_chain.chain.connection import connect
 from deepring_chain.chain.devnet import Devnet
 from deepring_chain.crypto.digest import hop_key
 from deepring_chain.crypto.keys import load_keys
 from deepring_chain.model.layer import run_layer
+from deepring_chain.protocol.draws import RouteDraw
 from deepring_chain.protocol.events import UpdatePosted
 from deepring_chain.ring.folder import RingFolder
 from deepring_chain.ring.options import ActorOptions

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from deepring_chain.actors.ouroboros.referee import GRACE_SECONDS
 from deepring_chain.attacks import lies
 from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, give_order
 from deepring_chain.cli.app import make_app
+from deepring_chain.protocol.decide.judging import GRACE_SECONDS
 from deepring_chain.protocol.session import FaultKind
 from tests.recipes.copied_package import is_copied
 from tests.unit.actors.fake_ring import IMAGES, FakeRing, session_of, tiny_model

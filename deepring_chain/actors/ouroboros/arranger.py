@@ -13,7 +13,6 @@ from pathlib import Path
 
 from deepring_chain.actors.leaves import LeafCollector
 from deepring_chain.actors.member import Member
-from deepring_chain.actors.ouroboros.draws import ArrangementDraw
 from deepring_chain.actors.ouroboros.keeper import BlobKeeper, CardKeeper
 from deepring_chain.actors.ouroboros.model_owner import ModelOwner
 from deepring_chain.actors.stopwatch import Stopwatch
@@ -37,6 +36,7 @@ from deepring_chain.protocol.decide.arranging import (
     seating_of,
 )
 from deepring_chain.protocol.decide.seat import LeafPlace
+from deepring_chain.protocol.draws import ArrangementDraw
 from deepring_chain.protocol.notes import seal_notes
 from deepring_chain.protocol.roster import Roster
 from deepring_chain.protocol.route import ArrangementNote, arrangement_context

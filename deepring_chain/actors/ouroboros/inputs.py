@@ -10,7 +10,9 @@ from deepring_chain.actors.member import Member
 from deepring_chain.actors.ouroboros.model_owner import ModelOwner
 from deepring_chain.actors.ouroboros.room import LEAST_BYTES, Asked, Room, TensorCache
 from deepring_chain.crypto.digest import commit_output, hop_key
+from deepring_chain.crypto.sealing import SealBroken
 from deepring_chain.errors import ProtocolError
+from deepring_chain.protocol.decide.serving import InputState
 from deepring_chain.protocol.envelope import open_output, query_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.ring.options import SERVE_MIB
@@ -64,6 +66,22 @@ class QueryInputs:
     def is_served(self, session: Session) -> bool:
         """Whether the query has its room."""
         return self.room.size_of(_asked(session)) is not None
+
+    def read(self, session: Session) -> InputState:
+        """What became of the query's input: it is open and has its room, waits for that, or is of no use."""
+        try:
+            if not self.admit(session):
+                return InputState.WAITS
+            self.input_of(session)
+        except BlobFault:
+            return InputState.MISSING
+        except WrongShape:
+            return InputState.UNFIT
+        except SealBroken:
+            return InputState.UNSEALABLE
+        except ProtocolError:
+            return InputState.MALFORMED
+        return InputState.READY
 
     def is_next(self, session: Session) -> bool:
         """Whether no older query waits for room."""

@@ -1,11 +1,11 @@
-"""The referee (protocol 6): which of the two sides of a disputed edge is to blame, and the evidence for it."""
+"""How the ouroboros does what `protocol.decide.judging` decides: looks, computes, opens, signs, stores the evidence."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -15,42 +15,44 @@ from deepring_chain.actors.ouroboros.router import Router
 from deepring_chain.crypto.digest import hop_key
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.errors import ProtocolError
+from deepring_chain.protocol.decide.judging import (
+    Case,
+    Deed,
+    Judge,
+    LookFor,
+    Opened,
+    OpenEnvelope,
+    Post,
+    Question,
+    Recall,
+    Recalled,
+    Recompute,
+    Reveal,
+    Revealed,
+    TakeOwnKey,
+    Truth,
+    Wait,
+    next_action,
+)
 from deepring_chain.protocol.envelope import open_content, query_context, unwrap_key
-from deepring_chain.protocol.events import EnvelopeDisputed, UpdatePosted
 from deepring_chain.protocol.evidence import Evidence, seal_shared
 from deepring_chain.protocol.restore import complaint_context, verdict_context
 from deepring_chain.protocol.session import Session
+from deepring_chain.protocol.update import decode_entry
 from deepring_chain.protocol.validation import check_form
 from deepring_chain.store.content import BlobFault
 from deepring_chain.types import (
+    Attempt,
+    Complaint,
     ComplaintKind,
-    Hop,
-    OutputCommitment,
     Pointer,
     QueryId,
     SealingKey,
-    TensorBytes,
     TrailHash,
     Verdict,
 )
 
 LOG = logging.getLogger(__name__)
-
-GRACE_SECONDS = 1.0
-"""For so long an honest side may put a blob back that the store lost."""
-
-
-ABOUT_CONTENT = frozenset({ComplaintKind.UNREADABLE, ComplaintKind.ALTERED})
-"""Complaints that only the recipient's key can settle."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Who is guilty, and why, in a sentence."""
-
-    sender_guilty: bool
-    receiver_guilty: bool
-    reason: str
 
 
 class Referee:
@@ -82,149 +84,118 @@ class Referee:
         self._clock = clock
         self._since: dict[tuple[QueryId, TrailHash], float] = {}
 
-    def act(self, session: Session) -> bool:
+    def waited(self, session: Session) -> float:
+        """Seconds since a dispute was first seen. For the actor's loop, as `keep_only` is."""
+        now = self._clock()
+        return now - self._since.setdefault((session.query, session.trail), now)
+
+    def act(self, session: Session, waited: float) -> bool:
         """Posts the verdict on a disputed query, once it can be given."""
-        if self._must_wait(session):
-            return False
-        key = f"verdict/{session.query}/{session.attempt}/{session.trail.hex()}"
-        verdict, signature = self._member.sign_once(key, lambda: self._decide(session), Verdict)
+        return self._do(session, self._pursue(Case(session, waited)))
+
+    def keep_only(self, queries: set[QueryId]) -> None:
+        """Forgets since when other queries' envelopes are awaited: they have ended."""
+        self._since = {place: since for place, since in self._since.items() if place[0] in queries}
+
+    def _pursue(self, case: Case) -> Deed:
+        """Finds out what the case needs; returns what is due then."""
+        while isinstance(action := next_action(case), Question):
+            case = self._answer(case, action)
+        return action
+
+    def _do(self, session: Session, deed: Deed) -> bool:
+        match deed:
+            case Wait():
+                return False
+            case Post(verdict, signature):
+                return self._post(session, verdict, signature)
+            case Judge():
+                key = _verdict_key(session)
+                signed = self._member.sign_once(key, lambda: self._make_verdict(session, deed), Verdict)
+                return self._post(session, *signed)
+
+    def _answer(self, case: Case, question: Question) -> Case:
+        session = case.session
+        match question:
+            case LookFor(blob):
+                return replace(case, looked={**case.looked, blob: self._member.store.has_good(blob)})
+            case Recall():
+                return replace(case, recalled=self._recall(session))
+            case Recompute():
+                return replace(case, truth=self._recompute(session))
+            case Reveal(complaint, attempt):
+                return replace(case, revealed=self._reveal(session, complaint, attempt))
+            case TakeOwnKey(attempt):
+                key = self._member.sealing_key(session.arrangements[attempt])
+                return replace(case, revealed=Revealed(key.private_bytes_raw(), public_bytes(key), public_bytes(key)))
+            case OpenEnvelope():
+                return replace(case, opened=self._open(session, question))
+
+    # ------------------------------------------------------------------ what is found out
+
+    def _recall(self, session: Session) -> Recalled:
+        recorded = self._member.journal.read(_verdict_key(session))
+        return Recalled(None if recorded is None else decode_entry(recorded, Verdict))
+
+    def _recompute(self, session: Session) -> Truth:
+        outputs = self._inputs.outputs_of(session)
+        commitments = commit_all(outputs, self._router.draw_of(session).commitment_key)
+        return Truth(tuple(outputs), tuple(commitments))
+
+    def _reveal(self, session: Session, complaint: Complaint, attempt: Attempt) -> Revealed:
+        """The key in a complaint's evidence. A store that is away is nobody's fault here: the verdict waits."""
+        expected = self._router.draw_of(session, attempt).keys[complaint.hop]
+        place = complaint_context(self._member.client.domain, complaint.query, complaint.attempt, complaint.hop)
+        complaint_key = b""
+        try:
+            blob = self._member.store.get(complaint.evidence)
+            complaint_key = unwrap_key(self._member.keys.sealing, blob, place)
+            secret = open_content(self._member.keys.sealing, blob, place)
+            public = public_bytes(X25519PrivateKey.from_private_bytes(secret))
+        except (BlobFault, ProtocolError, ValueError):
+            return Revealed(b"", None, expected, complaint_key)
+        return Revealed(secret, public, expected, complaint_key)
+
+    def _open(self, session: Session, question: OpenEnvelope) -> Opened:
+        """The recipient's check, with the recipient's key."""
+        update = question.sent.signed.update
+        key = X25519PrivateKey.from_private_bytes(question.secret)
+        own = hop_key(self._router.draw_of(session).commitment_key, update.hop)
+        try:
+            received = self._member.read_output(update, key, own, session.items)
+            check_form(update.query, update.hop, received, question.honest)
+        except BlobFault as error:
+            return Opened(ComplaintKind.MISSING, str(error))
+        except ProtocolError as error:
+            return Opened(ComplaintKind.UNREADABLE, str(error))
+        return Opened()
+
+    # ------------------------------------------------------------------ the verdict
+
+    def _make_verdict(self, session: Session, deed: Judge) -> Verdict:
+        hop, finding = session.next_hop, deed.finding
+        LOG.error("query %d: hops %d and %d: %s", session.query, hop - 1, hop, finding.reason)
+        evidence = self._store_evidence(session, deed)
+        sides = (finding.sender_guilty, finding.receiver_guilty)
+        return Verdict(session.query, session.attempt, hop, *sides, evidence, session.trail)
+
+    def _post(self, session: Session, verdict: Verdict, signature: bytes) -> bool:
         self._member.client.judge(self._member.shown(session), verdict, signature)
         self._member.metrics.judged(sender_guilty=verdict.sender_guilty, receiver_guilty=verdict.receiver_guilty)
         return True
 
-    def keep_only(self, queries: set[QueryId]) -> None:
-        """Forgets since when other queries' envelopes are awaited: they have ended."""
-        for place in [place for place in list(self._since) if place[0] not in queries]:
-            self._since.pop(place, None)
-
-    def _decide(self, session: Session) -> Verdict:
-        outputs = self._inputs.outputs_of(session)
-        truth = commit_all(outputs, self._router.draw_of(session).commitment_key)
-        finding = self._judge(session, outputs, truth)
-        hop = session.next_hop
-        LOG.error("query %d: hops %d and %d: %s", session.query, hop - 1, hop, finding.reason)
-        evidence = self._store_evidence(session, outputs, finding)
-        sides = (finding.sender_guilty, finding.receiver_guilty)
-        return Verdict(session.query, session.attempt, hop, *sides, evidence, session.trail)
-
-    def _must_wait(self, session: Session) -> bool:
-        """A store may lose what an honest side put there: it gets time to put it back before anyone is blamed."""
-        if not isinstance(session.dispute, EnvelopeDisputed):
-            return False
-        since = self._since.setdefault((session.query, session.trail), self._clock())
-        needed = [self._sent(session).signed.update.envelope]
-        complaint = session.dispute.complaint
-        if complaint.kind in ABOUT_CONTENT and complaint.hop < session.hops:
-            needed.append(complaint.evidence)
-        return self._clock() - since < GRACE_SECONDS and not all(map(self._member.store.has_good, needed))
-
-    def _judge(self, session: Session, outputs: list[TensorBytes], truth: list[OutputCommitment]) -> Finding:
-        sender = self._check_sender(session, truth)
-        if isinstance(session.dispute, EnvelopeDisputed):
-            if not self._was_sent_truth(session, truth, Hop(session.next_hop - 1)):
-                sender = None
-            return self._judge_complaint(session, session.dispute, sender, outputs)
-        return self._judge_contradiction(session, truth, sender)
-
-    def _was_sent_truth(self, session: Session, truth: list[OutputCommitment], hop: Hop) -> bool:
-        """Whether what `hop` was sent is its layer's true input: else what it made of that is not held against it."""
-        before = session.updates.get(Hop(hop - 1))
-        return before is None or before.signed.update.output == truth[hop - 1]
-
-    def _check_sender(self, session: Session, truth: list[OutputCommitment]) -> str | None:
-        """What is wrong with the sender's commitments, if anything."""
-        hop = Hop(session.next_hop - 1)
-        update = self._sent(session).signed.update
-        if update.output != truth[hop]:
-            return f"hop {hop} committed to another output than its layer's"
-        if update.next_output != truth[hop + 1]:
-            return f"hop {hop} expects another output of hop {hop + 1} than its layer's"
-        return None
-
-    def _judge_contradiction(self, session: Session, truth: list[OutputCommitment], sender: str | None) -> Finding:
-        """Eq. 13 failed: hold both commitments against the truth.
-
-        A receiver that was sent another output than the layer's made the best of it: it is not held against the truth.
-        """
-        hop = session.next_hop
-        received_wrong = False
-        if hop < session.hops and self._was_sent_truth(session, truth, hop):
-            posted = next(e for e in reversed(session.history) if isinstance(e, UpdatePosted))
-            received_wrong = posted.signed.update.output != truth[hop]
-        reasons = [sender] if sender else []
-        if received_wrong:
-            reasons.append(f"hop {hop} committed to another output than its layer's")
-        return Finding(sender is not None, received_wrong, "; ".join(reasons) or "both sides are right")
-
-    def _judge_complaint(
-        self, session: Session, dispute: EnvelopeDisputed, sender: str | None, outputs: list[TensorBytes]
-    ) -> Finding:
-        if dispute.complaint.kind is ComplaintKind.UNABLE:
-            reason = sender or f"hop {dispute.complaint.hop} cannot go on: its parameters are damaged"
-            return Finding(sender is not None, False, reason)
-        if dispute.complaint.kind is ComplaintKind.MISSING:
-            return self._judge_missing(session, sender)
-        fault = self._repeat_check(session, dispute, outputs)
-        if fault is not None:
-            return Finding(True, False, fault)
-        if dispute.complaint.hop == session.hops:
-            return Finding(sender is not None, False, sender or "the envelope is good")
-        return Finding(sender is not None, True, "the recipient complained of a good envelope")
-
-    def _judge_missing(self, session: Session, sender: str | None) -> Finding:
-        update = self._sent(session).signed.update
-        if self._member.store.has_good(update.envelope):
-            return Finding(sender is not None, False, sender or "the envelope is in the store")
-        return Finding(True, False, f"hop {update.hop} did not put its envelope into the store")
-
-    def _repeat_check(self, session: Session, dispute: EnvelopeDisputed, outputs: list[TensorBytes]) -> str | None:
-        """The recipient's check, with the recipient's key; what is wrong with the envelope, or None."""
-        update = self._sent(session).signed.update
-        key = self._revealed_key(session, dispute)
-        if key is None:
-            return None
-        own = hop_key(self._router.draw_of(session).commitment_key, update.hop)
-        try:
-            received = self._member.read_output(update, key, own, session.items)
-            check_form(update.query, update.hop, received, outputs[update.hop])
-        except BlobFault as error:
-            return f"hop {update.hop}: {error}"
-        except ProtocolError as error:
-            return f"hop {update.hop} sent an unusable envelope: {error}"
-        return None
-
-    def _revealed_key(self, session: Session, dispute: EnvelopeDisputed) -> X25519PrivateKey | None:
-        """The recipient's key from its complaint, if it is the one that the envelope had to be sealed to."""
-        complaint = dispute.complaint
-        update = self._sent(session).signed.update
-        if complaint.hop == session.hops:
-            return self._member.sealing_key(session.arrangements[update.attempt])
-        place = complaint_context(self._member.client.domain, complaint.query, complaint.attempt, complaint.hop)
-        expected = self._router.draw_of(session, update.attempt).keys[complaint.hop]
-        try:
-            raw = open_content(self._member.keys.sealing, self._member.store.get(complaint.evidence), place)
-            key = X25519PrivateKey.from_private_bytes(raw)
-        except (BlobFault, ProtocolError, ValueError):
-            # A store that is away is nobody's fault here: the verdict waits.
-            return None
-        return key if public_bytes(key) == expected else None
-
-    def _sent(self, session: Session) -> UpdatePosted:
-        return session.updates[Hop(session.next_hop - 1)]
-
-    def _store_evidence(self, session: Session, outputs: list[TensorBytes], finding: Finding) -> Pointer:
+    def _store_evidence(self, session: Session, deed: Judge) -> Pointer:
         """What an admitted auditor needs to repeat the verdict, sealed to the owner and to them (docs/adr/0018)."""
-        hop = session.next_hop
-        first = Hop(max(0, hop - 2))
         evidence = Evidence(
-            reason=finding.reason,
+            reason=deed.finding.reason,
             commitment_key=self._router.draw_of(session).commitment_key,
             input_key=self._input_key(session),
-            first_hop=first,
-            outputs=tuple(outputs[first : hop + 1]),
-            **self._complaint_keys(session),
+            first_hop=deed.first_hop,
+            outputs=deed.outputs,
+            recipient_key=deed.recipient_key,
+            complaint_key=deed.complaint_key,
         )
-        place = verdict_context(self._member.client.domain, session.query, session.attempt, hop)
+        place = verdict_context(self._member.client.domain, session.query, session.attempt, session.next_hop)
         readers = [self._member.keys.sealing_public, *self._auditors()]
 
         def seal() -> bytes:
@@ -237,23 +208,6 @@ class Referee:
         place = query_context(self._member.client.domain, session.querent, session.sealing_key)
         return unwrap_key(self._member.keys.sealing, self._inputs.blob_of(session), place)
 
-    def _complaint_keys(self, session: Session) -> dict[str, bytes]:
-        """Of a complaint about what an envelope holds: the recipient's key, and the key of the complaint's evidence."""
-        dispute = session.dispute
-        if not isinstance(dispute, EnvelopeDisputed) or dispute.complaint.kind not in ABOUT_CONTENT:
-            return {}
-        key = self._revealed_key(session, dispute)
-        return {
-            "recipient_key": key.private_bytes_raw() if key is not None else b"",
-            "complaint_key": self._complaint_key(session, dispute),
-        }
 
-    def _complaint_key(self, session: Session, dispute: EnvelopeDisputed) -> bytes:
-        complaint = dispute.complaint
-        if complaint.hop == session.hops:
-            return b""
-        place = complaint_context(self._member.client.domain, complaint.query, complaint.attempt, complaint.hop)
-        try:
-            return unwrap_key(self._member.keys.sealing, self._member.store.get(complaint.evidence), place)
-        except (BlobFault, ProtocolError):
-            return b""
+def _verdict_key(session: Session) -> str:
+    return f"verdict/{session.query}/{session.attempt}/{session.trail.hex()}"

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.ouroboros.arranger import Arranger
-from deepring_chain.actors.ouroboros.draws import RestoreDraw
 from deepring_chain.actors.ouroboros.model_owner import ModelOwner
 from deepring_chain.protocol.decide.seat import LeafPlace
 from deepring_chain.protocol.decide.tracking import (
@@ -24,6 +23,7 @@ from deepring_chain.protocol.decide.tracking import (
     expect_leaves,
     next_action,
 )
+from deepring_chain.protocol.draws import RestoreDraw
 from deepring_chain.protocol.envelope import seal_content
 from deepring_chain.protocol.ledger_state import ArrangementState
 from deepring_chain.protocol.restore import RestoreNote, restore_context

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from deepring_chain.actors.ouroboros.arranger import REQUEST_FILE, request_arrangement
-from deepring_chain.actors.ouroboros.draws import ArrangementDraw
 from deepring_chain.attacks.bit_flip import flip_memory_bit
+from deepring_chain.protocol.draws import ArrangementDraw
 from deepring_chain.protocol.events import RingArranged
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN
 from deepring_chain.protocol.notes import open_notes

@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from assurance.adversary.liars import colluders, once
 from deepring_chain.actors.ouroboros import referee as referee_module
-from deepring_chain.actors.ouroboros.referee import GRACE_SECONDS, Finding, Referee
 from deepring_chain.actors.ouroboros.router import Router
 from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.attacks.orders import MEMORY_LIES, LabOrder, Lie, give_order
@@ -22,6 +21,7 @@ from deepring_chain.encoding import decode, encode
 from deepring_chain.errors import ConfigError
 from deepring_chain.model.checkpoint import save_model
 from deepring_chain.protocol.audit_step import AuditFailure, Terms
+from deepring_chain.protocol.decide.judging import GRACE_SECONDS, Case, Deed, Judge, Question, next_action
 from deepring_chain.protocol.events import (
     EnvelopeDisputed,
     LoggedEvent,
@@ -98,14 +98,15 @@ def test_verdict_that_its_evidence_contradicts_is_found(
 ) -> None:
     """The ouroboros itself judges falsely, and signs it."""
     admit(ring, KEY)
-    real = Referee._judge
 
-    def unjust(referee: Referee, *arguments: Any) -> Finding:
-        just = real(referee, *arguments)
-        turned: dict[str, Any] = {side: not getattr(just, side)}
-        return replace(just, **turned)
+    def unjust(case: Case) -> Question | Deed:
+        just = next_action(case)
+        if not isinstance(just, Judge):
+            return just
+        turned: dict[str, Any] = {side: not getattr(just.finding, side)}
+        return replace(just, finding=replace(just.finding, **turned))
 
-    monkeypatch.setattr(Referee, "_judge", unjust)
+    monkeypatch.setattr(referee_module, "next_action", unjust)
     ring.settle()
     ring.replace_worker(2, LabWorker)
     give_order(ring.blocks[1].folder, LabOrder(lie))

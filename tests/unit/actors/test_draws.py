@@ -10,9 +10,9 @@ from eth_account import Account
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepring_chain.actors.ouroboros.draws import ArrangementDraw, RestoreDraw, RouteDraw
 from deepring_chain.encoding import encode, encode_fields
 from deepring_chain.errors import ProtocolError
+from deepring_chain.protocol.draws import ArrangementDraw, RestoreDraw, RouteDraw
 from deepring_chain.types import Address, Digest, Hop
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from assurance.adversary.liars import colluders
 from deepring_chain.chain.errors import LedgerReverted
 from deepring_chain.crypto.digest import commit_output
 from deepring_chain.crypto.sealing import public_bytes
@@ -312,6 +313,20 @@ def test_output_of_the_last_layer_is_checked_before_delivery(ring: FakeRing) -> 
     ring.ouroboros.act()
     assert client_of(owner).calls[-1] == f"complain {query} 4 UNREADABLE"
     assert not [call for call in client_of(owner).calls if call.startswith("deliver")]
+
+
+def test_output_that_the_last_layer_cannot_give_is_not_delivered(ring: FakeRing) -> None:
+    """Layers 2 and 3 agree on it, and so it fits its commitment."""
+    ring.settle()
+    for layer, kind in enumerate(colluders(TensorBytes("int8", (2, 5), bytes(10))), 2):
+        ring.replace_worker(layer, kind)
+    query = ring.ask()
+    for _ in range(2):
+        for index in range(4):
+            ring.step(index)
+    assert session_of(ring, query).phase is QueryPhase.COMPUTED
+    ring.step(0)
+    assert client_of(ring.members[0]).calls[-1] == f"complain {query} 4 UNREADABLE"
 
 
 def test_answer_is_sealed_to_the_querent_alone(ring: FakeRing) -> None:

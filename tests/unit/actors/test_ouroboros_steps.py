@@ -10,10 +10,12 @@ import pytest
 from deepring_chain.actors import member as member_module
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.ouroboros.arranger import request_arrangement
-from deepring_chain.actors.ouroboros.ouroboros import MAX_ATTEMPTS, TIMEOUT_RETRY_SECONDS
+from deepring_chain.actors.ouroboros.ouroboros import TIMEOUT_RETRY_SECONDS
 from deepring_chain.chain.errors import LedgerReverted
+from deepring_chain.protocol.decide.hop import Received
+from deepring_chain.protocol.decide.serving import MAX_ATTEMPTS, Deed, Judge, Question, ReadInput, next_action
 from deepring_chain.protocol.session import Session
-from deepring_chain.types import Attempt, ComplaintKind, QueryId, QueryPhase, RejectReason, RingMode
+from deepring_chain.types import Attempt, QueryId, QueryPhase, RejectReason, RingMode
 from tests.unit.actors.fake_ring import IMAGES, FakeRing, ask_up_to, client_of, session_of
 from tests.unit.actors.test_tracker import flip_in_ouroboros
 
@@ -42,6 +44,11 @@ def settler(ring: FakeRing) -> Settler:
     return found  # type: ignore[no-any-return]
 
 
+def due(ring: FakeRing, session: Session, *, may_open: bool = True) -> Question | Deed | None:
+    """What the ouroboros begins for a query."""
+    return next_action(ring.ouroboros.service_of(session, may_open=may_open))
+
+
 def calls(ring: FakeRing, name: str) -> list[str]:
     return [call for call in client_of(ring.members[0]).calls if call.startswith(name)]
 
@@ -56,7 +63,7 @@ def test_answer_is_held_for_the_settler_and_not_delivered_by_itself(ring: FakeRi
     assert calls(ring, "deliver") == []
     assert session_of(ring, query).phase is QueryPhase.COMPUTED
     ring.members[0].follower.refresh()
-    assert ring.ouroboros._due_step(session_of(ring, query), may_open=True) is None
+    assert due(ring, session_of(ring, query)) is None
 
 
 def test_settler_is_asked_in_every_turn_in_which_the_ring_is_authentic(ring: FakeRing, settler: Settler) -> None:
@@ -85,8 +92,8 @@ def test_query_waits_for_the_arrangement_that_is_due(ring: FakeRing) -> None:
     query = ring.ask()
     ring.members[0].follower.refresh()
     session = session_of(ring, query)
-    assert ring.ouroboros._due_step(session, may_open=True) == ring.ouroboros._open
-    assert ring.ouroboros._due_step(session, may_open=False) is None
+    assert due(ring, session) == ReadInput()
+    assert due(ring, session, may_open=False) is None
     request_arrangement(ring.folder / "0")
     ring.step(0)
     assert calls(ring, "open_route") == []
@@ -99,8 +106,8 @@ def test_dispute_alone_is_served_while_the_ring_is_not_authentic(
     session = session_of(ring, ask_up_to(ring, 1))
     ring.members[0].follower.refresh()
     monkeypatch.setattr(type(ring.members[0].state), "mode", mode)
-    due = {phase: ring.ouroboros._due_step(replace(session, phase=phase), may_open=True) for phase in QueryPhase}
-    assert {phase for phase, step in due.items() if step is not None} == {QueryPhase.DISPUTED}
+    begun = {phase: due(ring, replace(session, phase=phase)) for phase in QueryPhase}
+    assert {phase: action for phase, action in begun.items() if action is not None} == {QueryPhase.DISPUTED: Judge()}
 
 
 def test_query_that_failed_too_often_is_rejected(ring: FakeRing) -> None:
@@ -126,6 +133,56 @@ def test_refusal_that_is_not_because_the_ledger_moved_on_goes_through(
         ring.step(0)
 
 
+def test_query_for_which_nothing_is_due_begins_no_turn(ring: FakeRing) -> None:
+    query = ask_up_to(ring, 2)
+    ring.members[0].follower.refresh()
+    ring.ouroboros.lanes.keep_only(set())
+    assert not ring.ouroboros.act()
+    assert ring.ouroboros.lanes._lanes == {}
+    assert session_of(ring, query).next_hop == 2
+
+
+@pytest.mark.parametrize("moves", [(True, False), (False, True), (False, False)], ids=str)
+def test_ouroboros_has_acted_if_any_query_has_moved(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch, moves: tuple[bool, bool]
+) -> None:
+    ring.settle()
+    queries = [ring.ask(), ring.ask()]
+    ring.members[0].follower.refresh()
+    moved = dict(zip(queries, moves, strict=True))
+    monkeypatch.setattr(ring.ouroboros, "_begin", lambda session, **_: moved[session.query])
+    assert ring.ouroboros.act() is any(moves)
+
+
+def test_turn_under_way_is_left_alone(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hop's time is not called over while it runs: that is called once, and tried again a second later."""
+    session = session_of(ring, ask_up_to(ring, 2))
+    ring.members[0].follower.refresh()
+    monkeypatch.setattr(ring.ouroboros.lanes, "is_busy", lambda _query: True)
+    ring.ouroboros._waiting.clear()
+    assert not ring.ouroboros._begin(session, may_open=True)
+    assert ring.ouroboros._waiting == {}
+
+
+def test_hop_0_and_the_delivery_are_timed_as_turns(ring: FakeRing) -> None:
+    query = ask_up_to(ring, 3)
+    ring.settle()
+    turns = ring.members[0].metrics.timings.plain()
+    assert [(turn["query"], turn["hop"]) for turn in turns] == [(query, 0), (query, 4)]
+
+
+def test_refused_hop_0_is_reported_unless_it_comes_too_late(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise LedgerReverted("WrongSigner", {})
+
+    ring.settle()
+    ring.ask()
+    monkeypatch.setattr(client_of(ring.members[0]), "post", refuse)
+    with pytest.raises(LedgerReverted, match="WrongSigner"):
+        ring.settle()
+    assert calls(ring, "time_out") == []
+
+
 # ---------------------------------------------------------------- timeouts
 
 
@@ -149,11 +206,11 @@ def test_progress_begins_the_hops_time_anew(ring: FakeRing) -> None:
     assert owner._is_overdue(replace(session, touched_block=session.touched_block + 1))
 
 
-@pytest.mark.parametrize("what", ["_time_out", "_complain"])
+@pytest.mark.parametrize("what", ["timeout", "complaint"])
 def test_nobody_is_blamed_before_the_ledger_knows_all(
     ring: FakeRing, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    session = session_of(ring, ask_up_to(ring, 2))
+    session, owner = session_of(ring, ask_up_to(ring, 2)), ring.ouroboros
     asked: list[QueryId] = []
 
     def settle_first(held: Session) -> bool:
@@ -161,9 +218,11 @@ def test_nobody_is_blamed_before_the_ledger_knows_all(
         return True
 
     monkeypatch.setattr(ring.members[0].posting, "settle_first", settle_first)
+    monkeypatch.setattr(ring.members[0].posting, "is_ahead", lambda _held: True)
     before = list(client_of(ring.members[0]).calls)
-    arguments = () if what == "_time_out" else (ComplaintKind.MISSING,)
-    assert getattr(ring.ouroboros, what)(session, *arguments)
+    late = replace(owner.service_of(session, may_open=True), is_overdue=True)
+    useless = replace(late, session=replace(session, phase=QueryPhase.COMPUTED), received=Received())
+    assert owner._pursue(late if what == "timeout" else useless)
     assert asked == [session.query]
     assert client_of(ring.members[0]).calls == before
     assert list(ring.members[0].journal.keys("complaint/")) == []

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from deepring_chain.actors.ouroboros.referee import GRACE_SECONDS
 from deepring_chain.actors.worker import hop as worker_module
 from deepring_chain.actors.worker.worker import Worker
 from deepring_chain.attacks.lab_worker import LabWorker
@@ -17,6 +16,7 @@ from deepring_chain.crypto.digest import commit_output, hop_key
 from deepring_chain.crypto.sealing import public_bytes
 from deepring_chain.errors import ChainError
 from deepring_chain.model.layer import run_layer
+from deepring_chain.protocol.decide.judging import GRACE_SECONDS
 from deepring_chain.protocol.events import EnvelopeDisputed, RouteOpened, VerdictPosted
 from deepring_chain.protocol.evidence import Evidence, open_shared
 from deepring_chain.protocol.restore import verdict_context
@@ -140,8 +140,9 @@ def test_second_look_at_a_judged_query_posts_nothing(ring: FakeRing) -> None:
     query = dispute(ring, Lie.ECHO)
     ring.members[0].follower.refresh()
     session = session_of(ring, query)
-    assert ring.ouroboros._referee.act(session)
-    ring.ouroboros.lanes.run(session, ring.ouroboros._referee.act)
+    referee = ring.ouroboros._referee
+    assert referee.act(session, 0.0)
+    ring.ouroboros.lanes.run(session, lambda judged: referee.act(judged, 0.0))
     assert len(verdicts(ring)) == 1
 
 
@@ -157,6 +158,17 @@ def test_missing_envelope_is_awaited_before_anybody_is_blamed(ring: FakeRing) ->
     ring.now += 0.02
     assert ring.step(0)
     assert convictions(ring, query) == [2]
+
+
+def test_wait_for_an_envelope_is_forgotten_with_its_query_and_not_before(ring: FakeRing) -> None:
+    query = dispute(ring, Lie.MISSING_BLOB)
+    ring.step(0)
+    ring.step(0)
+    assert [place[0] for place in ring.ouroboros._referee._since] == [query]
+    settle_after_grace(ring)
+    ring.step(0)
+    assert session_of(ring, query).phase is QueryPhase.DELIVERED
+    assert ring.ouroboros._referee._since == {}
 
 
 def test_complaint_of_a_missing_envelope_that_is_there_convicts_nobody(ring: FakeRing) -> None:
@@ -208,9 +220,9 @@ class Accomplice(Worker):
 
     announces = staticmethod(lambda tensor: tensor)
 
-    def _execute(self, session: Session, note: RouteNote, received: TensorBytes, layers: Any) -> Any:
+    def _compute_hop(self, session: Session, note: RouteNote, received: TensorBytes, layers: Any) -> Any:
         falsifying = FalsifiedLayer(layers.own)
-        return super()._execute(session, note, received, replace(layers, own=falsifying))
+        return super()._compute_hop(session, note, received, replace(layers, own=falsifying))
 
     def _commitments(
         self, note: RouteNote, output: TensorBytes, following: TensorBytes

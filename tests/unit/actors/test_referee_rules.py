@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from deepring_chain.actors.ouroboros.referee import Finding, Referee
+from deepring_chain.actors.ouroboros.referee import Referee
 from deepring_chain.attacks.orders import Lie
+from deepring_chain.protocol.decide import judging
+from deepring_chain.protocol.decide.judging import GRACE_SECONDS, Finding, Judge, Truth, Wait
 from deepring_chain.protocol.events import EnvelopeDisputed, OutputDisputed
 from deepring_chain.protocol.evidence import Evidence, open_shared
 from deepring_chain.protocol.restore import verdict_context
@@ -53,8 +55,14 @@ class Case:
         disputed = EnvelopeDisputed(told, signer, note.salt, note.next_route, b"", TrailHash(ZERO))
         return replace(self.bare, phase=QueryPhase.DISPUTED, dispute=disputed)
 
+    def verdict(self, session: Session) -> Judge:
+        truth = Truth(tuple(self.outputs), tuple(self.truth))
+        found = self.referee._pursue(judging.Case(session, GRACE_SECONDS, truth=truth))
+        assert isinstance(found, Judge)
+        return found
+
     def judge(self, session: Session) -> Finding:
-        return self.referee._judge(session, self.outputs, self.truth)
+        return self.verdict(session).finding
 
     def lose_envelope(self) -> None:
         envelope = self.bare.updates[Hop(1)].signed.update.envelope
@@ -167,8 +175,8 @@ def test_violation_is_judged_at_once_though_an_envelope_is_gone(case: Case) -> N
     """Nobody complained of it, and nobody will put it back."""
     session = contradiction(case, 2)
     case.lose_envelope()
-    assert not case.referee._must_wait(session)
-    assert case.referee._must_wait(case.complaint(ComplaintKind.MISSING))
+    assert isinstance(case.referee._pursue(judging.Case(session, 0.0)), Judge)
+    assert case.referee._pursue(judging.Case(case.complaint(ComplaintKind.MISSING), 0.0)) == Wait()
 
 
 # ---------------------------------------------------------------- the evidence
@@ -191,11 +199,12 @@ def test_evidence_holds_the_outputs_around_the_edge(
 @pytest.mark.parametrize("kind", list(ComplaintKind), ids=lambda kind: kind.name)
 def test_evidence_holds_the_recipients_keys_where_they_decide(case: Case, kind: ComplaintKind) -> None:
     session = case.complaint(kind)
-    keys = case.referee._complaint_keys(session)
+    verdict = case.verdict(session)
     if kind in {ComplaintKind.UNREADABLE, ComplaintKind.ALTERED}:
         own = case.ring.members[2].sealing_key(session.arrangements[session.attempt])
-        assert keys["recipient_key"] == own.private_bytes_raw()
-        assert keys["complaint_key"]
+        assert verdict.recipient_key == own.private_bytes_raw()
+        assert len(verdict.complaint_key) == 32
     else:
-        assert keys == {}
-    assert case.referee._complaint_keys(contradiction(case, 2)) == {}
+        assert (verdict.recipient_key, verdict.complaint_key) == (b"", b"")
+    verdict = case.verdict(contradiction(case, 2))
+    assert (verdict.recipient_key, verdict.complaint_key) == (b"", b"")

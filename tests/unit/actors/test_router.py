@@ -8,7 +8,6 @@ from types import MappingProxyType
 import pytest
 
 from deepring_chain.actors.ouroboros.arranger import Arranger
-from deepring_chain.actors.ouroboros.draws import RouteDraw
 from deepring_chain.actors.ouroboros.inputs import QueryInputs
 from deepring_chain.actors.ouroboros.ouroboros import Ouroboros
 from deepring_chain.actors.ouroboros.router import Router
@@ -18,6 +17,7 @@ from deepring_chain.attacks.lab_worker import LabWorker
 from deepring_chain.attacks.orders import LabOrder, Lie, give_order
 from deepring_chain.crypto.signing import sign_message
 from deepring_chain.errors import ConfigError
+from deepring_chain.protocol.draws import RouteDraw
 from deepring_chain.protocol.events import RouteOpened, UpdatePosted, WorkerAdmitted
 from deepring_chain.protocol.roster import Roster
 from deepring_chain.protocol.session import Fault, FaultKind, Session

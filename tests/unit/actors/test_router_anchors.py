@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 import pytest
 
+from deepring_chain.errors import ProtocolError
+from deepring_chain.protocol.decide.routing import Begin, LookFor, Resumption, is_refuted, next_action, who_failed
 from deepring_chain.protocol.events import EnvelopeDisputed, OutputDisputed, UpdatePosted
 from deepring_chain.protocol.session import Fault, FaultKind, Session
 from deepring_chain.types import (
@@ -83,7 +85,7 @@ def test_output_of_a_convict_or_one_that_cannot_be_read_is_refuted(
     ring: FakeRing, change: Callable[[Session], Session]
 ) -> None:
     session = change(at_hop_three(ring))
-    assert ring.ouroboros._router._is_refuted(session, anchor_of(session))
+    assert is_refuted(session, anchor_of(session))
 
 
 @pytest.mark.parametrize("change", GOOD.values(), ids=GOOD)
@@ -91,7 +93,7 @@ def test_output_that_nothing_speaks_against_is_gone_on_from(
     ring: FakeRing, change: Callable[[Session], Session]
 ) -> None:
     session = change(at_hop_three(ring))
-    assert not ring.ouroboros._router._is_refuted(session, anchor_of(session))
+    assert not is_refuted(session, anchor_of(session))
 
 
 # ---------------------------------------------------------------- where to begin
@@ -107,7 +109,13 @@ def signers_of(ring: FakeRing) -> tuple[Address, ...]:
 
 
 def can_begin(ring: FakeRing, session: Session, signers: tuple[Address, ...], truth: list[OutputCommitment]) -> bool:
-    return ring.ouroboros._router._can_begin_at(session, Hop(HOP + 1), signers, truth)
+    """Whether the next attempt would begin at hop 2, with what is in the store."""
+    router, attempt = ring.ouroboros._router, Attempt(session.attempt + 1)
+    due, routes = replace(session, next_hop=Hop(HOP + 1)), {Attempt(1): router.draw_of(session).signers}
+    resumption = Resumption(due, attempt, session.model_version, signers, routes, tuple(truth))
+    while isinstance(action := next_action(resumption), LookFor):
+        resumption = router._answer(resumption, action)
+    return action == Begin(Hop(HOP + 1))
 
 
 def test_query_goes_on_from_a_true_output_that_is_in_the_store(ring: FakeRing) -> None:
@@ -147,7 +155,7 @@ def test_query_does_not_go_on_from_a_hop_that_was_not_accepted(ring: FakeRing) -
 def test_query_goes_on_at_the_hop_that_failed_or_the_last_one(ring: FakeRing, due: int, first: int) -> None:
     """Updates of a later hop may be left from an attempt before: they do not count."""
     session = replace(at_hop_three(ring), next_hop=Hop(due))
-    assert ring.ouroboros._router._first_hop(session, signers_of(ring)) == first
+    assert ring.ouroboros._router._first_hop(session, Attempt(2), signers_of(ring)) == first
 
 
 # ---------------------------------------------------------------- who is due
@@ -164,19 +172,14 @@ def test_fault_of_a_hop_that_the_attempt_serves_counts_against_its_signer_there(
     """Whoever signed the hop in an attempt before is innocent of it."""
     session = at_hop_three(ring)
     fault = Fault(Attempt(1), Hop(2), FaultKind.GUILTY, make_keys(77).address)
-    assert ring.ouroboros._router._failed(session, fault) == ring.members[2].keys.address
+    assert who_failed(fault, ring.ouroboros._router.draw_of(session)) == ring.members[2].keys.address
 
 
 @pytest.mark.parametrize("signer", [None, make_keys(77).address], ids=["unknown", "known"])
-def test_fault_of_a_hop_before_the_attempt_counts_against_who_signed_it(
-    ring: FakeRing, monkeypatch: pytest.MonkeyPatch, signer: Address | None
-) -> None:
-    session = at_hop_three(ring)
-    router = ring.ouroboros._router
-    later = replace(router.draw_of(session), first_hop=Hop(2))
-    monkeypatch.setattr(router, "draw_of", lambda *_: later)
+def test_fault_of_a_hop_before_the_attempt_counts_against_who_signed_it(ring: FakeRing, signer: Address | None) -> None:
+    later = replace(ring.ouroboros._router.draw_of(at_hop_three(ring)), first_hop=Hop(2))
     fault = Fault(Attempt(1), Hop(1), FaultKind.GUILTY, signer)
-    assert router._failed(session, fault) == (signer or ring.members[1].keys.address)
+    assert who_failed(fault, later) == (signer or ring.members[1].keys.address)
 
 
 def test_all_attempts_of_a_query_share_its_commitment_key(ring: FakeRing) -> None:
@@ -202,3 +205,10 @@ def test_output_of_another_version_of_the_model_is_not_gone_on_from(ring: FakeRi
 def test_first_attempt_begins_at_the_input_whatever_is_accepted(ring: FakeRing) -> None:
     session = at_hop_three(ring)
     assert ring.ouroboros._router._draw(session, Attempt(1)).first_hop == 0
+
+
+def test_no_route_is_drawn_over_a_seat_that_has_not_attested(ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = at_hop_three(ring)
+    monkeypatch.setattr(type(ring.members[0].arranged()), "sealing_key_of", lambda *_: None)
+    with pytest.raises(ProtocolError, match=f"{ring.members[0].keys.address} has not attested in this arrangement"):
+        ring.ouroboros._router._draw(session, Attempt(2))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deepring_chain.actors.journal import Journal
-from deepring_chain.actors.ouroboros.draws import ArrangementDraw
 from deepring_chain.health.races import RACE_BLOCKS, Arranged, Races, find_races, read_draws
+from deepring_chain.protocol.draws import ArrangementDraw
 from deepring_chain.types import Address, ArrangementId, Challenge, Digest, Leaf, Pointer
 
 NOTES = [Pointer(Digest(bytes([number]) * 32)) for number in range(8)]
