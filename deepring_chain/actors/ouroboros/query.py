@@ -31,7 +31,7 @@ from deepring_chain.protocol.decide.serving import (
     TimeOut,
     next_action,
 )
-from deepring_chain.protocol.envelope import Answer, answer_context, hop_context, seal_content, seal_output
+from deepring_chain.protocol.envelope import Answer, answer_context, hop_context, seal_output
 from deepring_chain.protocol.session import Session
 from deepring_chain.protocol.update import (
     closing_delivery,
@@ -214,14 +214,14 @@ class QueryExecutor:
         return True
 
     def _close(self, session: Session, output: TensorBytes) -> Delivery:
-        answer_key = hop_key(self._router.draw_of(session).commitment_key, Hop(session.hops))
+        answer = Answer(output, hop_key(self._router.draw_of(session).commitment_key, Hop(session.hops)))
         place = answer_context(self._member.client.domain, session.query, session.sealing_key)
 
         def seal() -> bytes:
-            return seal_content(session.sealing_key, Answer(output, answer_key).encode(), place)
+            return answer.seal(session.sealing_key, place)
 
-        answer, _ = self._member.store.put_sealed(seal(), seal)
-        return closing_delivery(session, answer, commit_output(answer_key, output))
+        pointer, _ = self._member.store.put_sealed(seal(), seal)
+        return closing_delivery(session, pointer, commit_output(answer.commitment_key, output))
 
     def _complain(self, session: Session, kind: ComplaintKind, reason: str) -> bool:
         LOG.error("query %d: %s; complaint posted", session.query, reason)
