@@ -21,7 +21,7 @@ class Rule:
 
     Attributes:
         number: such as `DR-22`.
-        functions: as they are named: `openRoute`, `Worker._note_due`, a class, or `module.function`.
+        functions: as they are named: `openRoute`, `Worker.act`, a class, or `module.function`.
         tests: test files, from the repository's root, or one test in one: `tests/a/test_b.py::test_c`.
     """
 
