@@ -162,8 +162,8 @@ def test_each_survivor_that_was_found_by_hand_is_generated() -> None:
         "contracts/Ledger.sol, withdrawQuery, caller replaced: msg.sender",
         "contracts/RingBook.sol, onlyOuroboros, caller replaced: msg.sender",
         "contracts/RingBook.sol, reportRestore, caller replaced: msg.sender",
-        "deepring_chain/actors/worker/worker.py, Worker._note_due, operand dropped: "
-        "route_link(me, note.salt, note.next_route) == session.route",
+        "deepring_chain/protocol/decide/hop.py, find_note, operand dropped: "
+        "is_turn_of(me, note.salt, note.next_route, session.route)",
         "deepring_chain/cli/lab.py, _devnet_folder, raise dropped: chain not in DEVNET_CHAINS",
         *(f"deepring_chain/cli/lab.py, {name}, guard passed over: _devnet_folder(ring)" for name in ATTACKS),
         "deepring_chain/cli/up.py, choose_host, raise dropped: chain not in DEVNET_CHAINS",

@@ -51,3 +51,11 @@ def test_look_at_what_a_dispute_needs_is_no_turn(ring: FakeRing) -> None:
     assert [turn["hop"] for turn in turns] == [2]
     ring.step(2)
     assert ring.members[2].metrics.timings.plain() == turns
+
+
+def test_turn_that_has_to_open_its_notes_first_is_timed(ring: FakeRing) -> None:
+    """The process was started again at its turn."""
+    ask_up_to(ring, 1)
+    ring.restart(1)
+    ring.step(1)
+    assert [turn["hop"] for turn in ring.members[1].metrics.timings.plain()] == [1]
