@@ -112,7 +112,7 @@ def test_rule_whose_tests_notice_nothing_fails_unless_it_is_explained(
 def test_most_functions_that_the_rules_name_are_the_products() -> None:
     rules = read_rules(PAGE.read_text(encoding="utf-8"))
     found = {(claim.rule, claim.function) for claim in read_claims(ROOT, rules, [])}
-    assert {("DR-22", "Worker._note_due"), ("DR-29", "Member.sign_once"), ("DR-66", "Replay")} <= found
+    assert {("DR-22", "find_note"), ("DR-29", "Member.sign_once"), ("DR-66", "Replay")} <= found
     assert len(found) > 80
 
 
