@@ -181,7 +181,8 @@ class QueryLanes:
     def _free(self, outcome: _Ended) -> None:
         lane = self._lanes[outcome.query]
         lane.is_busy = False
-        lane.after()
+        lane.after, after = _nothing, lane.after
+        after()
         lane.pause = 0.0 if outcome.moved else min(max(SHORTEST_PAUSE, 2 * lane.pause), LONGEST_PAUSE)
         lane.retry_at = self._clock() + lane.pause
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -92,7 +93,7 @@ class _Look:
 
 
 class Querent:
-    """One querent's keys and connections.
+    """One querent's keys and connections. Several threads may use it.
 
     Args:
         keys: account and sealing key.
@@ -116,6 +117,7 @@ class Querent:
         self._store = store
         self._listens = listens
         self._asked: dict[QueryId, Asked] = {}
+        self._reading = threading.Lock()
 
     def read_card(self) -> ModelCard:
         """The registered model's public card.
@@ -123,7 +125,8 @@ class Querent:
         Raises:
             ChainError: no model is registered.
         """
-        self._follower.refresh()
+        with self._reading:
+            self._follower.refresh()
         model = self._follower.state.model
         if model is None:
             raise ChainError("the ledger has no model yet; deploy the ring with `deepring up`")
@@ -193,7 +196,8 @@ class Querent:
     def _look(
         self, query: QueryId, look: _Look, on_progress: Callable[[Session, RingMode], None]
     ) -> QueryResult | None:
-        moved = look.refresh()
+        with self._reading:
+            moved = look.refresh()
         state = self._follower.state
         session = state.sessions.get(query)
         due = decide_answer(Waiting(self._keys.address, query, session, self._asked.get(query)))

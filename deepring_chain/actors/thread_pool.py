@@ -80,3 +80,4 @@ class ThreadPool:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             task()
+            del task  # an idle thread would keep what it held

@@ -16,7 +16,7 @@ from deepring_chain.actors.member import Member
 from deepring_chain.actors.worker.block import Block, BlockLayers
 from deepring_chain.actors.worker.hop import HopExecutor
 from deepring_chain.chain.errors import LedgerReverted
-from deepring_chain.protocol.decide.hop import OpenNotes, Question, Turn, find_note, next_action
+from deepring_chain.protocol.decide.hop import OpenNotes, Question, Recall, Turn, next_action
 from deepring_chain.protocol.decide.seat import Attest, LeafPlace, PostLeaf, Restore, Seat, SeatAction, decide_seat
 from deepring_chain.protocol.envelope import open_content
 from deepring_chain.protocol.restore import RestoreNote, restore_context
@@ -39,10 +39,15 @@ def _place(session: Session) -> Place:
 
 @dataclass
 class _Job:
-    """A turn under way: its lane's while the step runs, and the loop's again when it has ended."""
+    """A turn under way: its lane's while the step runs, and the loop's again when it has ended.
+
+    Attributes:
+        turn: what is known of the query.
+        layers: those that the block had when the step began; None if they were of no use.
+    """
 
     turn: Turn
-    layers: BlockLayers | None
+    layers: BlockLayers | None = None
 
 
 class Worker(HopExecutor):
@@ -78,7 +83,7 @@ class Worker(HopExecutor):
         """Begins the query's turn, if anything is due as far as the loop knows."""
         if self.lanes.is_busy(session.query):
             return False
-        job = _Job(self.turn_of(session), self._block.layers)
+        job = _Job(self.turn_of(session))
         if next_action(job.turn) is None:
             return False
         return self.lanes.run(session, lambda _session: self._pursue(job), lambda: self._learn(job.turn))
@@ -105,13 +110,15 @@ class Worker(HopExecutor):
 
     def _pursue(self, job: _Job) -> bool:
         """Finds out what the turn needs, then does what is due; returns whether it did anything."""
+        # Anew: while the turn waited for a thread the block may have been restored.
+        job.layers = self._block.layers
+        job.turn = replace(job.turn, is_intact=job.layers is not None)
         if isinstance(next_action(job.turn), OpenNotes):
             job.turn = replace(job.turn, notes=self._open_notes(job.turn.session))
-        turn = job.turn
-        note = None if turn.notes is None else find_note(turn.me, turn.session, turn.notes)
-        if note is None:
+        first, session = next_action(job.turn), job.turn.session
+        if not isinstance(first, Recall):
             return self._answer_until_done(job)
-        with self._member.metrics.timings.turn(turn.session.query, turn.session.attempt, note.hop):
+        with self._member.metrics.timings.turn(session.query, session.attempt, first.note.hop):
             return self._answer_until_done(job)
 
     def _answer_until_done(self, job: _Job) -> bool:

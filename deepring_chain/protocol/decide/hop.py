@@ -164,8 +164,11 @@ def find_note(me: Address, session: Session, notes: tuple[RouteNote, ...]) -> Ro
     """Return the note for the hop that is due, if it is this worker's: it opens the ledger's route link.
 
     A neighbor that attests this block's sealing key as its own has its notes sealed to it, too. A note that tells
-    another number of items than the ledger is none either: an update signed for that many would be refused.
+    another number of items than the ledger is none either: an update signed for that many would be refused. Hop 0
+    is the ouroboros's, whoever is told to take it: nothing was sent before it that could be opened, or complained of.
     """
+    if session.next_hop == 0:
+        return None
     due = (session.next_hop, session.items)
     for note in notes:
         if (note.hop, note.items) == due and is_turn_of(me, note.salt, note.next_route, session.route):

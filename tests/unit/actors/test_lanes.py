@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -200,6 +201,21 @@ def test_step_that_does_not_end_does_not_keep_the_actor_from_ending(monkeypatch:
         found.run(session(2), lambda _: pytest.fail("began after the stop"))
     assert not go_on.is_set()  # the step still runs
     go_on.set()
+
+
+class Found:
+    """What a step found out."""
+
+
+def test_what_a_step_found_out_is_handed_over_once_and_then_dropped(opened: Lanes) -> None:
+    """A worker's turn holds a tensor of the query, which may be open for long."""
+    found, taken = Found(), list[int]()
+    seen = weakref.ref(found)
+    opened.lanes.run(session(1), lambda _: True, lambda of=found: taken.append(id(of)))  # type: ignore[misc]
+    del found
+    opened.await_quiet()
+    assert len(taken) == 1
+    assert seen() is None
 
 
 def test_bell_that_rang_before_the_wait_ends_it_once() -> None:

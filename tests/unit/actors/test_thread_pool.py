@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from contextvars import ContextVar
 from functools import partial
 
@@ -10,7 +11,7 @@ import pytest
 
 from deepring_chain.actors.thread_pool import ThreadPool
 from deepring_chain.errors import ConfigError
-from tests.waiting import FOREVER
+from tests.waiting import FOREVER, wait_until
 
 QUERY: ContextVar[int] = ContextVar("query", default=0)
 
@@ -89,6 +90,19 @@ def test_stop_lets_running_work_end_and_begins_no_other() -> None:
     assert running.result(FOREVER)
     assert stopped.wait(FOREVER)
     assert not late.done()
+
+
+class Layers:
+    """Something large."""
+
+
+def test_idle_thread_keeps_nothing_of_its_last_work() -> None:
+    """Not the parameters that a restore replaces, nor a query's tensors."""
+    pool, layers = ThreadPool(1, "test"), Layers()
+    seen = weakref.ref(layers)
+    pool.submit(partial(id, layers)).result(FOREVER)
+    del layers
+    wait_until(lambda: seen() is None)
 
 
 def test_threads_are_daemons() -> None:

@@ -191,6 +191,13 @@ def test_input_of_the_ouroboros_is_no_workers_turn() -> None:
     assert next_action(replace(READY, session=at_start, notes=None)) == OpenNotes()
 
 
+@pytest.mark.parametrize("changes", [{}, {"is_intact": False}, {"recalled": None, "received": None}], ids=str)
+def test_worker_does_not_take_hop_0_that_an_ouroboros_gives_it(changes: dict[str, Any]) -> None:
+    """Its link names the worker; of what was sent before hop 0 there is nothing to open or to complain of."""
+    at_start = replace(SESSION, next_hop=Hop(0), updates=MappingProxyType({}))
+    assert next_action(replace(READY, session=at_start, notes=(replace(NOTE, hop=Hop(0)),), **changes)) is None
+
+
 # ---------------------------------------------------------------- what is owed to the referee
 
 OWED: list[tuple[str, dict[str, Any], object]] = [

@@ -1,0 +1,61 @@
+"""A worker's turns on threads: with which parameters they compute, and which of them count as a hop's time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from deepring_chain.actors.lanes import Bell
+from deepring_chain.types import QueryId, QueryPhase
+from tests.unit.actors.fake_ring import FakeRing, ask_up_to, client_of, session_of
+from tests.unit.actors.test_disputes import LyingWorker
+from tests.unit.actors.test_worker import tamper
+from tests.waiting import FOREVER
+
+
+def lose(ring: FakeRing, layer: int) -> None:
+    ring.blocks[layer - 1].layers = None
+
+
+@pytest.mark.parametrize("damage", [tamper, lose])
+def test_turn_that_waited_for_a_thread_computes_with_what_was_restored_meanwhile(
+    ring: FakeRing, damage: Callable[[FakeRing, int], None]
+) -> None:
+    """It would convict a worker that was healed."""
+    query = ask_up_to(ring, 1)
+    worker, block, bell, go_on = ring.workers[0], ring.blocks[0], Bell(), threading.Event()
+    honest = block.layers
+    damage(ring, 1)
+    with worker.lanes.opened(bell, 1):
+        worker.lanes.run(replace(session_of(ring, query), query=QueryId(99)), lambda _: go_on.wait(FOREVER))
+        ring.step(1)
+        block.layers = honest
+        go_on.set()
+        while not worker.lanes.is_quiet:
+            bell.wait(FOREVER)
+            worker.lanes.settle()
+    assert client_of(ring.members[1]).calls[-1] == f"post {query} 1"
+    assert session_of(ring, query).phase is QueryPhase.ROUTED
+
+
+def test_look_at_what_a_dispute_needs_is_no_turn(ring: FakeRing) -> None:
+    """The one who complained looks again and again: the turns would be lost among that."""
+    ask_up_to(ring, 1)
+    ring.replace_worker(1, LyingWorker)
+    ring.step(1)
+    ring.step(2)
+    turns = ring.members[2].metrics.timings.plain()
+    assert [turn["hop"] for turn in turns] == [2]
+    ring.step(2)
+    assert ring.members[2].metrics.timings.plain() == turns
+
+
+def test_turn_that_has_to_open_its_notes_first_is_timed(ring: FakeRing) -> None:
+    """The process was started again at its turn."""
+    ask_up_to(ring, 1)
+    ring.restart(1)
+    ring.step(1)
+    assert [turn["hop"] for turn in ring.members[1].metrics.timings.plain()] == [1]
