@@ -80,3 +80,4 @@ class ThreadPool:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             task()
+            del task  # With it goes what it gave: a querent's tensors do not stay here until the next work.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from contextvars import ContextVar
 from functools import partial
 
@@ -10,7 +11,7 @@ import pytest
 
 from deepring_chain.actors.thread_pool import ThreadPool
 from deepring_chain.errors import ConfigError
-from tests.waiting import FOREVER
+from tests.waiting import FOREVER, wait_until
 
 QUERY: ContextVar[int] = ContextVar("query", default=0)
 
@@ -89,6 +90,17 @@ def test_stop_lets_running_work_end_and_begins_no_other() -> None:
     assert running.result(FOREVER)
     assert stopped.wait(FOREVER)
     assert not late.done()
+
+
+def test_thread_that_waits_keeps_nothing_of_its_last_work() -> None:
+    """A layer's output is a querent's, and large."""
+
+    class Output:
+        pass
+
+    pool = ThreadPool(1, "test")
+    kept = weakref.ref(pool.submit(Output).result(FOREVER))
+    wait_until(lambda: kept() is None, "the thread lets go of what it computed")
 
 
 def test_threads_are_daemons() -> None:
