@@ -126,6 +126,11 @@ class QueryLanes:
         lane = self._lanes.get(query)
         return lane is not None and lane.is_busy
 
+    def is_free(self, session: Session) -> bool:
+        """Whether a step of this query would begin now: none runs, nor came to nothing just before, without news."""
+        lane = self._lanes.get(session.query)
+        return lane is None or not (lane.is_busy or (lane.seen is session and self._clock() < lane.retry_at))
+
     def run(self, session: Session, step: Step, after: Callable[[], None] = _nothing) -> bool:
         """Runs `step`, and returns whether it did something; or has it run in a thread, whose end rings the bell.
 
@@ -142,7 +147,7 @@ class QueryLanes:
                 return self._guard.run(session, step)
             finally:
                 after()
-        if lane.is_busy or (lane.seen is session and self._clock() < lane.retry_at):
+        if not self.is_free(session):
             return False
         lane.is_busy, lane.seen, lane.after = True, session, after
         future = self._pool.submit(lambda: self._guard.run(session, step))

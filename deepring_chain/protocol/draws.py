@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from eth_utils import to_checksum_address
 
@@ -16,7 +16,7 @@ class ArrangementDraw:
     """An arrangement as drawn: seats in ring order, secret challenge, leaves that must come back, notes."""
 
     seats: tuple[Address, ...]
-    challenge: Challenge
+    challenge: Challenge = field(repr=False)
     leaves: tuple[Leaf, ...]
     notes: Pointer
 
@@ -40,7 +40,7 @@ class ArrangementDraw:
 class RestoreDraw:
     """A restore as drawn: the seat's fresh challenge, the leaf that must come back, the blob with the parameters."""
 
-    challenge: Challenge
+    challenge: Challenge = field(repr=False)
     leaf: Leaf
     parameters: Pointer
 
@@ -75,8 +75,8 @@ class RouteDraw:
     first_hop: Hop
     signers: tuple[Address, ...]
     keys: tuple[SealingKey, ...]
-    salts: tuple[Digest, ...]
-    commitment_key: Digest
+    salts: tuple[Digest, ...] = field(repr=False)
+    commitment_key: Digest = field(repr=False)
     notes: Pointer
 
     def encode(self) -> bytes:

@@ -96,8 +96,8 @@ class Ouroboros(QueryExecutor):
 
     def _begin(self, session: Session, *, may_open: bool) -> bool:
         """Begins the query's turn, if anything is due as far as the loop knows."""
-        if self.lanes.is_busy(session.query):
-            return False
+        if not self.lanes.is_free(session):
+            return False  # What is asked then must be of use: that a hop is overdue is told once a second.
         service = self.service_of(session, may_open=may_open)
         if next_action(service) is None:
             return False

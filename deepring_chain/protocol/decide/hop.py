@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deepring_chain.protocol.events import EnvelopeDisputed
 from deepring_chain.protocol.route import RouteNote, is_turn_of
@@ -30,7 +30,7 @@ class Received:
         fault, reason: what to complain of then, and why, in words.
     """
 
-    tensor: TensorBytes | None = None
+    tensor: TensorBytes | None = field(default=None, repr=False)
     fault: ComplaintKind = ComplaintKind.MISSING
     reason: str = ""
 
@@ -85,7 +85,7 @@ class Compute:
     """Compute the layer and the next one, seal the output, sign and record the update; then recall it."""
 
     note: RouteNote
-    received: TensorBytes
+    received: TensorBytes = field(repr=False)
 
 
 @dataclass(frozen=True)

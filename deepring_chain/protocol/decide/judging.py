@@ -47,7 +47,7 @@ class Truth:
         commitments: to each of them, under the query's commitment key.
     """
 
-    outputs: tuple[TensorBytes, ...]
+    outputs: tuple[TensorBytes, ...] = field(repr=False)
     commitments: tuple[OutputCommitment, ...]
 
 
@@ -151,7 +151,7 @@ class OpenEnvelope:
     """
 
     sent: UpdatePosted
-    honest: TensorBytes
+    honest: TensorBytes = field(repr=False)
     secret: bytes = field(repr=False)
 
 
@@ -189,7 +189,7 @@ class Judge:
 
     finding: Finding
     first_hop: Hop
-    outputs: tuple[TensorBytes, ...]
+    outputs: tuple[TensorBytes, ...] = field(repr=False)
     recipient_key: bytes = field(default=b"", repr=False)
     complaint_key: bytes = field(default=b"", repr=False)
 

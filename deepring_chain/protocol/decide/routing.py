@@ -84,8 +84,8 @@ class Drawn:
     """
 
     keys: tuple[SealingKey, ...]
-    salts: tuple[Digest, ...]
-    commitment_key: Digest
+    salts: tuple[Digest, ...] = field(repr=False)
+    commitment_key: Digest = field(repr=False)
 
 
 # ---------------------------------------------------------------- where to begin

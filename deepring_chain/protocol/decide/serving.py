@@ -5,7 +5,7 @@ It is the start and the end of every query (paper 3.4.1-3.4.3). How it judges: `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from deepring_chain.crypto.sealing import is_usable_key
@@ -115,7 +115,7 @@ class TimeOut:
 class Deliver:
     """Seal the answer to the querent, and sign the closing entry (eq. 12)."""
 
-    output: TensorBytes
+    output: TensorBytes = field(repr=False)
 
 
 @dataclass(frozen=True)

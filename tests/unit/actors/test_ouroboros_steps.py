@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deepring_chain.actors import member as member_module
+from deepring_chain.actors.lanes import SHORTEST_PAUSE, Bell
 from deepring_chain.actors.member import Member
 from deepring_chain.actors.ouroboros.arranger import request_arrangement
 from deepring_chain.actors.ouroboros.ouroboros import TIMEOUT_RETRY_SECONDS
@@ -18,6 +19,7 @@ from deepring_chain.protocol.session import Session
 from deepring_chain.types import Attempt, QueryId, QueryPhase, RejectReason, RingMode
 from tests.unit.actors.fake_ring import IMAGES, FakeRing, ask_up_to, client_of, session_of
 from tests.unit.actors.test_tracker import flip_in_ouroboros
+from tests.waiting import FOREVER
 
 
 class Settler:
@@ -158,7 +160,7 @@ def test_turn_under_way_is_left_alone(ring: FakeRing, monkeypatch: pytest.Monkey
     """Its hop's time is not called over while it runs: that is called once, and tried again a second later."""
     session = session_of(ring, ask_up_to(ring, 2))
     ring.members[0].follower.refresh()
-    monkeypatch.setattr(ring.ouroboros.lanes, "is_busy", lambda _query: True)
+    monkeypatch.setattr(ring.ouroboros.lanes, "is_free", lambda _session: False)
     ring.ouroboros._waiting.clear()
     assert not ring.ouroboros._begin(session, may_open=True)
     assert ring.ouroboros._waiting == {}
@@ -226,6 +228,32 @@ def test_nobody_is_blamed_before_the_ledger_knows_all(
     assert asked == [session.query]
     assert client_of(ring.members[0]).calls == before
     assert list(ring.members[0].journal.keys("complaint/")) == []
+
+
+def test_hop_0_that_is_refused_while_its_lane_rests_is_called_over_when_it_is_tried_again(
+    ring: FakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop looks more often than a lane tries: what it asks in between must not use up the call."""
+
+    def refuse(*_: Any) -> None:
+        raise LedgerReverted("UnexpectedState", {})
+
+    ring.settle()
+    query, owner, lanes, bell = ring.ask(), ring.ouroboros, ring.ouroboros.lanes, Bell()
+    monkeypatch.setattr(client_of(ring.members[0]), "post", refuse)
+    monkeypatch.setattr(lanes, "_clock", lambda: ring.now)
+    ring.step(0)
+    session = session_of(ring, query)
+    assert (session.phase, session.next_hop) == (QueryPhase.ROUTED, 0)
+    ring.members[0].follower.refresh()
+    with lanes.opened(bell, 1):
+        for pause in (0, client_of(ring.members[0]).hop_seconds, SHORTEST_PAUSE, SHORTEST_PAUSE * 2):
+            ring.now += pause
+            owner.act()
+            while not lanes.is_quiet:
+                bell.wait(FOREVER)
+                lanes.settle()
+    assert calls(ring, "time_out") == [f"time_out {query}"]
 
 
 # ---------------------------------------------------------------- its own part

@@ -107,3 +107,10 @@ def test_idle_thread_keeps_nothing_of_its_last_work() -> None:
 
 def test_threads_are_daemons() -> None:
     assert ThreadPool(1, "test").submit(lambda: threading.current_thread().daemon).result(FOREVER)
+
+
+def test_thread_that_waits_keeps_nothing_of_what_it_gave() -> None:
+    """A layer's output is a querent's, and large."""
+    pool = ThreadPool(1, "test")
+    kept = weakref.ref(pool.submit(Layers).result(FOREVER))
+    wait_until(lambda: kept() is None, "the thread lets go of what it computed")
