@@ -190,7 +190,8 @@ class LedgerClient:
 
     def mode(self) -> RingMode:
         """The ring's mode as the ledger derives it now."""
-        return RingMode(self._read("mode"))
+        with node_errors(self.url):
+            return RingMode(self._read("mode"))
 
     # ------------------------------------------------------------------ transactions
 
