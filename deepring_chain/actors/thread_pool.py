@@ -6,6 +6,7 @@ import contextvars
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -30,6 +31,8 @@ class ThreadPool:
         self._counting = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._pending = 0
+        # Threads know the queue alone: a pool that nobody has any more goes, and they with it.
+        weakref.finalize(self, _dismiss, self._tasks, self._threads).atexit = False
 
     def submit(self, work: Callable[[], Result]) -> Future[Result]:
         """Have `work` run with what the log and the metrics know of the calling thread's query.
@@ -69,7 +72,9 @@ class ThreadPool:
         with self._counting:
             self._pending += 1
             if len(self._threads) < min(self._pending, self._limit):
-                thread = threading.Thread(target=self._work, name=f"{self._name} {len(self._threads)}", daemon=True)
+                thread = threading.Thread(
+                    target=_work, args=(self._tasks,), name=f"{self._name} {len(self._threads)}", daemon=True
+                )
                 self._threads.append(thread)
                 thread.start()
 
@@ -77,7 +82,13 @@ class ThreadPool:
         with self._counting:
             self._pending -= 1
 
-    def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            task()
-            del task  # an idle thread would keep what it held
+
+def _work(tasks: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+    while (task := tasks.get()) is not None:
+        task()
+        del task  # an idle thread would keep what it held
+
+
+def _dismiss(tasks: queue.SimpleQueue[Callable[[], None] | None], threads: list[threading.Thread]) -> None:
+    for _ in threads:
+        tasks.put(None)

@@ -114,3 +114,10 @@ def test_thread_that_waits_keeps_nothing_of_what_it_gave() -> None:
     pool = ThreadPool(1, "test")
     kept = weakref.ref(pool.submit(Layers).result(FOREVER))
     wait_until(lambda: kept() is None, "the thread lets go of what it computed")
+
+
+def test_threads_of_a_pool_that_is_gone_end() -> None:
+    pool = ThreadPool(2, "gone")
+    thread = pool.submit(threading.current_thread).result(FOREVER)
+    del pool
+    wait_until(lambda: not thread.is_alive(), "the thread ends with its pool")
