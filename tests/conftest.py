@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,12 @@ LONG = ("e2e", "faults", "mutants", "chain", "adversary", "explorer")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long modules begin first, so that short ones are left to share out when the run ends. A module stays whole."""
+    """Long modules begin first, so that short ones are left to share out when the run ends. A module stays whole.
+
+    One process alone takes them as they are named: `make mutants` names the quickest first.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
     folders = [HERE / name for name in LONG]
 
     def turn(item: pytest.Item) -> int:
