@@ -97,7 +97,7 @@ TARGETS = (
     *(
         Target(
             f"{WORKER}/{name}.py",
-            unit("actors", "note_due", "worker_steps", "worker_lanes", "refusals", "worker", "disputes"),
+            unit("actors", "note_due", "worker_steps", "worker_lanes", "refusals", "worker", "disputes", "leaves"),
             guards=True,
         )
         for name in ("worker", "hop")

@@ -121,11 +121,6 @@ class QueryLanes:
         """Whether no step runs."""
         return not any(lane.is_busy for lane in self._lanes.values())
 
-    def is_busy(self, query: QueryId) -> bool:
-        """Whether a step of this query runs, or has ended since the last `settle`."""
-        lane = self._lanes.get(query)
-        return lane is not None and lane.is_busy
-
     def is_free(self, session: Session) -> bool:
         """Whether a step of this query would begin now: none runs, nor came to nothing just before, without news."""
         lane = self._lanes.get(session.query)

@@ -81,7 +81,7 @@ class Worker(HopExecutor):
 
     def _begin(self, session: Session) -> bool:
         """Begins the query's turn, if anything is due as far as the loop knows."""
-        if self.lanes.is_busy(session.query):
+        if not self.lanes.is_free(session):
             return False
         job = _Job(self.turn_of(session))
         if next_action(job.turn) is None:

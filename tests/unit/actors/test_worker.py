@@ -270,6 +270,10 @@ def test_attested_key_is_kept_and_forgotten_when_no_query_needs_it(
     expected = {f"sealing-key/{arrangement}" for arrangement in (2, 3, 4)}
     assert [set(member.journal.keys("sealing-key/")) for member in kept] == [expected] * 4
     assert all(set(member._sealing_keys) <= {2, 3, 4} for member in kept)
+    newest = [member.sealing_key(ArrangementId(4)) for member in kept]
+    for member in kept:
+        member.forget_old_keys()
+    assert all(member.sealing_key(ArrangementId(4)) is key for member, key in zip(kept, newest, strict=True))
 
 
 def test_key_that_was_read_while_it_was_deleted_leaves_the_memory_with_the_next_ones(
