@@ -104,14 +104,18 @@ TARGETS = (
     ),
     Target(f"{WORKER}/block.py", unit("actors", "block", "worker"), guards=True),
     Target(f"{ACTORS}/leaves.py", unit("actors", "leaf_places", "refusals", "leaves", "forged_leaves"), guards=True),
-    Target(f"{ACTORS}/querent.py", unit("actors", "querent", "querent_after_a_reorganization"), guards=True),
+    Target(
+        f"{ACTORS}/querent.py",
+        unit("actors", "querent", "querent_waits", "querent_after_a_reorganization") + unit("cli", "withdraw"),
+        guards=True,
+    ),
     Target(f"{ACTORS}/stopwatch.py", unit("actors", "stopwatch"), branches=True, state=True, guards=True),
     Target(f"{ACTORS}/guard.py", unit("actors", "guard", "isolation"), guards=True),
     Target("deepring_chain/follow/continuity.py", unit("follow", "continuity", "follower"), guards=True),
     Target(f"{OUROBOROS}/tracker.py", unit("actors", "tracker", "worker"), guards=True),
-    Target(f"{OUROBOROS}/inputs.py", unit("actors", "room", "ouroboros", "referee"), guards=True),
+    Target(f"{OUROBOROS}/inputs.py", unit("actors", "inputs", "room", "ouroboros", "referee"), guards=True),
     Target(f"{OUROBOROS}/router.py", unit("actors", "router_anchors", "router", "disputes", "ouroboros"), guards=True),
-    Target(f"{OUROBOROS}/arranger.py", unit("actors", "arranger", "ouroboros", "worker"), guards=True),
+    Target(f"{OUROBOROS}/arranger.py", unit("actors", "arranger", "keeper", "ouroboros", "worker"), guards=True),
     Target(f"{OUROBOROS}/referee.py", unit("actors", "referee_rules", "referee", "disputes"), guards=True),
     *(
         Target(

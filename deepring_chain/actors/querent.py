@@ -189,7 +189,7 @@ class Querent:
                     look.again()
                     pause, trouble = min(2 * pause, LONGEST_PAUSE), str(error)
                 left = deadline - time.monotonic()
-                if left < 0:
+                if left <= 0:
                     raise self._late(query, timeout, trouble)
                 look.rest(min(pause, left), is_well=not trouble)
 

@@ -17,7 +17,7 @@ from deepring_chain.protocol.envelope import open_output, query_context
 from deepring_chain.protocol.session import Session
 from deepring_chain.ring.options import SERVE_MIB
 from deepring_chain.store.content import BlobFault
-from deepring_chain.types import Digest, Hop, OutputCommitment, TensorBytes
+from deepring_chain.types import Address, Digest, Hop, OutputCommitment, SealingKey, TensorBytes
 
 ENVELOPE_BYTES = 4096
 """More than an envelope has around a tensor's elements."""
@@ -51,7 +51,7 @@ class QueryInputs:
         self._member = member
         self._owner = owner
         self.room = Room(limit)
-        self.opened = TensorCache(limit // CACHED_PART)
+        self.opened: TensorCache[tuple[Asked, Address, SealingKey]] = TensorCache(limit // CACHED_PART)
         self._followed: set[Asked] | None = None
 
     def admit(self, session: Session) -> bool:
@@ -119,7 +119,7 @@ class QueryInputs:
         if asked == self._followed:
             return
         self._followed = asked
-        self.opened.drop(lambda key: isinstance(key, tuple) and key[0] not in asked)
+        self.opened.drop(lambda key: key[0] not in asked)
         queries = {query for query, _ in asked}
         for name in self._member.journal.keys("input/"):
             if int(name.split("/")[1]) not in queries:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Set
+from typing import Generic, TypeVar
 
 from deepring_chain.types import Digest, QueryId, TensorBytes
 
@@ -90,7 +91,10 @@ class Room:
                     del held[asked]
 
 
-class TensorCache:
+Key = TypeVar("Key", bound=Hashable)
+
+
+class TensorCache(Generic[Key]):
     """The tensors that were used last, up to a number of bytes. Any thread may use it.
 
     Args:
@@ -100,7 +104,7 @@ class TensorCache:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lock = threading.Lock()
-        self._held: OrderedDict[Hashable, TensorBytes] = OrderedDict()
+        self._held: OrderedDict[Key, TensorBytes] = OrderedDict()
 
     @property
     def held(self) -> int:
@@ -108,14 +112,14 @@ class TensorCache:
         with self._lock:
             return self._size()
 
-    def get(self, key: Hashable) -> TensorBytes | None:
+    def get(self, key: Key) -> TensorBytes | None:
         """The tensor under a key, if it is still here."""
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
             return self._held.get(key)
 
-    def put(self, key: Hashable, tensor: TensorBytes) -> None:
+    def put(self, key: Key, tensor: TensorBytes) -> None:
         """Keeps a tensor, in place of those that were not used for longest."""
         if len(tensor.data) > self._limit:
             return
@@ -125,7 +129,7 @@ class TensorCache:
             while self._size() > self._limit:
                 self._held.popitem(last=False)
 
-    def drop(self, is_useless: Callable[[Hashable], bool]) -> None:
+    def drop(self, is_useless: Callable[[Key], bool]) -> None:
         """Forgets the tensors under such keys."""
         with self._lock:
             for key in [key for key in self._held if is_useless(key)]:

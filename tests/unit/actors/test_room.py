@@ -85,7 +85,7 @@ def test_older_one_that_is_gone_holds_nobody_up() -> None:
 
 
 def test_cache_keeps_what_was_used_last_within_its_bytes() -> None:
-    cache = TensorCache(10)
+    cache: TensorCache[object] = TensorCache(10)
     for number in (1, 2):
         cache.put(number, tensor(4))
     assert cache.get(1) == tensor(4)

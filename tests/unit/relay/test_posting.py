@@ -78,6 +78,7 @@ def test_direct_posting_posts_each_update_with_the_ledgers_state() -> None:
     assert client.posted == [(session.state(client.block_time), (signed,))]
     assert not posting.settle_first(session)
     assert not posting.is_stuck(session)
+    assert not posting.is_ahead(session)
     assert posting.view(session) is session
 
 
@@ -109,6 +110,17 @@ def test_violation_of_eq_13_is_posted_by_itself_after_the_ledger_has_caught_up()
     assert scene.posting.hand_in(view, contradiction)
     assert [updates for _, updates in scene.client.posted[1:]] == [(contradiction,)]
     assert scene.transport.sent == []
+
+
+def test_session_is_ahead_as_long_as_the_ledger_does_not_have_what_was_relayed() -> None:
+    scene = Scene()
+    assert not scene.posting.is_ahead(scene.session)
+    view = relayed(scene.session, scene.hops, 2)
+    assert scene.posting.is_ahead(view)
+    scene.state = state_of(view)
+    assert not scene.posting.is_ahead(view)
+    scene.state = LedgerState()
+    assert not scene.posting.is_ahead(view)
 
 
 def test_what_speaks_of_the_ledger_waits_until_it_has_caught_up() -> None:
