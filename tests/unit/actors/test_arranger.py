@@ -6,6 +6,7 @@ import pytest
 
 from deepring_chain.actors.ouroboros.arranger import REQUEST_FILE, request_arrangement
 from deepring_chain.attacks.bit_flip import flip_memory_bit
+from deepring_chain.protocol.decide.keeping import CARD_SECONDS
 from deepring_chain.protocol.draws import ArrangementDraw
 from deepring_chain.protocol.events import RingArranged
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN
@@ -94,6 +95,18 @@ def test_challenge_is_told_to_the_seated_alone(ring: FakeRing) -> None:
         (opened,) = open_notes(blob, member.keys.sealing, info)
         note = ArrangementNote.decode(opened)
         assert (made.seats[note.position], note.challenge) == (member.keys.address, made.challenge)
+
+
+def test_card_that_the_store_lost_is_put_back_when_it_is_looked_for(ring: FakeRing) -> None:
+    ring.settle()
+    model = ring.ledger.state.model
+    assert model is not None
+    (ring.folder / "store" / model.card.hex()[:2] / model.card.hex()).unlink()
+    ring.step(0)
+    assert not ring.store.has_good(model.card)
+    ring.now += CARD_SECONDS
+    ring.step(0)
+    assert ring.store.has_good(model.card)
 
 
 # ---------------------------------------------------------------- who is seated
