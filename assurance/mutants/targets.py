@@ -115,7 +115,7 @@ TARGETS = (
     Target(f"{OUROBOROS}/tracker.py", unit("actors", "tracker", "worker"), guards=True),
     Target(f"{OUROBOROS}/inputs.py", unit("actors", "inputs", "room", "ouroboros", "referee"), guards=True),
     Target(f"{OUROBOROS}/router.py", unit("actors", "router_anchors", "router", "disputes", "ouroboros"), guards=True),
-    Target(f"{OUROBOROS}/arranger.py", unit("actors", "arranger", "keeper", "ouroboros", "worker"), guards=True),
+    Target(f"{OUROBOROS}/arranger.py", unit("actors", "arranger", "ouroboros", "worker"), guards=True),
     Target(f"{OUROBOROS}/referee.py", unit("actors", "referee_rules", "referee", "disputes"), guards=True),
     *(
         Target(
