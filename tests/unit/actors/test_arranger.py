@@ -6,7 +6,7 @@ import pytest
 
 from deepring_chain.actors.ouroboros.arranger import REQUEST_FILE, request_arrangement
 from deepring_chain.attacks.bit_flip import flip_memory_bit
-from deepring_chain.protocol.decide.keeping import CARD_SECONDS
+from deepring_chain.protocol.decide.keeping import CARD_SECONDS, LOOK_SECONDS
 from deepring_chain.protocol.draws import ArrangementDraw
 from deepring_chain.protocol.events import RingArranged
 from deepring_chain.protocol.ledger_state import RESTORES_IN_VAIN
@@ -233,3 +233,15 @@ def test_worker_that_is_restored_less_often_stays(ring: FakeRing) -> None:
     ring.settle()
     assert len(client_calls(ring, "order_restore")) == 1
     assert ring.members[2].keys.address in seats(ring)
+
+
+def test_notes_that_the_store_lost_are_put_back_while_workers_wait_for_them(ring: FakeRing) -> None:
+    ring.step(0)
+    current = ring.ledger.state.arrangement
+    assert current is not None
+    notes = current.arranged.notes
+    ring.step(0)
+    ring.store._fs.rm_file(ring.store._path(notes))
+    ring.now += LOOK_SECONDS
+    assert ring.step(0)
+    assert ring.store.has_good(notes)
