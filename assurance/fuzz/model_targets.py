@@ -20,7 +20,6 @@ from assurance.fuzz.scratch import from_file, scratch
 from assurance.fuzz.target import MEBI, Limits, Target
 from deepring_chain.encoding import encode_fields
 from deepring_chain.errors import ModelError
-from deepring_chain.importing.blocks import Residual
 from deepring_chain.importing.onnx_import import import_onnx
 from deepring_chain.importing.quantise import quantise
 from deepring_chain.model.card import ModelCard
@@ -32,6 +31,7 @@ from deepring_chain.model.checkpoint import (
     load_model,
     save_model,
 )
+from deepring_chain.model.front.blocks import Residual
 from deepring_chain.model.layer import IdentityLayer, Layer
 from deepring_chain.model.manifest import LayerEntry, Manifest, ManifestSlice
 from deepring_chain.model.operators import OPERATORS

@@ -23,7 +23,7 @@ from torch.nn import functional
 from deepring_chain.datasets.idx import LabeledImages
 from deepring_chain.datasets.pixels import to_float
 from deepring_chain.errors import ModelError
-from deepring_chain.importing.blocks import Residual
+from deepring_chain.model.front.blocks import Residual
 from deepring_chain.model.front.units import Unit
 from deepring_chain.model.kernels import WEIGHT_MAX, WEIGHT_MIN
 from deepring_chain.model.layer import Layer

@@ -6,9 +6,6 @@ from torch import nn
 
 from deepring_chain.model.front.blocks import Residual
 
-__all__ = ["RESNET18_CHANNELS", "Residual", "build_resnet18"]
-
-
 RESNET18_CHANNELS = (64, 128, 256, 512)
 """Channels of the four stages, of two blocks each (arXiv 1512.03385, table 1)."""
 

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from deepring_chain.errors import ModelError
-from deepring_chain.importing.blocks import Residual
 from deepring_chain.importing.onnx_file import read_graph
 from deepring_chain.importing.onnx_modules import refuse_node, to_modules
+from deepring_chain.model.front.blocks import Residual
 from deepring_chain.model.front.nodes import Graph, Node, UnsupportedNode, as_bias, shape_of, weight
 
 Modules = OrderedDict[str, nn.Module]

@@ -13,9 +13,9 @@ from deepring_chain.attacks.weights import WIDE_KERNEL, apply_flips, copy_model,
 from deepring_chain.attacks.weights import weight_tensors as weights_of
 from deepring_chain.datasets.idx import LabeledImages
 from deepring_chain.errors import ModelError
-from deepring_chain.importing.blocks import Residual
 from deepring_chain.importing.quantise import PIXELS, quantise
 from deepring_chain.importing.split import split_model
+from deepring_chain.model.front.blocks import Residual
 from deepring_chain.model.layer import Layer
 from deepring_chain.model.operators import OPERATORS, TWINS
 from deepring_chain.model.quantised import QuantisedModel

@@ -21,9 +21,9 @@ from deepring_chain.attacks.importance import (
 from deepring_chain.attacks.weights import with_weight
 from deepring_chain.datasets.idx import LabeledImages
 from deepring_chain.errors import ModelError
-from deepring_chain.importing.blocks import Residual
 from deepring_chain.importing.split import split_model
 from deepring_chain.model.dense import DenseLayer
+from deepring_chain.model.front.blocks import Residual
 from deepring_chain.model.front.units import Affine
 from deepring_chain.training.evaluate import evaluate_float, evaluate_quantised
 from tests.unit.attacks.conftest import Victim

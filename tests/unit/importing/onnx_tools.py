@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 from torch import nn
 
-from deepring_chain.importing.blocks import Residual
+from deepring_chain.model.front.blocks import Residual
 
 
 @dataclass

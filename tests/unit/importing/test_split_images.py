@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from deepring_chain.errors import ModelError
-from deepring_chain.importing.blocks import Residual, build_resnet18
+from deepring_chain.importing.blocks import build_resnet18
 from deepring_chain.importing.quantise import PIXELS, quantise
 from deepring_chain.importing.split import UnsupportedModule, split_model
 from deepring_chain.model.dense import DenseLayer
+from deepring_chain.model.front.blocks import Residual
 from deepring_chain.model.quantised import QuantisedModel
 from deepring_chain.model.residual import ResidualLayer
 from deepring_chain.training.zoo import find_entry
