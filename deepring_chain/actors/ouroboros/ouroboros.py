@@ -85,10 +85,11 @@ class Ouroboros(QueryExecutor):
     def _serve_all(self) -> bool:
         acted = False
         self._inputs.follow(self._member.state.open_sessions())
-        is_arranged = not self._arranger.is_due()
+        is_open = self._member.state.mode is RingMode.QUERY
+        may_open = is_open and not self._arranger.is_due()
         for session in self._member.open_sessions():
-            acted = self._begin(session, may_open=is_arranged) or acted
-        if self._settler is not None and self._member.state.mode is RingMode.QUERY:
+            acted = self._begin(session, may_open=may_open) or acted
+        if self._settler is not None and is_open:
             self._settler.act(self._member.state.open_sessions())
         self._forget_ended()
         self._tell_who_waits()
