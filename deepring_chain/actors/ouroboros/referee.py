@@ -19,14 +19,12 @@ from deepring_chain.protocol.decide.judging import (
     Case,
     Deed,
     Judge,
-    LookFor,
     Opened,
     OpenEnvelope,
     Post,
     Question,
     Recall,
     Recalled,
-    Recompute,
     Reveal,
     Revealed,
     TakeOwnKey,
@@ -34,6 +32,7 @@ from deepring_chain.protocol.decide.judging import (
     Wait,
     next_action,
 )
+from deepring_chain.protocol.decide.routing import LookFor, Recompute
 from deepring_chain.protocol.envelope import open_content, query_context, unwrap_key
 from deepring_chain.protocol.evidence import Evidence, seal_shared
 from deepring_chain.protocol.restore import complaint_context, verdict_context

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from deepring_chain.protocol.decide.routing import LookFor, Recompute
 from deepring_chain.protocol.events import EnvelopeDisputed, UpdatePosted
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import (
@@ -109,20 +110,8 @@ class Case:
 
 
 @dataclass(frozen=True)
-class LookFor:
-    """See whether the store has this blob, whole."""
-
-    blob: Pointer
-
-
-@dataclass(frozen=True)
 class Recall:
     """Look up what was signed for this dispute: it is never judged twice."""
-
-
-@dataclass(frozen=True)
-class Recompute:
-    """Compute every output anew from the query's input, with the checkpoint (docs/adr/0006)."""
 
 
 @dataclass(frozen=True)

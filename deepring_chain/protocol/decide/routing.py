@@ -51,12 +51,12 @@ class Resumption:
 
 @dataclass(frozen=True)
 class Recompute:
-    """Compute what honest hops commit to, under the query's commitment key."""
+    """Compute every output anew from the query's input, with the checkpoint, and what honest hops commit to (ADR 0006)."""
 
 
 @dataclass(frozen=True)
 class LookFor:
-    """See whether the store has this envelope, whole."""
+    """See whether the store has this blob, whole."""
 
     blob: Pointer
 

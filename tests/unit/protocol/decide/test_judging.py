@@ -13,13 +13,11 @@ from deepring_chain.protocol.decide.judging import (
     Case,
     Finding,
     Judge,
-    LookFor,
     Opened,
     OpenEnvelope,
     Post,
     Recall,
     Recalled,
-    Recompute,
     Reveal,
     Revealed,
     TakeOwnKey,
@@ -27,6 +25,7 @@ from deepring_chain.protocol.decide.judging import (
     Wait,
     next_action,
 )
+from deepring_chain.protocol.decide.routing import LookFor, Recompute
 from deepring_chain.protocol.events import EnvelopeDisputed, OutputDisputed, UpdatePosted
 from deepring_chain.protocol.session import Session
 from deepring_chain.types import (
