@@ -51,7 +51,7 @@ class Resumption:
 
 @dataclass(frozen=True)
 class Recompute:
-    """Compute every output anew from the query's input, with the checkpoint, and what honest hops commit to (ADR 0006)."""
+    """Compute every output anew from the query's input, and what honest hops commit to (docs/adr/0006)."""
 
 
 @dataclass(frozen=True)
